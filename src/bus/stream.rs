@@ -1,0 +1,216 @@
+#[cfg(feature = "nats")]
+use super::nats;
+use super::{
+    AppendError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader, Stored,
+    embedded,
+};
+use crate::message::Namespace;
+use std::time::Duration;
+
+/// What a stream keeps and how.
+///
+/// Every stream keeps messages until it is deleted as a whole and refuses new
+/// ones when full; none drops old ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamConfig {
+    /// Its name: no dot, wildcard or white space.
+    pub name: String,
+    /// The filters of the subjects it keeps.
+    pub subjects: Vec<String>,
+    /// How many partitions its messages are filed in by the last token of
+    /// their subject; 0 for none. Needs one subject, ending in `.*`.
+    pub partitions: u32,
+    /// Whether messages can be neither deleted nor purged.
+    pub immutable: bool,
+    /// How many messages it may hold; nothing for no limit.
+    pub max_messages: Option<u64>,
+    /// How long a message id is remembered; a second message of that id within
+    /// this time is not stored.
+    pub duplicate_window: Duration,
+    /// How many servers keep a copy; the embedded bus keeps one.
+    pub replicas: usize,
+    /// Whether it is kept in memory only.
+    pub memory: bool,
+}
+
+impl StreamConfig {
+    /// Describes a stream that keeps these subjects, unpartitioned.
+    pub fn new(name: impl Into<String>, subjects: impl IntoIterator<Item = String>) -> Self {
+        Self {
+            name: name.into(),
+            subjects: subjects.into_iter().collect(),
+            partitions: 0,
+            immutable: true,
+            max_messages: None,
+            duplicate_window: Duration::from_mins(2),
+            replicas: 1,
+            memory: false,
+        }
+    }
+
+    /// Describes the stream of a domain's events, in 8 partitions by key.
+    pub fn events(namespace: &Namespace, domain: &str) -> Self {
+        Self {
+            partitions: 8,
+            ..Self::new(namespace.event_stream(domain), [namespace.events(domain)])
+        }
+    }
+
+    /// Describes the stream of dead letters.
+    pub fn dead(namespace: &Namespace) -> Self {
+        Self::new(namespace.dead_stream(), [namespace.all_dead()])
+    }
+
+    /// Sets how many servers keep a copy.
+    #[must_use]
+    pub const fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+}
+
+/// What a stream holds now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamInfo {
+    /// The stream's name.
+    pub name: String,
+    /// The filters of the subjects it keeps.
+    pub subjects: Vec<String>,
+    /// How many messages it holds.
+    pub messages: u64,
+    /// The sequence of its last message; 0 if it never had one.
+    pub last_sequence: u64,
+}
+
+/// What must be so for a message to be appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// The last message on the subject has this sequence; 0 for none yet.
+    Last(u64),
+}
+
+/// How an append ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Append {
+    /// The message is stored.
+    Committed {
+        /// Its sequence in the stream.
+        sequence: u64,
+        /// Whether it was stored by an earlier attempt.
+        duplicate: bool,
+    },
+    /// The expectation does not hold; nothing was stored.
+    Conflict,
+    /// Whether it is stored could not be found out in time. Append it again
+    /// with the same id to find out.
+    Unknown {
+        /// What stood in the way.
+        reason: String,
+    },
+}
+
+/// A handle to one stream; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Stream(pub(super) Kind);
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    Embedded(embedded::Stream),
+    #[cfg(feature = "nats")]
+    Nats(nats::Stream),
+}
+
+impl Stream {
+    /// Appends a message and returns once it is stored, or certainly not.
+    ///
+    /// The message must carry `Nats-Msg-Id`: a message of an id that the stream
+    /// remembers is not stored twice. A lost confirmation is settled here, by
+    /// trying again with the same id and by reading the subject, for up to 10 s.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`AppendError`] if the stream refuses the message; then it is not stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not append. Append again with the same id.
+    pub async fn append(&self, message: Message, expect: Expect) -> Result<Append, AppendError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.append(message, expect).await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.append(message, expect).await,
+        }
+    }
+
+    /// Returns the last message on a subject, as the stream's leader knows it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ReadError`] if the stream cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn last(&self, subject: &str) -> Result<Option<Stored>, ReadError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.last(subject).await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.last(subject).await,
+        }
+    }
+
+    /// Reads the messages that match a filter, in order, from a sequence on,
+    /// up to what the stream held when this was called.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ReadError`] if the stream cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.read(filter, from).await.map(Reader::embedded),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.read(filter, from).await.map(Reader::nats),
+        }
+    }
+
+    /// Makes a durable consumer, or takes up the one of that name.
+    ///
+    /// Several handles of one consumer share its messages, on one or many nodes.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConsumerError`] if the consumer cannot be made, or one of that
+    /// name reads something else.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not make the consumer; making it again is harmless.
+    pub async fn consumer(&self, config: &ConsumerConfig) -> Result<Consumer, ConsumerError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.consumer(config).await.map(Consumer::embedded),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.consumer(config).await.map(Consumer::nats),
+        }
+    }
+
+    /// Returns what the stream holds now.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ReadError`] if the stream cannot be read.
+    pub async fn info(&self) -> Result<StreamInfo, ReadError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.info().await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.info().await,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+#[cfg(feature = "nats")]
+use super::nats;
+use super::{Message, embedded};
+
+/// A live subscription; dropping it ends it.
+///
+/// It holds up to 65,536 messages that were not taken yet. What comes on top is
+/// dropped and counted in [`DROPPED_TOTAL`](crate::telemetry::DROPPED_TOTAL):
+/// what must not be lost belongs in a stream.
+#[derive(Debug)]
+pub struct Subscription(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    Embedded(embedded::Subscription),
+    #[cfg(feature = "nats")]
+    Nats(nats::Subscription),
+}
+
+impl Subscription {
+    pub(super) const fn embedded(subscription: embedded::Subscription) -> Self {
+        Self(Kind::Embedded(subscription))
+    }
+
+    #[cfg(feature = "nats")]
+    pub(super) const fn nats(subscription: nats::Subscription) -> Self {
+        Self(Kind::Nats(subscription))
+    }
+
+    /// Waits for the next message; nothing comes after the bus was closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: no message is lost if the future is dropped.
+    pub async fn next(&mut self) -> Option<Message> {
+        match &mut self.0 {
+            Kind::Embedded(subscription) => subscription.next().await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(subscription) => subscription.next().await,
+        }
+    }
+}

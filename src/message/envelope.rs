@@ -1,0 +1,197 @@
+use super::{
+    HeaderError, Headers, Id, Key, Trace,
+    codec::MEDIA_TYPE,
+    headers::{
+        CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE, CE_SPECVERSION, CE_SUBJECT,
+        CE_TIME, CE_TYPE, CONTENT_TYPE, MSG_ID,
+    },
+};
+use bytes::Bytes;
+use std::time::SystemTime;
+
+/// An event with all that is known about it: CloudEvents 1.0 attributes and the payload.
+///
+/// On the wire an envelope is CloudEvents binary mode, and no header says what
+/// a reader can derive. [`read`](Self::read) fills every attribute in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The event's id; a stream keeps one event of an id.
+    pub id: Id,
+    /// The event's type, such as `orders.placed`.
+    pub kind: String,
+    /// The version of the payload's schema, from 1.
+    pub version: u32,
+    /// Who published it: `/{namespace}/{domain}/{node}`.
+    pub source: String,
+    /// The entity's key, from the subject it was published on.
+    pub key: Key,
+    /// What it is about; the key, unless the publisher said otherwise.
+    pub subject: String,
+    /// When it happened; nothing until it is stored means "when it is stored".
+    pub time: Option<SystemTime>,
+    /// The id that the whole story shares; the event's own at the story's start.
+    pub correlation: Id,
+    /// The id of the message that caused it.
+    pub causation: Option<Id>,
+    /// Trace context, when sampled.
+    pub trace: Option<Trace>,
+    /// The MessagePack payload.
+    pub payload: Bytes,
+}
+
+/// Where a stored event was found: what its headers leave out is read from here.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin<'a> {
+    /// The stream it stands in.
+    pub stream: &'a str,
+    /// Its sequence in the stream.
+    pub sequence: u64,
+    /// The subject it was published on; its last token is the key.
+    pub subject: &'a str,
+    /// When the stream stored it.
+    pub time: SystemTime,
+}
+
+impl Envelope {
+    /// Writes the attributes that a reader cannot derive, as CloudEvents
+    /// binary-mode headers.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HeaderError`] if an attribute holds a line break.
+    pub fn headers(&self) -> Result<Headers, HeaderError> {
+        let mut headers = Headers::with_capacity(8);
+        let id = self.id.to_string();
+        headers.put(CE_SPECVERSION, "1.0");
+        headers.insert(CE_ID, id.as_str())?;
+        headers.insert(CE_TYPE, self.kind.as_str())?;
+        headers.insert(CE_SOURCE, self.source.as_str())?;
+        headers.put(CONTENT_TYPE, MEDIA_TYPE);
+        headers.put(MSG_ID, id);
+        if self.version != 1 {
+            headers.insert(CE_DATASCHEMA, format!("{}.v{}", self.kind, self.version))?;
+        }
+        if self.subject != self.key.decode() {
+            headers.insert(CE_SUBJECT, self.subject.as_str())?;
+        }
+        if let Some(time) = self.time {
+            headers.insert(CE_TIME, humantime::format_rfc3339_nanos(time).to_string())?;
+        }
+        if self.correlation != self.id {
+            headers.insert(CE_CORRELATION, self.correlation.to_string())?;
+        }
+        if let Some(causation) = &self.causation {
+            headers.insert(CE_CAUSATION, causation.to_string())?;
+        }
+        if let Some(trace) = &self.trace {
+            trace.write(&mut headers)?;
+        }
+        Ok(headers)
+    }
+
+    /// Reads an event from its headers, and what they leave out from its origin.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EnvelopeError`] if the headers do not describe an event.
+    pub fn read(
+        headers: &Headers,
+        origin: Origin<'_>,
+        payload: Bytes,
+    ) -> Result<Self, EnvelopeError> {
+        let kind = headers.get(CE_TYPE).ok_or(EnvelopeError::NoType)?;
+        refuse_foreign(headers)?;
+        let token = origin.subject.rsplit('.').next().unwrap_or_default();
+        let key = Key::from_token(token)
+            .map_err(|error| EnvelopeError::Key { reason: error.to_string() })?;
+        let id = match headers.get(CE_ID).or_else(|| headers.get(MSG_ID)) {
+            Some(id) => Id::from(id),
+            None => Id::from(format!("{}:{}", origin.stream, origin.sequence).as_str()),
+        };
+        Ok(Self {
+            version: version(kind, headers.get(CE_DATASCHEMA)),
+            source: headers.get(CE_SOURCE).unwrap_or_default().to_owned(),
+            subject: headers
+                .get(CE_SUBJECT)
+                .map_or_else(|| key.decode(), str::to_owned),
+            time: Some(time(headers)?.unwrap_or(origin.time)),
+            correlation: headers
+                .get(CE_CORRELATION)
+                .map_or_else(|| id.clone(), Id::from),
+            causation: headers.get(CE_CAUSATION).map(Id::from),
+            trace: Trace::read(headers),
+            kind: kind.to_owned(),
+            id,
+            key,
+            payload,
+        })
+    }
+}
+
+fn refuse_foreign(headers: &Headers) -> Result<(), EnvelopeError> {
+    let spec = headers.get(CE_SPECVERSION).unwrap_or("1.0");
+    if spec != "1" && !spec.starts_with("1.") {
+        return Err(EnvelopeError::SpecVersion { version: spec.to_owned() });
+    }
+    match headers.get(CONTENT_TYPE) {
+        None | Some(MEDIA_TYPE) => Ok(()),
+        Some(other) => Err(EnvelopeError::ContentType { found: other.to_owned() }),
+    }
+}
+
+fn time(headers: &Headers) -> Result<Option<SystemTime>, EnvelopeError> {
+    let Some(text) = headers.get(CE_TIME) else {
+        return Ok(None);
+    };
+    let time = humantime::parse_rfc3339_weak(text)
+        .map_err(|_| EnvelopeError::Time { found: text.to_owned() })?;
+    Ok(Some(time))
+}
+
+/// The version in `orders.placed.v2`; 1 for a schema named in another way.
+fn version(kind: &str, schema: Option<&str>) -> u32 {
+    schema
+        .and_then(|schema| schema.strip_prefix(kind)?.strip_prefix(".v")?.parse().ok())
+        .unwrap_or(1)
+}
+
+/// Why headers do not describe an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvelopeError {
+    /// There is no type.
+    #[error("has no `{CE_TYPE}` header; name the event's type there, such as `orders.placed`")]
+    NoType,
+    /// The CloudEvents version is not 1.x.
+    #[error("is CloudEvents {version}; only 1.x is understood")]
+    SpecVersion {
+        /// The version it claims.
+        version: String,
+    },
+    /// The payload is not MessagePack.
+    #[error("carries `{found}`; only `{MEDIA_TYPE}` is understood")]
+    ContentType {
+        /// The media type it claims.
+        found: String,
+    },
+    /// The time is not RFC 3339.
+    #[error("`{CE_TIME}: {found}` is not an RFC 3339 time")]
+    Time {
+        /// The header's value.
+        found: String,
+    },
+    /// The subject's last token is not an encoded key.
+    #[error("its subject does not end in a key: {reason}")]
+    Key {
+        /// What is wrong with the token.
+        reason: String,
+    },
+    /// A number is not a number.
+    #[error("`{name}: {found}` is not a number")]
+    Number {
+        /// The header's name.
+        name: &'static str,
+        /// The header's value.
+        found: String,
+    },
+}

@@ -1,0 +1,150 @@
+//! The names of all headers, and [`Headers`] that holds them.
+
+use std::borrow::Cow;
+
+/// The CloudEvents version; always `1.0`.
+pub const CE_SPECVERSION: &str = "ce-specversion";
+/// The event's id.
+pub const CE_ID: &str = "ce-id";
+/// The event's type, such as `orders.placed`.
+pub const CE_TYPE: &str = "ce-type";
+/// The event's source, `/{namespace}/{domain}/{node}`.
+pub const CE_SOURCE: &str = "ce-source";
+/// The entity's key; left out when the subject's last token says it.
+pub const CE_SUBJECT: &str = "ce-subject";
+/// When it happened, RFC 3339; left out when that is when it was stored.
+pub const CE_TIME: &str = "ce-time";
+/// The schema's name and version, such as `orders.placed.v2`; left out for version 1.
+pub const CE_DATASCHEMA: &str = "ce-dataschema";
+/// The id that the whole story shares; left out when it is the message's own.
+pub const CE_CORRELATION: &str = "ce-correlationid";
+/// The id of the message that caused this one; left out when none did.
+pub const CE_CAUSATION: &str = "ce-causationid";
+/// The media type of the payload.
+pub const CONTENT_TYPE: &str = "content-type";
+/// The id by which a stream knows a duplicate; equal to [`CE_ID`] for events.
+pub const MSG_ID: &str = "Nats-Msg-Id";
+/// W3C trace context; only when sampled.
+pub const TRACEPARENT: &str = "traceparent";
+/// W3C vendor trace state; only beside [`TRACEPARENT`].
+pub const TRACESTATE: &str = "tracestate";
+/// A command's id; the same on every retry.
+pub const CB_ID: &str = "cb-id";
+/// A command's deadline in Unix milliseconds.
+pub const CB_DEADLINE: &str = "cb-deadline";
+/// The domain that sends a command.
+pub const CB_CALLER: &str = "cb-caller";
+/// A command's correlation id; left out when it is the command's own id.
+pub const CB_CORRELATION: &str = "cb-correlation";
+/// The id of the message that caused a command.
+pub const CB_CAUSATION: &str = "cb-causation";
+/// Which attempt this is; left out for the first.
+pub const CB_ATTEMPT: &str = "cb-attempt";
+/// Why a reply is no answer, in words.
+pub const SERVICE_ERROR: &str = "Nats-Service-Error";
+/// Why a reply is no answer, as a number; see [`Status`](crate::message::Status).
+pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
+/// Why a message became a dead letter.
+pub const CB_DEAD_REASON: &str = "cb-dead-reason";
+/// The subject on which a dead letter was published first.
+pub const CB_DEAD_SUBJECT: &str = "cb-dead-subject";
+/// The stream in which a dead letter's original stands.
+pub const CB_DEAD_STREAM: &str = "cb-dead-stream";
+/// The sequence of a dead letter's original in its stream.
+pub const CB_DEAD_SEQUENCE: &str = "cb-dead-sequence";
+/// How often a dead letter was tried.
+pub const CB_DEAD_ATTEMPTS: &str = "cb-dead-attempts";
+
+/// The headers of a message: few, ordered, names case-sensitive.
+///
+/// Values hold no line break: [`insert`](Self::insert) refuses them, because a
+/// line break would start a header of the sender's choice.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Cow<'static, str>, String)>);
+
+impl Headers {
+    /// Returns an empty set.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Returns an empty set with room for `count` headers.
+    pub fn with_capacity(count: usize) -> Self {
+        Self(Vec::with_capacity(count))
+    }
+
+    /// Sets a header, replacing an earlier value.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HeaderError`] if the name is not a header name, or the value
+    /// holds a line break.
+    pub fn insert(
+        &mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Result<(), HeaderError> {
+        let (name, value) = (name.into(), value.into());
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_graphic() && b != b':') {
+            return Err(HeaderError::Name { name: name.into_owned() });
+        }
+        if value.contains(['\r', '\n']) {
+            return Err(HeaderError::LineBreak { name: name.into_owned() });
+        }
+        self.put(name, value);
+        Ok(())
+    }
+
+    /// Sets a header whose name and value are known to be sound.
+    pub(crate) fn put(&mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) {
+        let (name, value) = (name.into(), value.into());
+        debug_assert!(!value.contains(['\r', '\n']), "{name} holds a line break");
+        match self.0.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => self.0.push((name, value)),
+        }
+    }
+
+    /// Returns a header's value.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Returns all headers in the order they were set.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_ref(), value.as_str()))
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Why a header was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The name is empty or holds a colon, white space or non-ASCII.
+    #[error("`{}` cannot name a header; use printable ASCII without a colon", name.escape_debug())]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The value holds a carriage return or line feed.
+    #[error("the value of header `{name}` holds a line break; remove or encode it")]
+    LineBreak {
+        /// The header's name.
+        name: String,
+    },
+}

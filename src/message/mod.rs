@@ -1,0 +1,38 @@
+//! What is said: events, commands, rejections, and how they travel.
+//!
+//! The nouns are [`Event`] (a fact, any number may hear it), [`Command`] (a
+//! request to one domain) and [`Rejection`] (that domain's "no"). An event
+//! travels as an [`Envelope`], a command with a [`Request`]; both are headers
+//! and a MessagePack payload made by the [`codec`].
+//!
+//! This room does not send anything: it turns types into bytes and names into
+//! subjects, and back.
+
+pub mod codec;
+mod command;
+mod envelope;
+mod event;
+pub mod headers;
+mod id;
+mod key;
+mod namespace;
+mod rejection;
+mod request;
+mod status;
+mod subject;
+mod trace;
+
+pub use command::{Command, Outcome, Refused, Reply};
+pub use envelope::{Envelope, EnvelopeError, Origin};
+pub use event::Event;
+pub use headers::{HeaderError, Headers};
+pub use id::Id;
+pub use key::{Key, KeyError};
+pub use namespace::{Namespace, NamespaceError};
+pub use rejection::{Infallible, Rejection};
+pub use request::Request;
+pub use status::Status;
+pub(crate) use status::one_line;
+pub use subject::Subject;
+pub(crate) use subject::is_name;
+pub use trace::Trace;

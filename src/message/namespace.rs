@@ -1,0 +1,115 @@
+use super::{Key, Subject, subject::is_name};
+use std::{fmt, sync::Arc};
+
+/// The first token of every subject: keeps several systems on one server apart.
+///
+/// It knows how each kind of traffic is addressed; nothing else writes subjects.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::message::{Key, Namespace};
+///
+/// let shop = Namespace::new("shop")?;
+/// assert_eq!(shop.event("orders", &Key::new("o-42")?), "shop.evt.orders.o-42");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Namespace(Arc<str>);
+
+impl Namespace {
+    /// Checks and returns a namespace.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NamespaceError`] unless it is one or more of `a-z 0-9 - _`.
+    pub fn new(name: &str) -> Result<Self, NamespaceError> {
+        if is_name(name) {
+            Ok(Self(name.into()))
+        } else {
+            Err(NamespaceError { name: name.into() })
+        }
+    }
+
+    /// Returns the namespace's name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the subject of all events of one entity.
+    pub fn event(&self, domain: &str, key: &Key) -> String {
+        format!("{self}.evt.{domain}.{key}")
+    }
+
+    /// Returns the filter for all events of a domain.
+    pub fn events(&self, domain: &str) -> String {
+        format!("{self}.evt.{domain}.*")
+    }
+
+    /// Returns the name of the stream of a domain's events.
+    pub fn event_stream(&self, domain: &str) -> String {
+        format!("{self}_EVT_{domain}")
+    }
+
+    /// Returns the subject of a command.
+    pub fn command(&self, command: Subject) -> String {
+        format!("{self}.cmd.{command}")
+    }
+
+    /// Returns the filter for all commands of a domain.
+    pub fn commands(&self, domain: &str) -> String {
+        format!("{self}.cmd.{domain}.>")
+    }
+
+    /// Returns the subject of dead letters of one actor, by its path in the tree.
+    pub fn dead(&self, path: &str) -> String {
+        format!("{self}.dead.{}", path.replace('/', "."))
+    }
+
+    /// Returns the filter for all dead letters.
+    pub fn all_dead(&self) -> String {
+        format!("{self}.dead.>")
+    }
+
+    /// Returns the name of the stream of dead letters.
+    pub fn dead_stream(&self) -> String {
+        format!("{self}_DEAD")
+    }
+
+    /// Returns a subject of the runtime's own traffic.
+    pub fn system(&self, what: &str) -> String {
+        format!("{self}.sys.{what}")
+    }
+
+    /// Returns the filters for all traffic that is answered directly, which no
+    /// stream may capture.
+    pub fn requests(&self) -> [String; 3] {
+        ["cmd", "inst", "sys"].map(|kind| format!("{self}.{kind}.>"))
+    }
+}
+
+impl Default for Namespace {
+    fn default() -> Self {
+        Self("callboard".into())
+    }
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// A text that cannot be a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` cannot be a namespace; use `a-z 0-9 - _`, such as `shop`", name.escape_debug())]
+pub struct NamespaceError {
+    /// The text.
+    pub name: String,
+}

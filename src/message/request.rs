@@ -1,0 +1,105 @@
+use super::{
+    EnvelopeError, HeaderError, Headers, Id, Trace,
+    headers::{CB_ATTEMPT, CB_CALLER, CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID},
+};
+use crate::time::{from_unix_ms, unix_ms};
+use std::time::SystemTime;
+
+/// What travels with a command beside its payload.
+///
+/// A caller with a plain NATS client may leave all of it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The command's id; the same on every retry.
+    pub id: Id,
+    /// The id that the whole story shares.
+    pub correlation: Id,
+    /// The id of the message that caused the command.
+    pub causation: Option<Id>,
+    /// When the caller stops waiting; to the millisecond on the wire.
+    pub deadline: Option<SystemTime>,
+    /// The domain that sends it; empty if the caller did not say.
+    pub caller: String,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// Trace context, when sampled.
+    pub trace: Option<Trace>,
+}
+
+impl Request {
+    /// Describes a first attempt of a new command without a cause.
+    pub fn new(id: Id) -> Self {
+        Self {
+            correlation: id.clone(),
+            id,
+            causation: None,
+            deadline: None,
+            caller: String::new(),
+            attempt: 1,
+            trace: None,
+        }
+    }
+
+    /// Writes what a callee cannot derive.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HeaderError`] if a value holds a line break.
+    pub fn headers(&self) -> Result<Headers, HeaderError> {
+        let mut headers = Headers::with_capacity(4);
+        headers.insert(CB_ID, self.id.to_string())?;
+        if let Some(deadline) = self.deadline {
+            headers.put(CB_DEADLINE, unix_ms(deadline).to_string());
+        }
+        if !self.caller.is_empty() {
+            headers.insert(CB_CALLER, self.caller.as_str())?;
+        }
+        if self.correlation != self.id {
+            headers.insert(CB_CORRELATION, self.correlation.to_string())?;
+        }
+        if let Some(causation) = &self.causation {
+            headers.insert(CB_CAUSATION, causation.to_string())?;
+        }
+        if self.attempt > 1 {
+            headers.put(CB_ATTEMPT, self.attempt.to_string());
+        }
+        if let Some(trace) = &self.trace {
+            trace.write(&mut headers)?;
+        }
+        Ok(headers)
+    }
+
+    /// Reads the headers of a command; what is left out gets a default.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EnvelopeError::Number`] if the deadline or the attempt is not
+    /// a number.
+    pub fn read(headers: &Headers) -> Result<Self, EnvelopeError> {
+        let id = headers.get(CB_ID).map_or_else(Id::new, Id::from);
+        Ok(Self {
+            correlation: headers
+                .get(CB_CORRELATION)
+                .map_or_else(|| id.clone(), Id::from),
+            causation: headers.get(CB_CAUSATION).map(Id::from),
+            deadline: number(headers, CB_DEADLINE)?.map(from_unix_ms),
+            caller: headers.get(CB_CALLER).unwrap_or_default().to_owned(),
+            attempt: number(headers, CB_ATTEMPT)?.unwrap_or(1),
+            trace: Trace::read(headers),
+            id,
+        })
+    }
+}
+
+fn number<T: std::str::FromStr>(
+    headers: &Headers,
+    name: &'static str,
+) -> Result<Option<T>, EnvelopeError> {
+    let Some(text) = headers.get(name) else {
+        return Ok(None);
+    };
+    match text.parse() {
+        Ok(number) => Ok(Some(number)),
+        Err(_) => Err(EnvelopeError::Number { name, found: text.to_owned() }),
+    }
+}

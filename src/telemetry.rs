@@ -1,0 +1,31 @@
+//! Every metric, span and label the engine uses, by name.
+//!
+//! Label values come from closed sets (groups, children, subjects of types,
+//! outcomes), never from keys, ids or error texts.
+
+/// Counts messages that an actor handled, by `child`, `subject` and `outcome`.
+pub const HANDLED_TOTAL: &str = "callboard_handled_total";
+/// Measures the time of one handler, in seconds, by `child` and `subject`.
+pub const HANDLER_SECONDS: &str = "callboard_handler_seconds";
+/// Counts restarts of a child, by `child`.
+pub const RESTARTS_TOTAL: &str = "callboard_restarts_total";
+/// Counts events published, by `subject` and `outcome`.
+pub const PUBLISHED_TOTAL: &str = "callboard_published_total";
+/// Counts calls made, by `subject` and `outcome`.
+pub const CALLS_TOTAL: &str = "callboard_calls_total";
+/// Measures the time of one call as its caller sees it, in seconds, by `subject`.
+pub const CALL_SECONDS: &str = "callboard_call_seconds";
+/// Counts messages refused because a mailbox was full, by `child`.
+pub const OVERLOADED_TOTAL: &str = "callboard_overloaded_total";
+/// Counts dead letters, by `child` and `reason`.
+pub const DEAD_LETTERS_TOTAL: &str = "callboard_dead_letters_total";
+/// Counts second and later attempts of reactions, by `child`.
+pub const RETRIES_TOTAL: &str = "callboard_retries_total";
+/// Counts events that a reaction passed over because it hears other types, by `child`.
+pub const SKIPPED_TOTAL: &str = "callboard_skipped_total";
+/// Counts messages dropped for a subscriber that fell behind.
+pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
+/// Counts appends whose outcome had to be settled by reading, by `outcome`.
+pub const SETTLED_TOTAL: &str = "callboard_settled_total";
+/// Counts connections made again to the server.
+pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";

@@ -1,0 +1,62 @@
+//! The one place that reads the wall clock.
+//!
+//! [`Clock`] tells the time of day. The system's clock is for production; a
+//! virtual one starts at a fixed instant and follows tokio's clock, so a
+//! paused test sees the same times in every run. Durations and timers are
+//! tokio's business, not this room's.
+
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Where a virtual clock starts: 2026-01-01T00:00:00Z.
+const VIRTUAL_START: Duration = Duration::from_secs(1_767_225_600);
+
+/// Tells the time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    System,
+    Virtual { since: Instant },
+}
+
+impl Clock {
+    /// Returns the clock of the operating system.
+    pub const fn system() -> Self {
+        Self(Kind::System)
+    }
+
+    /// Returns a clock that reads 2026-01-01T00:00:00Z now and follows tokio's
+    /// clock from here on, also while that one is paused.
+    pub fn starting_now() -> Self {
+        Self(Kind::Virtual { since: Instant::now() })
+    }
+
+    /// Returns the time of day.
+    pub fn now(self) -> SystemTime {
+        match self.0 {
+            #[expect(clippy::disallowed_methods, reason = "the one place that may")]
+            Kind::System => SystemTime::now(),
+            Kind::Virtual { since } => SystemTime::UNIX_EPOCH + VIRTUAL_START + since.elapsed(),
+        }
+    }
+
+    /// Returns the time of day in milliseconds since 1970, as headers carry it.
+    pub fn unix_ms(self) -> u64 {
+        unix_ms(self.now())
+    }
+}
+
+/// Returns a time in milliseconds since 1970; times before it are 0.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    let since = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Returns the time that is this many milliseconds after 1970.
+pub(crate) fn from_unix_ms(ms: u64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+}
