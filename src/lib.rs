@@ -1,10 +1,15 @@
 //! An event-driven actor runtime: supervised domains that talk in events.
 
+pub mod actor;
 pub mod bus;
+pub mod call;
 pub mod error;
 pub mod message;
 pub mod telemetry;
 pub mod time;
 
+pub use actor::{Actor, Context, Restart, Retry};
+pub use bus::Bus;
+pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};

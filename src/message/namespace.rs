@@ -88,6 +88,14 @@ impl Namespace {
     }
 }
 
+impl std::str::FromStr for Namespace {
+    type Err = NamespaceError;
+
+    fn from_str(name: &str) -> Result<Self, NamespaceError> {
+        Self::new(name)
+    }
+}
+
 impl Default for Namespace {
     fn default() -> Self {
         Self("callboard".into())

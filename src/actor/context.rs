@@ -1,0 +1,150 @@
+use crate::{
+    call::{Call, Cause, Client, Publish, TellError},
+    message::{Command, Envelope, Event, Id, Request},
+};
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, SystemTime},
+};
+use tokio::time::Instant;
+
+/// What a handler knows of the message at hand, and its way to everyone else.
+///
+/// What is published and called through a context carries the message's
+/// correlation, names it as the cause, and gets an id derived from it: if the
+/// message is handled twice, the same ids come out, and streams keep one of each.
+pub struct Context {
+    client: Client,
+    cause: Cause,
+    source: Source,
+    leave: AtomicBool,
+}
+
+/// Where the message came from.
+pub(super) enum Source {
+    Command {
+        caller: String,
+        reply: Option<String>,
+    },
+    Event(Box<Envelope>),
+    Own,
+}
+
+impl Context {
+    pub(super) const fn new(client: Client, cause: Cause, source: Source) -> Self {
+        Self { client, cause, source, leave: AtomicBool::new(false) }
+    }
+
+    /// Publishes an event; await the result to know that it is stored.
+    pub fn publish<E: Event>(&self, event: E) -> Publish<'_, E> {
+        Publish::new(&self.client, event, Some(&self.cause))
+    }
+
+    /// Sends a command and awaits its reply, no longer than the message at
+    /// hand may take.
+    pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
+        Call::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Sends a command and awaits nothing: at most once, no answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`TellError`] if the command could not be handed over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not send.
+    pub async fn tell<C: Command>(&self, command: C) -> Result<(), TellError> {
+        self.client.tell_because(command, Some(&self.cause)).await
+    }
+
+    /// Returns the message's id.
+    pub const fn id(&self) -> &Id {
+        &self.cause.id
+    }
+
+    /// Returns the id that the whole story shares.
+    pub const fn correlation(&self) -> &Id {
+        &self.cause.correlation
+    }
+
+    /// Returns which attempt at this message this is, from 1.
+    pub const fn attempt(&self) -> u32 {
+        self.cause.attempt
+    }
+
+    /// Returns the domain that sent the command, or nothing if it is unknown.
+    pub fn caller(&self) -> Option<&str> {
+        match &self.source {
+            Source::Command { caller, .. } if !caller.is_empty() => Some(caller),
+            _ => None,
+        }
+    }
+
+    /// Returns the event with all its metadata, or nothing for a command or a timer.
+    pub fn envelope(&self) -> Option<&Envelope> {
+        match &self.source {
+            Source::Event(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
+    /// Returns how long the caller still waits, or nothing if nobody does.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.cause
+            .deadline
+            .map(|deadline| deadline.duration_since(Instant::now()))
+    }
+
+    /// Returns the time of day, virtual in a replay.
+    pub fn now(&self) -> SystemTime {
+        self.client.clock().now()
+    }
+
+    /// Ends this actor after the message at hand, as a normal exit.
+    ///
+    /// A permanent actor is started again, a transient or temporary one is not.
+    pub fn stop(&self) {
+        self.leave.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns the client below, for code that is not about this message.
+    pub const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn leaves(&self) -> bool {
+        self.leave.load(Ordering::Relaxed)
+    }
+
+    /// Returns where the reply of a command from the bus is awaited.
+    pub(super) fn reply(&self) -> Option<&str> {
+        match &self.source {
+            Source::Command { reply, .. } => reply.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// Turns what came with a command into what follows from it.
+pub(super) fn cause_of(
+    request: Request,
+    by: std::sync::Arc<str>,
+    deadline: Option<Instant>,
+) -> (Cause, String) {
+    let mut cause = Cause::new(request.id, request.correlation, by);
+    cause.trace = request.trace;
+    cause.attempt = request.attempt;
+    cause.deadline = deadline;
+    (cause, request.caller)
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,313 @@
+use super::{
+    Context,
+    context::{Source, cause_of},
+    inbox::Gauge,
+    route::{Input, Run, caught, drop_caught, respond},
+};
+use crate::{
+    call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
+    error::{Failure, Verdict},
+    message::{Id, Status},
+    telemetry::{HANDLED_TOTAL, HANDLER_SECONDS},
+};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+pub(super) type Factory<A> =
+    Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+
+/// What is the same for all instances and lives of an actor.
+pub(super) struct Plan<A> {
+    pub(super) factory: Factory<A>,
+    pub(super) routes: Vec<(&'static str, Run<A>)>,
+    pub(super) on_stop: Option<Run<A>>,
+    pub(super) start_within: Duration,
+    pub(super) handle_within: Duration,
+}
+
+/// What a supervisor tells its child.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// Build the state anew and go on with the mailbox.
+    Start(oneshot::Sender<Result<(), String>>),
+    /// Leave the state, keep the mailbox.
+    Stop(oneshot::Sender<()>),
+    /// End for good.
+    Close,
+}
+
+/// How a child ended by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It asked to stop.
+    Normal,
+    /// It crashed.
+    Failed,
+}
+
+/// What a child tells its supervisor.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) member: usize,
+    pub(crate) exit: Exit,
+    pub(crate) reason: String,
+}
+
+/// One life after another of an actor's state: the logic of the cell.
+///
+/// It moves into each turn and out again, so everything here is plain
+/// sequential code.
+pub(super) struct Host<A> {
+    pub(super) plan: Arc<Plan<A>>,
+    pub(super) state: Option<A>,
+    pub(super) client: Client,
+    pub(super) path: Arc<str>,
+    pub(super) gauge: Arc<Gauge>,
+    pub(super) control: mpsc::Receiver<Control>,
+    pub(super) report: mpsc::Sender<Report>,
+    pub(super) member: usize,
+    pub(super) closed: bool,
+}
+
+impl<A: 'static> Host<A> {
+    pub(super) fn interrupted(&self) -> bool {
+        self.gauge.interrupted()
+    }
+
+    /// Takes one message, after what the supervisor wants.
+    pub(super) async fn deliver(&mut self, parcel: Parcel) {
+        if self.gauge.interrupted() {
+            self.park().await;
+        }
+        self.turn(parcel).await;
+        self.gauge.handled();
+    }
+
+    async fn turn(&mut self, parcel: Parcel) {
+        let late = parcel
+            .deadline
+            .is_some_and(|deadline| deadline <= Instant::now());
+        let route = parcel.route;
+        let (ctx, input, receipt) = self.open(parcel);
+        if self.state.is_none() {
+            let reason = NotTaken::Stopped.to_string();
+            return respond(
+                &ctx,
+                NotTaken::Stopped.status().headers(&reason),
+                Bytes::new(),
+            )
+            .await;
+        }
+        if late {
+            let reason = format!("the deadline passed before {} came to it", self.path);
+            return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
+        }
+        let ended = self.run(route, input, &ctx).await;
+        let crash = crash_of(&ended);
+        if let Some(receipt) = receipt {
+            receipt.settle(ended);
+        } else if let Ended::Failed(failure) = ended {
+            tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
+        }
+        match crash {
+            Some(reason) => self.end(Exit::Failed, reason).await,
+            None if ctx.leaves() => self.leave(&ctx).await,
+            None => {}
+        }
+    }
+
+    /// Runs a handler to its end, its deadline or a kill.
+    async fn run(&mut self, route: usize, input: Input, ctx: &Context) -> Ended {
+        let started = Instant::now();
+        let (subject, run) = &self.plan.routes[route];
+        let state = self.state.as_mut().expect("turns run on a living state");
+        let mut turn = pin!(run(state, input, ctx));
+        let limit = self.plan.handle_within;
+        let ended = match futures_util::poll!(&mut turn) {
+            Poll::Ready(ended) => Ok(ended),
+            Poll::Pending => tokio::select! {
+                biased;
+                ended = &mut turn => Ok(ended),
+                () = self.gauge.kill.notified() => Err("it was cut off to stop".to_owned()),
+                () = sleep(limit) => Err(format!("it ran longer than its {}", humantime::format_duration(limit))),
+            },
+        };
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(reason) => {
+                respond(ctx, Status::Failed.headers(&reason), Bytes::new()).await;
+                Ended::Crashed(reason)
+            }
+        };
+        count(&self.path, subject, &ended, started);
+        ended
+    }
+
+    fn open(&self, parcel: Parcel) -> (Context, Input, Option<Receipt>) {
+        let by = Arc::clone(&self.path);
+        let (cause, source, input, receipt) = match parcel.work {
+            Work::Local(request, call) => {
+                let (cause, caller) = cause_of(request, by, parcel.deadline);
+                (
+                    cause,
+                    Source::Command { caller, reply: None },
+                    Input::Local(call),
+                    None,
+                )
+            }
+            Work::Remote(request, payload, reply) => {
+                let (cause, caller) = cause_of(request, by, parcel.deadline);
+                (
+                    cause,
+                    Source::Command { caller, reply },
+                    Input::Encoded(payload),
+                    None,
+                )
+            }
+            Work::Event(envelope, receipt) => {
+                let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
+                cause.trace.clone_from(&envelope.trace);
+                cause.attempt = receipt.attempt;
+                let payload = envelope.payload.clone();
+                (
+                    cause,
+                    Source::Event(envelope),
+                    Input::Encoded(payload),
+                    Some(receipt),
+                )
+            }
+            Work::Tick => {
+                let id = Id::new();
+                (
+                    Cause::new(id.clone(), id, by),
+                    Source::Own,
+                    Input::Nothing,
+                    None,
+                )
+            }
+        };
+        (
+            Context::new(self.client.clone(), cause, source),
+            input,
+            receipt,
+        )
+    }
+
+    /// Ends this life and waits for the supervisor's word.
+    async fn end(&mut self, exit: Exit, reason: String) {
+        self.drop_state();
+        self.gauge.set_interrupted(true);
+        let report = Report { member: self.member, exit, reason };
+        // Without a supervisor the control channel is closed too, and parking ends.
+        self.report.send(report).await.ok();
+        self.park().await;
+    }
+
+    async fn leave(&mut self, ctx: &Context) {
+        self.say_goodbye(ctx).await;
+        self.end(Exit::Normal, "it asked to stop".to_owned()).await;
+    }
+
+    /// Stands still until there is a state to go on with, or the end.
+    pub(super) async fn park(&mut self) {
+        while !self.closed {
+            match self.control.recv().await {
+                Some(Control::Start(started)) => {
+                    let outcome = self.build().await;
+                    let running = outcome.is_ok();
+                    // Before the answer, so that the supervisor's next word is not lost.
+                    self.gauge.set_interrupted(!running);
+                    started.send(outcome).ok();
+                    if running {
+                        return;
+                    }
+                }
+                Some(Control::Stop(stopped)) => {
+                    let id = Id::new();
+                    let cause = Cause::new(id.clone(), id, Arc::clone(&self.path));
+                    let ctx = Context::new(self.client.clone(), cause, Source::Own);
+                    self.say_goodbye(&ctx).await;
+                    self.drop_state();
+                    stopped.send(()).ok();
+                }
+                Some(Control::Close) | None => self.closed = true,
+            }
+        }
+        self.drop_state();
+    }
+
+    async fn build(&mut self) -> Result<(), String> {
+        self.drop_state();
+        let within = self.plan.start_within;
+        let factory = Arc::clone(&self.plan.factory);
+        match timeout(within, caught(async move { factory().await })).await {
+            Ok(Ok(Ok(state))) => {
+                self.state = Some(state);
+                Ok(())
+            }
+            Ok(Ok(Err(failure))) => Err(failure.to_string()),
+            Ok(Err(panic)) => Err(panic),
+            Err(_) => Err(format!(
+                "it did not start within {}",
+                humantime::format_duration(within)
+            )),
+        }
+    }
+
+    /// Runs the actor's last handler, if it has one and lives.
+    async fn say_goodbye(&mut self, ctx: &Context) {
+        let (Some(run), Some(state)) = (&self.plan.on_stop, self.state.as_mut()) else {
+            return;
+        };
+        let ended = tokio::select! {
+            ended = run(state, Input::Nothing, ctx) => ended,
+            () = self.gauge.kill.notified() => Ended::Crashed("it was cut off".to_owned()),
+        };
+        match ended {
+            Ended::Failed(failure) => {
+                tracing::warn!(child = &*self.path, %failure, "stopping was not clean");
+            }
+            Ended::Crashed(reason) => {
+                tracing::warn!(child = &*self.path, reason, "stopping was not clean");
+            }
+            Ended::Done | Ended::Unhandled => {}
+        }
+    }
+
+    fn drop_state(&mut self) {
+        if let Err(panic) = drop_caught(self.state.take()) {
+            tracing::warn!(
+                child = &*self.path,
+                reason = panic,
+                "dropping the state was not clean"
+            );
+        }
+    }
+}
+
+fn crash_of(ended: &Ended) -> Option<String> {
+    match ended {
+        Ended::Crashed(reason) => Some(reason.clone()),
+        Ended::Failed(failure) if failure.verdict() == Verdict::Crash => Some(failure.to_string()),
+        _ => None,
+    }
+}
+
+fn count(path: &Arc<str>, subject: &'static str, ended: &Ended, started: Instant) {
+    let outcome = match ended {
+        Ended::Done => "done",
+        Ended::Failed(_) => "failed",
+        Ended::Crashed(_) => "crashed",
+        Ended::Unhandled => "unhandled",
+    };
+    let child = metrics::SharedString::from_shared(Arc::clone(path));
+    metrics::counter!(HANDLED_TOTAL, "child" => child.clone(), "subject" => subject, "outcome" => outcome)
+        .increment(1);
+    metrics::histogram!(HANDLER_SECONDS, "child" => child, "subject" => subject)
+        .record(started.elapsed().as_secs_f64());
+}

@@ -1,0 +1,147 @@
+use crate::{
+    call::{NotTaken, Parcel},
+    telemetry::OVERLOADED_TOTAL,
+};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+use tokio::sync::{Notify, oneshot};
+
+/// What reaches a cell through its mailbox.
+pub(crate) enum Mail {
+    Parcel(Parcel),
+    /// Look at the control channel.
+    Wake,
+    /// Say when everything before this is done.
+    Drain(oneshot::Sender<()>),
+    /// Leave the mailbox.
+    End,
+}
+
+impl actix::Message for Mail {
+    type Result = ();
+}
+
+/// Counts what is in a cell and tells it to look up from its mailbox.
+///
+/// actix does not bound its mailboxes (`send` and `do_send` both exceed the
+/// capacity), so the bound is kept here.
+#[derive(Debug)]
+pub(crate) struct Gauge {
+    path: Arc<str>,
+    limit: usize,
+    depth: AtomicUsize,
+    closed: AtomicBool,
+    interrupted: AtomicBool,
+    pub(super) kill: Notify,
+}
+
+impl Gauge {
+    pub(super) fn new(path: Arc<str>, limit: usize) -> Self {
+        Self {
+            path,
+            limit,
+            depth: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            interrupted: AtomicBool::new(true),
+            kill: Notify::new(),
+        }
+    }
+
+    pub(super) fn interrupted(&self) -> bool {
+        self.interrupted.load(SeqCst)
+    }
+
+    pub(super) fn set_interrupted(&self, interrupted: bool) {
+        self.interrupted.store(interrupted, SeqCst);
+    }
+
+    pub(super) fn handled(&self) {
+        self.depth.fetch_sub(1, SeqCst);
+    }
+}
+
+/// The way into a cell, bounded.
+#[derive(Clone)]
+pub(crate) struct Inbox {
+    gauge: Arc<Gauge>,
+    address: actix::Recipient<Mail>,
+}
+
+impl Inbox {
+    pub(super) const fn new(gauge: Arc<Gauge>, address: actix::Recipient<Mail>) -> Self {
+        Self { gauge, address }
+    }
+
+    /// Puts a parcel into the mailbox unless that is full.
+    pub(crate) fn offer(&self, parcel: Parcel) -> Result<(), NotTaken> {
+        let limit = self.gauge.limit;
+        if self.gauge.depth.fetch_add(1, SeqCst) >= limit {
+            self.gauge.handled();
+            metrics::counter!(OVERLOADED_TOTAL, "child" => self.gauge.path.to_string())
+                .increment(1);
+            return Err(NotTaken::Full { limit });
+        }
+        self.put(parcel)
+    }
+
+    /// Puts a parcel into the mailbox although that may be full: for whoever
+    /// keeps a bound of its own.
+    pub(crate) fn push(&self, parcel: Parcel) -> Result<(), NotTaken> {
+        self.gauge.depth.fetch_add(1, SeqCst);
+        self.put(parcel)
+    }
+
+    fn put(&self, parcel: Parcel) -> Result<(), NotTaken> {
+        if self.gauge.closed.load(SeqCst) || !self.address.connected() {
+            self.gauge.handled();
+            return Err(NotTaken::Stopped);
+        }
+        self.address.do_send(Mail::Parcel(parcel));
+        Ok(())
+    }
+
+    /// Returns how many messages wait or are being handled.
+    pub(crate) fn depth(&self) -> usize {
+        self.gauge.depth.load(SeqCst)
+    }
+
+    /// Takes nothing more.
+    pub(crate) fn close(&self) {
+        self.gauge.closed.store(true, SeqCst);
+    }
+
+    /// Waits until everything taken so far is handled.
+    pub(crate) async fn drained(&self) {
+        let (done, waiting) = oneshot::channel();
+        self.address.do_send(Mail::Drain(done));
+        // A cell that is gone has nothing left to handle.
+        waiting.await.ok();
+    }
+
+    /// Makes the cell look at its control channel after the message at hand.
+    pub(crate) fn interrupt(&self) {
+        self.gauge.set_interrupted(true);
+        self.address.do_send(Mail::Wake);
+    }
+
+    /// Ends the cell once everything taken so far is handled or refused.
+    pub(crate) fn end(&self) {
+        self.address.do_send(Mail::End);
+    }
+
+    /// Cuts the message at hand off, and its actor with it.
+    pub(crate) fn kill(&self) {
+        self.gauge.kill.notify_one();
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Inbox").field(&self.gauge).finish()
+    }
+}

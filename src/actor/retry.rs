@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+/// How often a reaction is tried, and how long it waits in between.
+///
+/// The wait doubles with every attempt, up to a limit, and half of it is
+/// random, so that what failed together is not tried again together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    attempts: u32,
+    first: Duration,
+    max: Duration,
+}
+
+impl Retry {
+    /// Allows this many attempts, at least one: after the last failure the
+    /// event becomes a dead letter.
+    pub const fn new(attempts: u32) -> Self {
+        let attempts = if attempts == 0 { 1 } else { attempts };
+        Self {
+            attempts,
+            first: Duration::from_millis(200),
+            max: Duration::from_secs(30),
+        }
+    }
+
+    /// Sets the wait after the first failure and the longest wait.
+    #[must_use]
+    pub const fn backoff(mut self, first: Duration, max: Duration) -> Self {
+        self.first = first;
+        self.max = max;
+        self
+    }
+
+    /// Returns the wait after the `attempt`-th failure, or nothing if that was
+    /// the last attempt. `jitter` is in `0.0..1.0`.
+    pub(crate) fn after(self, attempt: u32, jitter: f64) -> Option<Duration> {
+        if attempt >= self.attempts {
+            return None;
+        }
+        let doublings = attempt.saturating_sub(1).min(31);
+        let full = self.first.saturating_mul(1 << doublings).min(self.max);
+        Some(full.mul_f64(0.5 + jitter / 2.0))
+    }
+}
+
+/// Five attempts: after 200 ms, 400 ms, 800 ms and 1.6 s, less up to half.
+impl Default for Retry {
+    fn default() -> Self {
+        Self::new(5)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Retry;
+    use std::time::Duration;
+
+    #[test]
+    fn waits_double_up_to_the_limit_and_end_with_the_attempts() {
+        let retry = Retry::new(4).backoff(Duration::from_secs(1), Duration::from_secs(3));
+        let full: Vec<_> = (1..=4).map(|attempt| retry.after(attempt, 1.0)).collect();
+        let secs = |s| Some(Duration::from_secs(s));
+        assert_eq!(full, [secs(1), secs(2), secs(3), None]);
+        assert_eq!(retry.after(1, 0.0), Some(Duration::from_millis(500)));
+    }
+}

@@ -1,0 +1,217 @@
+//! From typed handlers to one erased shape.
+//!
+//! Each route takes the message out of its form, runs the handler where a
+//! panic is caught, and sends the answer. What is left for the cell is how it ended.
+
+use super::Context;
+use crate::{
+    bus::Message,
+    call::{Answer, CallError, Ended, LocalCall, LocalReply, Refusal},
+    error::Failure,
+    message::{Command, Event, Headers, Status, codec},
+};
+use bytes::Bytes;
+use futures_util::{FutureExt, future::LocalBoxFuture};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+
+/// What a handler is called with.
+pub(super) enum Input {
+    Local(Box<dyn Any + Send>),
+    Encoded(Bytes),
+    Nothing,
+}
+
+/// A handler for one kind of message, its type erased.
+pub(super) type Run<A> =
+    Arc<dyn for<'a> Fn(&'a mut A, Input, &'a Context) -> LocalBoxFuture<'a, Ended> + Send + Sync>;
+
+/// Gives the closure the one signature that inference does not find by itself.
+fn erase<A, F>(run: F) -> Run<A>
+where
+    F: for<'a> Fn(&'a mut A, Input, &'a Context) -> LocalBoxFuture<'a, Ended>
+        + Send
+        + Sync
+        + 'static,
+{
+    Arc::new(run)
+}
+
+pub(super) fn answer<A: 'static, C: Command, F>(handler: F) -> Run<A>
+where
+    F: AsyncFn(&mut A, C, &Context) -> Answer<C> + Clone + Send + Sync + 'static,
+{
+    erase(move |state, input, ctx| {
+        let handler = handler.clone();
+        Box::pin(async move {
+            let (command, waiting) = match open::<C>(input) {
+                Ok(opened) => opened,
+                Err(reason) => {
+                    let reason = format!("{} {reason}", C::SUBJECT);
+                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
+                    return Ended::Done;
+                }
+            };
+            let answer = caught(async { handler(state, command, ctx).await }).await;
+            match waiting {
+                Waiting::Local(reply) => reply_local::<C>(reply, answer),
+                Waiting::Bus => reply_remote::<C>(ctx, answer).await,
+            }
+        })
+    })
+}
+
+pub(super) fn on<A: 'static, E: Event, F>(handler: F) -> Run<A>
+where
+    F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+{
+    erase(move |state, input, ctx| {
+        let handler = handler.clone();
+        Box::pin(async move {
+            let Input::Encoded(payload) = input else {
+                return Ended::Unhandled;
+            };
+            let event = match codec::decode::<E>(&payload) {
+                Ok(event) => event,
+                Err(error) => {
+                    return Ended::Failed(Failure::discard(format!("{} {error}", E::SUBJECT)));
+                }
+            };
+            ended(caught(async { handler(state, event, ctx).await }).await)
+        })
+    })
+}
+
+pub(super) fn tick<A: 'static, F>(handler: F) -> Run<A>
+where
+    F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+{
+    erase(move |state, _, ctx| {
+        let handler = handler.clone();
+        Box::pin(async move { ended(caught(async { handler(state, ctx).await }).await) })
+    })
+}
+
+fn ended(outcome: Result<Result<(), Failure>, String>) -> Ended {
+    match outcome {
+        Ok(Ok(())) => Ended::Done,
+        Ok(Err(failure)) => Ended::Failed(failure),
+        Err(panic) => Ended::Crashed(panic),
+    }
+}
+
+enum Waiting<C: Command> {
+    Local(Option<LocalReply<C>>),
+    Bus,
+}
+
+fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> {
+    match input {
+        Input::Local(call) => {
+            let call: LocalCall<C> = *call.downcast().map_err(|_| "is of another type here")?;
+            Ok((call.command, Waiting::Local(call.reply)))
+        }
+        Input::Encoded(payload) => match codec::decode(&payload) {
+            Ok(command) => Ok((command, Waiting::Bus)),
+            Err(error) => Err(error.to_string()),
+        },
+        Input::Nothing => Err("came without a payload".to_owned()),
+    }
+}
+
+fn reply_local<C: Command>(
+    reply: Option<LocalReply<C>>,
+    answer: Result<Answer<C>, String>,
+) -> Ended {
+    let subject = C::SUBJECT;
+    let (answer, ended) = match answer {
+        Ok(Ok(reply)) => (Ok(reply), Ended::Done),
+        Ok(Err(Refusal::Rejected(rejection))) => (Err(CallError::Rejected(rejection)), Ended::Done),
+        Ok(Err(Refusal::Failed(failure))) => {
+            let reason = failure.to_string();
+            (
+                Err(CallError::Failed { subject, reason }),
+                Ended::Failed(failure),
+            )
+        }
+        Err(panic) => {
+            let reason = panic.clone();
+            (
+                Err(CallError::Failed { subject, reason }),
+                Ended::Crashed(panic),
+            )
+        }
+    };
+    if let Some(reply) = reply {
+        // A caller that is gone has stopped waiting.
+        reply.send(answer).ok();
+    }
+    ended
+}
+
+async fn reply_remote<C: Command>(ctx: &Context, answer: Result<Answer<C>, String>) -> Ended {
+    let (headers, payload, ended) = match answer {
+        Ok(Ok(reply)) => encoded::<C, _>(Headers::new(), &reply),
+        Ok(Err(Refusal::Rejected(rejection))) => {
+            encoded::<C, _>(Status::Rejected.headers(&rejection.to_string()), &rejection)
+        }
+        Ok(Err(Refusal::Failed(failure))) => {
+            let headers = Status::Failed.headers(&failure.to_string());
+            (headers, Bytes::new(), Ended::Failed(failure))
+        }
+        Err(panic) => (
+            Status::Failed.headers(&panic),
+            Bytes::new(),
+            Ended::Crashed(panic),
+        ),
+    };
+    respond(ctx, headers, payload).await;
+    ended
+}
+
+fn encoded<C: Command, T: serde::Serialize>(
+    headers: Headers,
+    reply: &T,
+) -> (Headers, Bytes, Ended) {
+    match codec::encode(reply) {
+        Ok(payload) => (headers, payload, Ended::Done),
+        Err(error) => {
+            let reason = format!("the answer to {} {error}", C::SUBJECT);
+            (
+                Status::Failed.headers(&reason),
+                Bytes::new(),
+                Ended::Failed(Failure::discard(reason)),
+            )
+        }
+    }
+}
+
+/// Sends a reply to a caller on the bus; without one there is nothing to do.
+pub(super) async fn respond(ctx: &Context, headers: Headers, payload: Bytes) {
+    let Some(subject) = ctx.reply() else { return };
+    let message = Message::new(subject, payload).headers(headers);
+    if let Err(error) = ctx.client().bus().send(message).await {
+        tracing::warn!(%error, "a reply could not be sent; its caller will time out");
+    }
+}
+
+/// Runs what a user wrote, and turns a panic into its text.
+pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .map_err(|panic| text_of(&*panic))
+}
+
+/// Drops what a user built, and turns a panic in its `Drop` into its text.
+pub(super) fn drop_caught<T>(value: T) -> Result<(), String> {
+    std::panic::catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(|panic| text_of(&*panic))
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("with something that is no text");
+    format!("it panicked: {text}")
+}

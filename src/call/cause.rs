@@ -1,0 +1,42 @@
+use crate::message::{Id, Trace};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use tokio::time::Instant;
+
+/// The message being handled, as what follows from it needs to know it.
+///
+/// Everything made while handling it carries its correlation, names it as the
+/// cause, and gets an id derived from it, so that handling it again makes the
+/// same ids.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    pub(crate) id: Id,
+    pub(crate) correlation: Id,
+    pub(crate) trace: Option<Trace>,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) attempt: u32,
+    pub(crate) by: Arc<str>,
+    made: AtomicU32,
+}
+
+impl Cause {
+    pub(crate) const fn new(id: Id, correlation: Id, by: Arc<str>) -> Self {
+        Self {
+            id,
+            correlation,
+            trace: None,
+            deadline: None,
+            attempt: 1,
+            by,
+            made: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns the id of the next thing that is made of this message.
+    pub(crate) fn next_id(&self) -> Id {
+        self.id
+            .derived(&self.by, self.made.fetch_add(1, Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,170 @@
+use super::{Call, Cause, Doors, Publish, TellError, local, remote};
+use crate::{
+    bus::{Bus, Stream, StreamConfig, StreamError},
+    message::{Command, Event, Namespace},
+    time::Clock,
+};
+use dashmap::DashMap;
+use std::{fmt, sync::Arc};
+
+/// Publishes events and sends commands into one namespace of a bus.
+///
+/// Handlers have a [`Context`](crate::Context) for this, which adds what the
+/// message at hand means for what follows from it. A client is for the code
+/// around the actors. It is cheap to clone.
+///
+/// # Examples
+///
+/// ```no_run
+/// use callboard::{Bus, Client};
+/// # use callboard::{Command, Event};
+/// # async fn order(placed: impl Event, charge: impl Command) -> Result<(), Box<dyn std::error::Error>> {
+/// let bus = Bus::nats("localhost:4222").await?;
+/// let shop = Client::new(bus, "shop".parse()?);
+/// shop.publish(placed).await?;
+/// let reply = shop.call(charge).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    settings: Settings,
+    /// The domain that speaks, for `cb-caller` and `ce-source`.
+    domain: Box<str>,
+    source: Box<str>,
+    streams: DashMap<&'static str, Stream>,
+}
+
+/// What all clients of one node share.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) bus: Bus,
+    pub(crate) namespace: Namespace,
+    pub(crate) node: Arc<str>,
+    pub(crate) clock: Clock,
+    pub(crate) doors: Doors,
+    pub(crate) prefer_local: bool,
+    pub(crate) replicas: usize,
+}
+
+impl Client {
+    /// Builds a client of a namespace; all it sends goes over the bus.
+    pub fn new(bus: Bus, namespace: Namespace) -> Self {
+        let settings = Settings {
+            bus,
+            namespace,
+            node: "client".into(),
+            clock: Clock::system(),
+            doors: Doors::default(),
+            prefer_local: false,
+            replicas: 1,
+        };
+        Self::of(settings, "client")
+    }
+
+    /// Builds the client of a domain on a node.
+    pub(crate) fn of(settings: Settings, domain: &str) -> Self {
+        let source = format!("/{}/{domain}/{}", settings.namespace, settings.node);
+        Self(Arc::new(Inner {
+            settings,
+            domain: domain.into(),
+            source: source.into(),
+            streams: DashMap::new(),
+        }))
+    }
+
+    /// Publishes an event; await the result to know that it is stored.
+    pub fn publish<E: Event>(&self, event: E) -> Publish<'_, E> {
+        Publish::new(self, event, None)
+    }
+
+    /// Sends a command and awaits its reply.
+    pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
+        Call::new(self, command, None)
+    }
+
+    /// Sends a command and awaits nothing: at most once, no answer.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`TellError`] if the command could not be handed over: to the
+    /// mailbox if its actor lives in this process, else to the bus.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not send.
+    pub async fn tell<C: Command>(&self, command: C) -> Result<(), TellError> {
+        self.tell_because(command, None).await
+    }
+
+    pub(crate) async fn tell_because<C: Command>(
+        &self,
+        command: C,
+        cause: Option<&Cause>,
+    ) -> Result<(), TellError> {
+        match self.door::<C>() {
+            Some(door) => local::tell(self, &door, command, cause),
+            None => remote::tell(self, command, cause).await,
+        }
+    }
+
+    /// Returns the bus below.
+    pub fn bus(&self) -> &Bus {
+        &self.0.settings.bus
+    }
+
+    /// Returns the namespace that it speaks in.
+    pub fn namespace(&self) -> &Namespace {
+        &self.0.settings.namespace
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.0.settings.clock
+    }
+
+    pub(crate) fn domain(&self) -> &str {
+        &self.0.domain
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.0.source
+    }
+
+    /// Returns the way to the command's actor, if it lives in this process.
+    pub(super) fn door<C: Command>(&self) -> Option<Arc<super::Door>> {
+        if !self.0.settings.prefer_local {
+            return None;
+        }
+        let door = self.0.settings.doors.get(C::SUBJECT.as_str())?;
+        (door.command == std::any::TypeId::of::<C>()).then_some(door)
+    }
+
+    /// Opens the stream of a domain's events, once.
+    pub(crate) async fn events(&self, domain: &'static str) -> Result<Stream, StreamError> {
+        if let Some(stream) = self.0.streams.get(domain) {
+            return Ok(stream.clone());
+        }
+        let stream = self.bus().stream(&self.event_stream(domain)).await?;
+        self.0.streams.insert(domain, stream.clone());
+        Ok(stream)
+    }
+
+    /// Describes the stream of a domain's events.
+    pub(crate) fn event_stream(&self, domain: &str) -> StreamConfig {
+        StreamConfig::events(self.namespace(), domain).replicas(self.0.settings.replicas)
+    }
+
+    /// Opens the stream of dead letters.
+    pub(crate) async fn dead_letters(&self) -> Result<Stream, StreamError> {
+        let config = StreamConfig::dead(self.namespace()).replicas(self.0.settings.replicas);
+        self.bus().stream(&config).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Client({} on {})", self.source(), self.bus())
+    }
+}

@@ -1,0 +1,230 @@
+use crate::{
+    bus::{AppendError, RequestError, SendError, StreamError},
+    message::{HeaderError, Id, KeyError, Status, Subject},
+};
+use std::time::Duration;
+
+/// Why a command got no reply.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError<R> {
+    /// The domain says no.
+    #[error("{0}")]
+    Rejected(R),
+    /// No group answers this domain now; known at once.
+    #[error("nobody answers {subject}; is a node with its group running in this namespace?")]
+    NoResponders {
+        /// The command.
+        subject: Subject,
+    },
+    /// No reply came in time; the command may have been run.
+    #[error("no reply from {subject} within {timeout:?}")]
+    Timeout {
+        /// The command.
+        subject: Subject,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// The deadline had passed before the command was run; it was not.
+    #[error("the deadline of {subject} passed before it was run")]
+    DeadlinePassed {
+        /// The command.
+        subject: Subject,
+    },
+    /// The callee takes no more now; the command was not run.
+    #[error("{subject} is not available: {reason}")]
+    Unavailable {
+        /// The command.
+        subject: Subject,
+        /// What the callee said.
+        reason: String,
+    },
+    /// The callee failed while it ran the command.
+    #[error("{subject} failed: {reason}")]
+    Failed {
+        /// The command.
+        subject: Subject,
+        /// What the callee said.
+        reason: String,
+    },
+    /// The callee refused the command for another reason.
+    #[error("{subject} was refused with {status}: {reason}")]
+    Refused {
+        /// The command.
+        subject: Subject,
+        /// The kind of refusal.
+        status: Status,
+        /// What the callee said.
+        reason: String,
+    },
+    /// The command could not be encoded, or its answer could not be decoded.
+    #[error("{subject} {reason}")]
+    Codec {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with which payload.
+        reason: String,
+    },
+    /// It could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+impl<R> CallError<R> {
+    /// Returns what the callee's status means to the caller.
+    pub(super) fn of(subject: Subject, status: Status, reason: String) -> Self {
+        match status {
+            Status::DeadlinePassed => Self::DeadlinePassed { subject },
+            Status::Unavailable => Self::Unavailable { subject, reason },
+            Status::Failed => Self::Failed { subject, reason },
+            status => Self::Refused { subject, status, reason },
+        }
+    }
+
+    pub(super) fn of_request(subject: Subject, error: RequestError) -> Self {
+        match error {
+            RequestError::NoResponders { .. } => Self::NoResponders { subject },
+            RequestError::Timeout { timeout, .. } => Self::Timeout { subject, timeout },
+            RequestError::Send(error) => Self::Send(error),
+        }
+    }
+
+    /// Separates the domain's "no" from trouble.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error if it is anything but a rejection.
+    pub(super) fn rejection<Q>(self) -> Result<R, CallError<Q>> {
+        Err(match self {
+            Self::Rejected(rejection) => return Ok(rejection),
+            Self::NoResponders { subject } => CallError::NoResponders { subject },
+            Self::Timeout { subject, timeout } => CallError::Timeout { subject, timeout },
+            Self::DeadlinePassed { subject } => CallError::DeadlinePassed { subject },
+            Self::Unavailable { subject, reason } => CallError::Unavailable { subject, reason },
+            Self::Failed { subject, reason } => CallError::Failed { subject, reason },
+            Self::Refused { subject, status, reason } => {
+                CallError::Refused { subject, status, reason }
+            }
+            Self::Codec { subject, reason } => CallError::Codec { subject, reason },
+            Self::Send(error) => CallError::Send(error),
+        })
+    }
+
+    /// Returns the outcome's name for metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Rejected(_) => "rejected",
+            Self::NoResponders { .. } => "no_responders",
+            Self::Timeout { .. } => "timeout",
+            Self::DeadlinePassed { .. } => "deadline_passed",
+            Self::Unavailable { .. } => "unavailable",
+            Self::Failed { .. } => "failed",
+            Self::Refused { .. } => "refused",
+            Self::Codec { .. } => "codec",
+            Self::Send(_) => "send",
+        }
+    }
+}
+
+/// Why a one-way command was not handed over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TellError {
+    /// The actor's mailbox is full, or it is stopping.
+    #[error("{subject} is not available: {reason}")]
+    Unavailable {
+        /// The command.
+        subject: Subject,
+        /// Why it takes no more.
+        reason: String,
+    },
+    /// The command could not be encoded.
+    #[error("{subject} {reason}")]
+    Codec {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It could not be sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// Why an event was not published.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The key cannot be a subject token.
+    #[error("{subject} cannot be published: {reason}")]
+    Key {
+        /// The event's type.
+        subject: Subject,
+        /// What is wrong with the key.
+        reason: KeyError,
+    },
+    /// A header's value cannot be sent.
+    #[error("{subject} cannot be published: {reason}")]
+    Header {
+        /// The event's type.
+        subject: Subject,
+        /// Which header, and why.
+        reason: HeaderError,
+    },
+    /// The event could not be encoded.
+    #[error("{subject} {reason}")]
+    Codec {
+        /// The event's type.
+        subject: Subject,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The stream of the domain's events cannot be used.
+    #[error("{subject} cannot be published: {reason}")]
+    Stream {
+        /// The event's type.
+        subject: Subject,
+        /// What is wrong with the stream.
+        reason: StreamError,
+    },
+    /// The stream refused the event; it is not stored.
+    #[error("{subject} was refused: {reason}")]
+    Refused {
+        /// The event's type.
+        subject: Subject,
+        /// Why.
+        reason: AppendError,
+    },
+    /// The entity's last event is not the expected one; it is not stored.
+    #[error("{subject} was not published: the last event of its key is not the expected one")]
+    Conflict {
+        /// The event's type.
+        subject: Subject,
+    },
+    /// The bus did not confirm in time; the event may be stored. Publishing it
+    /// again with the same id is harmless.
+    #[error(
+        "the bus did not confirm {subject} with id {id}, it may be stored: {reason}; publish it again with the same id"
+    )]
+    Unknown {
+        /// The event's type.
+        subject: Subject,
+        /// The event's id.
+        id: Id,
+        /// What stood in the way.
+        reason: String,
+    },
+}
+
+impl PublishError {
+    /// Returns the outcome's name for metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Key { .. } | Self::Header { .. } | Self::Codec { .. } => "invalid",
+            Self::Stream { .. } => "no_stream",
+            Self::Refused { .. } => "refused",
+            Self::Conflict { .. } => "conflict",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! Commands whose actor lives in this process: no bus, no codec.
+
+use super::{CallError, Cause, Client, Door, Parcel, TellError, Work, ask::request};
+use crate::message::{Command, Refused, Reply, Request};
+use std::time::Duration;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
+
+/// A command and where its caller waits; nobody waits for a one-way command.
+pub(crate) struct LocalCall<C: Command> {
+    pub(crate) command: C,
+    pub(crate) reply: Option<LocalReply<C>>,
+}
+
+pub(crate) type LocalReply<C> = oneshot::Sender<Result<Reply<C>, CallError<Refused<C>>>>;
+
+pub(super) async fn ask<C: Command>(
+    door: &Door,
+    command: C,
+    request: Request,
+    timeout: Duration,
+) -> Result<Reply<C>, CallError<Refused<C>>> {
+    let subject = C::SUBJECT;
+    let deadline = Instant::now() + timeout;
+    let (reply, answer) = oneshot::channel();
+    offer(door, command, request, Some((reply, deadline)))
+        .map_err(|reason| CallError::Unavailable { subject, reason })?;
+    match timeout_at(deadline, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => {
+            let reason = "it stopped before it came to this command".to_owned();
+            Err(CallError::Unavailable { subject, reason })
+        }
+        Err(_) => Err(CallError::Timeout { subject, timeout }),
+    }
+}
+
+pub(super) fn tell<C: Command>(
+    client: &Client,
+    door: &Door,
+    command: C,
+    cause: Option<&Cause>,
+) -> Result<(), TellError> {
+    offer(door, command, request(client, cause, None), None)
+        .map_err(|reason| TellError::Unavailable { subject: C::SUBJECT, reason })
+}
+
+fn offer<C: Command>(
+    door: &Door,
+    command: C,
+    request: Request,
+    waiting: Option<(LocalReply<C>, Instant)>,
+) -> Result<(), String> {
+    let (reply, deadline) = waiting.unzip();
+    let key = command.key().into_owned();
+    let work = Work::Local(request, Box::new(LocalCall { command, reply }));
+    (door.offer)(Parcel { route: 0, work, deadline }, &key).map_err(|why| why.to_string())
+}

@@ -1,0 +1,27 @@
+//! One request, one reply, one deadline; and publishing.
+//!
+//! A [`Client`] publishes events and calls commands in one namespace.
+//! [`Call`] and [`Publish`] are what it hands out: awaited, they do their work.
+//! A command whose actor lives in this process goes straight to its mailbox.
+//!
+//! This room does not retry: who calls decides what another attempt would mean.
+
+mod answer;
+mod ask;
+mod cause;
+mod client;
+mod error;
+mod local;
+mod parcel;
+mod publish;
+mod remote;
+
+pub use answer::{Answer, Refusal};
+pub use ask::Call;
+pub(crate) use cause::Cause;
+pub use client::Client;
+pub(crate) use client::Settings;
+pub use error::{CallError, PublishError, TellError};
+pub(crate) use local::{LocalCall, LocalReply};
+pub(crate) use parcel::{Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
+pub use publish::{Publish, Published};

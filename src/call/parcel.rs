@@ -1,0 +1,127 @@
+use crate::message::{Envelope, Request, Status};
+use bytes::Bytes;
+use dashmap::DashMap;
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::Arc,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+/// One message on its way into an actor.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// The place of its handler in the actor's table.
+    pub(crate) route: usize,
+    pub(crate) work: Work,
+    /// When nobody waits for it any more.
+    pub(crate) deadline: Option<Instant>,
+}
+
+/// What is in a parcel, and how its outcome travels back.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A command of this process: a boxed [`LocalCall`](super::local::LocalCall).
+    Local(Request, Box<dyn Any + Send>),
+    /// A command from the bus, and the subject of its reply.
+    Remote(Request, Bytes, Option<String>),
+    /// An event, and where its reader awaits the outcome.
+    Event(Box<Envelope>, Receipt),
+    /// A timer of the actor's own.
+    Tick,
+}
+
+/// Tells a reader how one of its events ended.
+#[derive(Debug)]
+pub(crate) struct Receipt {
+    pub(crate) slot: usize,
+    pub(crate) attempt: u32,
+    pub(crate) ended: Option<mpsc::UnboundedSender<(usize, Ended)>>,
+}
+
+impl Receipt {
+    pub(crate) fn settle(mut self, how: Ended) {
+        if let Some(ended) = self.ended.take() {
+            // A reader that is gone has handed its events back already.
+            ended.send((self.slot, how)).ok();
+        }
+    }
+}
+
+/// An event that is dropped unhandled goes back to its reader.
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            ended.send((self.slot, Ended::Unhandled)).ok();
+        }
+    }
+}
+
+/// How the handling of one message ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// It is done, also if the domain said no.
+    Done,
+    /// The handler failed and the actor goes on.
+    Failed(crate::error::Failure),
+    /// The handler failed and the actor must be rebuilt.
+    Crashed(String),
+    /// No handler saw it.
+    Unhandled,
+}
+
+/// Why an actor does not take a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotTaken {
+    #[error("its mailbox is full with {limit} messages; try again later")]
+    Full { limit: usize },
+    #[error("it is stopping")]
+    Stopped,
+}
+
+impl NotTaken {
+    pub(crate) const fn status(self) -> Status {
+        Status::Unavailable
+    }
+}
+
+/// Where the commands of one subject are taken in this process.
+pub(crate) struct Door {
+    /// The Rust type of the command behind the subject.
+    pub(crate) command: TypeId,
+    pub(crate) offer: Offer,
+}
+
+/// Takes a parcel for a key; an empty key is nobody's in particular.
+pub(crate) type Offer = Box<dyn Fn(Parcel, &str) -> Result<(), NotTaken> + Send + Sync>;
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Door").finish_non_exhaustive()
+    }
+}
+
+/// All commands that are answered in this process, by `domain.name`.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Doors(Arc<DashMap<&'static str, Arc<Door>>>);
+
+impl Doors {
+    /// Opens a door; returns false if the subject has one.
+    pub(crate) fn open(&self, subject: &'static str, door: Door) -> bool {
+        match self.0.entry(subject) {
+            dashmap::Entry::Occupied(_) => false,
+            dashmap::Entry::Vacant(place) => {
+                place.insert(Arc::new(door));
+                true
+            }
+        }
+    }
+
+    pub(crate) fn close(&self, subject: &str) {
+        self.0.remove(subject);
+    }
+
+    pub(crate) fn get(&self, subject: &str) -> Option<Arc<Door>> {
+        self.0.get(subject).map(|door| Arc::clone(&door))
+    }
+}

@@ -1,0 +1,141 @@
+use super::{Cause, Client, PublishError};
+use crate::{
+    bus::{Append, Expect, Message},
+    message::{Envelope, Event, Id, Key, codec},
+    telemetry::PUBLISHED_TOTAL,
+};
+use std::{borrow::Cow, fmt, pin::Pin};
+
+/// An event about to be published; awaiting it returns once the stream has it.
+///
+/// What is survived then is what the bus promises: the embedded bus keeps
+/// events in memory; a NATS server has written them, and by default syncs them
+/// to disk later.
+///
+/// # Errors
+///
+/// Awaiting returns [`PublishError`]. After [`PublishError::Unknown`] the event
+/// may be stored; publishing it again with the same id is harmless.
+///
+/// # Cancel safety
+///
+/// Dropping the future may or may not publish. Publish again with the same id.
+#[must_use = "an event is published when awaited"]
+pub struct Publish<'a, E> {
+    client: &'a Client,
+    event: E,
+    cause: Option<&'a Cause>,
+    id: Option<Id>,
+    expect: Expect,
+}
+
+/// What is known of an event once it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// The event's id.
+    pub id: Id,
+    /// Its sequence in the stream of its domain.
+    pub sequence: u64,
+    /// Whether an earlier attempt had stored it.
+    pub duplicate: bool,
+}
+
+impl<'a, E: Event> Publish<'a, E> {
+    pub(crate) const fn new(client: &'a Client, event: E, cause: Option<&'a Cause>) -> Self {
+        Self { client, event, cause, id: None, expect: Expect::Any }
+    }
+
+    /// Sets the event's id: an event of an id that is stored is not stored again.
+    ///
+    /// Without it, an event published by a handler gets an id derived from the
+    /// message at hand, any other a new one.
+    pub fn id(mut self, id: Id) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Demands that the last event of its key has this sequence; 0 for none yet.
+    pub const fn after(mut self, sequence: u64) -> Self {
+        self.expect = Expect::Last(sequence);
+        self
+    }
+
+    async fn publish(self) -> Result<Published, PublishError> {
+        let subject = E::SUBJECT;
+        let (message, id) = self.message()?;
+        let stream = self
+            .client
+            .events(subject.domain())
+            .await
+            .map_err(|reason| PublishError::Stream { subject, reason })?;
+        match stream.append(message, self.expect).await {
+            Ok(Append::Committed { sequence, duplicate }) => {
+                Ok(Published { id, sequence, duplicate })
+            }
+            Ok(Append::Conflict) => Err(PublishError::Conflict { subject }),
+            Ok(Append::Unknown { reason }) => Err(PublishError::Unknown { subject, id, reason }),
+            Err(reason) => Err(PublishError::Refused { subject, reason }),
+        }
+    }
+
+    fn message(&self) -> Result<(Message, Id), PublishError> {
+        let subject = E::SUBJECT;
+        let text = self.event.key();
+        let key = Key::new(&text).map_err(|reason| PublishError::Key { subject, reason })?;
+        let payload = codec::encode(&self.event)
+            .map_err(|error| PublishError::Codec { subject, reason: error.to_string() })?;
+        let id = match (&self.id, self.cause) {
+            (Some(id), _) => id.clone(),
+            (None, Some(cause)) => cause.next_id(),
+            (None, None) => Id::new(),
+        };
+        let envelope = Envelope {
+            correlation: self
+                .cause
+                .map_or_else(|| id.clone(), |cause| cause.correlation.clone()),
+            causation: self.cause.map(|cause| cause.id.clone()),
+            trace: self.cause.and_then(|cause| cause.trace.clone()),
+            kind: subject.as_str().to_owned(),
+            version: E::VERSION,
+            source: self.client.source().to_owned(),
+            subject: Cow::into_owned(text),
+            time: None,
+            id: id.clone(),
+            key,
+            payload,
+        };
+        let headers = envelope
+            .headers()
+            .map_err(|reason| PublishError::Header { subject, reason })?;
+        let to = self
+            .client
+            .namespace()
+            .event(subject.domain(), &envelope.key);
+        Ok((Message::new(to, envelope.payload).headers(headers), id))
+    }
+}
+
+impl<'a, E: Event> IntoFuture for Publish<'a, E> {
+    type Output = Result<Published, PublishError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let published = self.publish().await;
+            let outcome = published
+                .as_ref()
+                .err()
+                .map_or("stored", PublishError::label);
+            metrics::counter!(PUBLISHED_TOTAL, "subject" => E::SUBJECT.as_str(), "outcome" => outcome)
+                .increment(1);
+            published
+        })
+    }
+}
+
+impl<E: Event> fmt::Debug for Publish<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Publish({})", E::SUBJECT)
+    }
+}
