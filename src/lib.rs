@@ -3,6 +3,7 @@
 pub mod bus;
 pub mod error;
 pub mod message;
+pub mod supervision;
 pub mod telemetry;
 pub mod time;
 
