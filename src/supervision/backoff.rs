@@ -67,7 +67,8 @@ impl Backoff {
         } else {
             jitter.clamp(0.0, 1.0)
         };
-        half.saturating_add((full - half).mul_f64(share)).min(full)
+        half.saturating_add(full.saturating_sub(half).mul_f64(share))
+            .min(full)
     }
 
     /// Returns the time without a failure after which a child starts over.

@@ -16,6 +16,10 @@ mod intensity;
     expect(dead_code, reason = "the groups that ask it come next")
 )]
 mod machine;
+#[cfg(test)]
+mod machine_model;
+#[cfg(test)]
+mod machine_table;
 mod restart;
 mod strategy;
 
