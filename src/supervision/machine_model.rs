@@ -135,19 +135,19 @@ fn names(children: impl Iterator<Item = (usize, Restart)>) -> Vec<usize> {
 #[test]
 fn ten_thousand_random_groups_live_by_the_rules() {
     let first = fastrand::u64(..u64::MAX - LIVES);
-    let mut seen = [0_u32; 3];
+    let mut tally = [0_u32; 3];
     for seed in first..first + LIVES {
-        live(seed, &mut seen);
+        live(seed, &mut tally);
     }
-    let [removed, restarted, escalated] = seen;
+    let [removed, restarted, escalated] = tally;
     assert!(
         removed > 1_000 && restarted > 10_000 && escalated > 1_000,
-        "the lives from seed {first} were too dull: {seen:?}"
+        "the lives from seed {first} were too dull: {tally:?}"
     );
 }
 
 /// Lives one life; a failure names the seed, with which it can be lived again.
-fn live(seed: u64, seen: &mut [u32; 3]) {
+fn live(seed: u64, tally: &mut [u32; 3]) {
     let mut rng = Rng::with_seed(seed);
     let (mut machine, mut reference) = born(&mut rng);
     let children = reference.up_us.len();
@@ -170,9 +170,9 @@ fn live(seed: u64, seen: &mut [u32; 3]) {
         let (answer, after) = taken_apart(decision);
         assert_eq!(answer, expected, "{context}");
         match answer {
-            Answer::Nothing => seen[0] += 1,
+            Answer::Nothing => tally[0] += 1,
             Answer::Stop { .. } => {
-                seen[1] += 1;
+                tally[1] += 1;
                 let micros = after.as_secs_f64() * 1e6;
                 let wanted = reference.delay_us(name, now_ms, jitter);
                 assert!(
@@ -181,7 +181,7 @@ fn live(seed: u64, seen: &mut [u32; 3]) {
                 );
             }
             Answer::GiveUp(_) => {
-                seen[2] += 1;
+                tally[2] += 1;
                 return;
             }
         }
