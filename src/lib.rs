@@ -5,6 +5,7 @@ pub mod bus;
 pub mod call;
 pub mod error;
 pub mod message;
+pub mod supervision;
 pub mod telemetry;
 pub mod time;
 
