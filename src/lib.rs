@@ -14,3 +14,4 @@ pub use bus::Bus;
 pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
+pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

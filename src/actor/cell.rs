@@ -56,6 +56,7 @@ pub(super) fn spawn<A: 'static>(
         control: orders,
         report: seat.report,
         member: seat.member,
+        life: 0,
         closed: false,
     };
     let cell = Cell { host: Some(Box::new(host)), turns: 0 };
@@ -92,8 +93,6 @@ impl<A: 'static> actix::Handler<Mail> for Cell<A> {
             }
             Mail::Wake => self.park(ctx),
             Mail::End => ctx.stop(),
-            // The other side may have stopped waiting.
-            Mail::Drain(done) => drop(done.send(())),
         }
     }
 }

@@ -4,7 +4,10 @@ use crate::{
 };
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 use tokio::time::Instant;
@@ -28,7 +31,8 @@ pub(super) enum Source {
         reply: Option<String>,
     },
     Event(Box<Envelope>),
-    Own,
+    /// Nobody sent it; a timer's token lives as long as the message.
+    Own(#[expect(dead_code, reason = "held, not read")] Option<Arc<()>>),
 }
 
 impl Context {
@@ -131,7 +135,7 @@ impl Context {
 /// Turns what came with a command into what follows from it.
 pub(super) fn cause_of(
     request: Request,
-    by: std::sync::Arc<str>,
+    by: Arc<str>,
     deadline: Option<Instant>,
 ) -> (Cause, String) {
     let mut cause = Cause::new(request.id, request.correlation, by);

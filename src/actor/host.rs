@@ -1,5 +1,5 @@
 use super::{
-    Context,
+    Context, Exit,
     context::{Source, cause_of},
     inbox::Gauge,
     route::{Input, Run, caught, drop_caught, respond},
@@ -33,27 +33,22 @@ pub(super) struct Plan<A> {
 /// What a supervisor tells its child.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Build the state anew and go on with the mailbox.
-    Start(oneshot::Sender<Result<(), String>>),
+    /// Build the state anew, as the life of this number, and go on with the mailbox.
+    Start(u64, oneshot::Sender<Result<(), String>>),
     /// Leave the state, keep the mailbox.
     Stop(oneshot::Sender<()>),
+    /// Refuse what is in the mailbox, and what comes, until started again.
+    Dismiss,
     /// End for good.
     Close,
-}
-
-/// How a child ended by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Exit {
-    /// It asked to stop.
-    Normal,
-    /// It crashed.
-    Failed,
 }
 
 /// What a child tells its supervisor.
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) member: usize,
+    /// The life that ended; one that the supervisor ended itself is old news.
+    pub(crate) life: u64,
     pub(crate) exit: Exit,
     pub(crate) reason: String,
 }
@@ -71,6 +66,7 @@ pub(super) struct Host<A> {
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) report: mpsc::Sender<Report>,
     pub(super) member: usize,
+    pub(super) life: u64,
     pub(super) closed: bool,
 }
 
@@ -160,12 +156,12 @@ impl<A: 'static> Host<A> {
                     None,
                 )
             }
-            Work::Remote(request, payload, reply) => {
+            Work::Remote(request, content, reply) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
                 (
                     cause,
                     Source::Command { caller, reply },
-                    Input::Encoded(payload),
+                    Input::of(content),
                     None,
                 )
             }
@@ -181,11 +177,11 @@ impl<A: 'static> Host<A> {
                     Some(receipt),
                 )
             }
-            Work::Tick => {
+            Work::Tick(token) => {
                 let id = Id::new();
                 (
                     Cause::new(id.clone(), id, by),
-                    Source::Own,
+                    Source::Own(Some(token)),
                     Input::Nothing,
                     None,
                 )
@@ -202,7 +198,7 @@ impl<A: 'static> Host<A> {
     async fn end(&mut self, exit: Exit, reason: String) {
         self.drop_state();
         self.gauge.set_interrupted(true);
-        let report = Report { member: self.member, exit, reason };
+        let report = Report { member: self.member, life: self.life, exit, reason };
         // Without a supervisor the control channel is closed too, and parking ends.
         self.report.send(report).await.ok();
         self.park().await;
@@ -217,7 +213,8 @@ impl<A: 'static> Host<A> {
     pub(super) async fn park(&mut self) {
         while !self.closed {
             match self.control.recv().await {
-                Some(Control::Start(started)) => {
+                Some(Control::Start(life, started)) => {
+                    self.life = life;
                     let outcome = self.build().await;
                     let running = outcome.is_ok();
                     // Before the answer, so that the supervisor's next word is not lost.
@@ -230,19 +227,26 @@ impl<A: 'static> Host<A> {
                 Some(Control::Stop(stopped)) => {
                     let id = Id::new();
                     let cause = Cause::new(id.clone(), id, Arc::clone(&self.path));
-                    let ctx = Context::new(self.client.clone(), cause, Source::Own);
+                    let ctx = Context::new(self.client.clone(), cause, Source::Own(None));
                     self.say_goodbye(&ctx).await;
                     self.drop_state();
                     stopped.send(()).ok();
                 }
+                Some(Control::Dismiss) => {
+                    self.gauge.set_interrupted(false);
+                    return;
+                }
                 Some(Control::Close) | None => self.closed = true,
             }
         }
+        self.gauge.set_interrupted(false);
         self.drop_state();
     }
 
     async fn build(&mut self) -> Result<(), String> {
         self.drop_state();
+        // A kill that came too late for the life before must not hit this one.
+        let _: Poll<()> = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let within = self.plan.start_within;
         let factory = Arc::clone(&self.plan.factory);
         match timeout(within, caught(async move { factory().await })).await {

@@ -9,15 +9,13 @@ use std::{
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
 };
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 
 /// What reaches a cell through its mailbox.
 pub(crate) enum Mail {
     Parcel(Parcel),
     /// Look at the control channel.
     Wake,
-    /// Say when everything before this is done.
-    Drain(oneshot::Sender<()>),
     /// Leave the mailbox.
     End,
 }
@@ -110,17 +108,19 @@ impl Inbox {
         self.gauge.depth.load(SeqCst)
     }
 
-    /// Takes nothing more.
+    /// Takes nothing more until it is opened again.
     pub(crate) fn close(&self) {
         self.gauge.closed.store(true, SeqCst);
     }
 
-    /// Waits until everything taken so far is handled.
-    pub(crate) async fn drained(&self) {
-        let (done, waiting) = oneshot::channel();
-        self.address.do_send(Mail::Drain(done));
-        // A cell that is gone has nothing left to handle.
-        waiting.await.ok();
+    /// Takes messages again.
+    pub(crate) fn open(&self) {
+        self.gauge.closed.store(false, SeqCst);
+    }
+
+    /// Returns whether it takes nothing.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.gauge.closed.load(SeqCst)
     }
 
     /// Makes the cell look at its control channel after the message at hand.

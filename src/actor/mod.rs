@@ -20,10 +20,11 @@ mod spec;
 
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
-pub(crate) use host::{Control, Exit, Report};
+pub(crate) use host::{Control, Report};
 pub(crate) use inbox::Inbox;
 pub(crate) use reaction::{Reaction, instance};
+pub(crate) use restart::Exit;
 pub use restart::Restart;
 pub use retry::Retry;
 pub use spec::Actor;
-pub(crate) use spec::Blueprint;
+pub(crate) use spec::{Answered, Blueprint};

@@ -81,6 +81,11 @@ impl Reaction {
         }
     }
 
+    /// Whether its actor was removed; then another node may have one.
+    fn is_away(&self) -> bool {
+        self.inboxes.iter().all(Inbox::is_closed)
+    }
+
     async fn open(&self) -> Result<(Stream, Consumer), String> {
         let stream = self
             .client
@@ -114,7 +119,12 @@ impl Reaction {
             tokio::select! {
                 biased;
                 _ = stop.changed() => break Ok(()),
-                Some((slot, ended)) = outcomes.recv() => reading.settle(slot, ended).await,
+                Some((slot, ended)) = outcomes.recv() => {
+                    reading.settle(slot, ended).await;
+                    if self.is_away() {
+                        break Err("its actor is away".to_owned());
+                    }
+                }
                 () = sleep_until(next), if reading.lanes.len() > 0 => reading.wake().await,
                 delivery = consumer.next(), if reading.lanes.len() < HELD => match delivery {
                     Ok(delivery) => reading.arrive(delivery).await,

@@ -6,7 +6,7 @@
 use super::Context;
 use crate::{
     bus::Message,
-    call::{Answer, CallError, Ended, LocalCall, LocalReply, Refusal},
+    call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
     message::{Command, Event, Headers, Status, codec},
 };
@@ -18,7 +18,28 @@ use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 pub(super) enum Input {
     Local(Box<dyn Any + Send>),
     Encoded(Bytes),
+    Decoded(Box<dyn Any + Send>),
     Nothing,
+}
+
+impl Input {
+    pub(super) fn of(content: Content) -> Self {
+        match content {
+            Content::Encoded(payload) => Self::Encoded(payload),
+            Content::Decoded(command) => Self::Decoded(command),
+        }
+    }
+}
+
+/// Decodes a command to find its key; nothing if it does not decode.
+pub(crate) fn peek<C: Command>(payload: &Bytes) -> Option<(Box<dyn Any + Send>, String)> {
+    let opened = std::panic::catch_unwind(|| {
+        let command: C = codec::decode(payload).ok()?;
+        let key = command.key().into_owned();
+        Some((command, key))
+    });
+    let (command, key) = opened.ok()??;
+    Some((Box::new(command), key))
 }
 
 /// A handler for one kind of message, its type erased.
@@ -114,6 +135,10 @@ fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> {
             Ok(command) => Ok((command, Waiting::Bus)),
             Err(error) => Err(error.to_string()),
         },
+        Input::Decoded(command) => {
+            let command = *command.downcast().map_err(|_| "is of another type here")?;
+            Ok((command, Waiting::Bus))
+        }
         Input::Nothing => Err("came without a payload".to_owned()),
     }
 }

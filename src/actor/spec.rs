@@ -8,7 +8,13 @@ use crate::{
     error::Failure,
     message::{Command, Event, Subject},
 };
-use std::{any::TypeId, fmt, sync::Arc, time::Duration};
+use bytes::Bytes;
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 /// Describes an actor: how it is built, what it hears and answers, when it restarts.
 ///
@@ -42,7 +48,7 @@ use std::{any::TypeId, fmt, sync::Arc, time::Duration};
 pub struct Actor<A> {
     name: &'static str,
     plan: Plan<A>,
-    answers: Vec<(Subject, TypeId, usize)>,
+    answers: Vec<Answered>,
     hears: Vec<(Subject, usize)>,
     ticks: Vec<(Duration, usize)>,
     restart: Restart,
@@ -91,7 +97,12 @@ impl<A: 'static> Actor<A> {
         F: AsyncFn(&mut A, C, &Context) -> Answer<C> + Clone + Send + Sync + 'static,
     {
         let at = self.route(C::SUBJECT.as_str(), route::answer(handler));
-        self.answers.push((C::SUBJECT, TypeId::of::<C>(), at));
+        self.answers.push(Answered {
+            subject: C::SUBJECT,
+            command: TypeId::of::<C>(),
+            route: at,
+            peek: route::peek::<C>,
+        });
         self
     }
 
@@ -220,10 +231,23 @@ impl<A> fmt::Debug for Actor<A> {
     }
 }
 
+/// A command that an actor answers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered {
+    pub(crate) subject: Subject,
+    pub(crate) command: TypeId,
+    /// The handler's place in the actor's table.
+    pub(crate) route: usize,
+    /// Decodes a payload to find its key.
+    pub(crate) peek: Peek,
+}
+
+pub(crate) type Peek = fn(&Bytes) -> Option<(Box<dyn Any + Send>, String)>;
+
 /// An actor's description without the type of its state.
 pub(crate) struct Blueprint {
     pub(crate) name: &'static str,
-    pub(crate) answers: Vec<(Subject, TypeId, usize)>,
+    pub(crate) answers: Vec<Answered>,
     pub(crate) hears: Vec<(Subject, usize)>,
     pub(crate) ticks: Vec<(Duration, usize)>,
     pub(crate) restart: Restart,

@@ -56,5 +56,5 @@ fn offer<C: Command>(
     let (reply, deadline) = waiting.unzip();
     let key = command.key().into_owned();
     let work = Work::Local(request, Box::new(LocalCall { command, reply }));
-    (door.offer)(Parcel { route: 0, work, deadline }, &key).map_err(|why| why.to_string())
+    (door.offer)(Parcel { route: 0, work, deadline }, Some(&key)).map_err(|why| why.to_string())
 }

@@ -23,5 +23,5 @@ pub use client::Client;
 pub(crate) use client::Settings;
 pub use error::{CallError, PublishError, TellError};
 pub(crate) use local::{LocalCall, LocalReply};
-pub(crate) use parcel::{Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
+pub(crate) use parcel::{Content, Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
 pub use publish::{Publish, Published};

@@ -24,11 +24,18 @@ pub(crate) enum Work {
     /// A command of this process: a boxed [`LocalCall`](super::local::LocalCall).
     Local(Request, Box<dyn Any + Send>),
     /// A command from the bus, and the subject of its reply.
-    Remote(Request, Bytes, Option<String>),
+    Remote(Request, Content, Option<String>),
     /// An event, and where its reader awaits the outcome.
     Event(Box<Envelope>, Receipt),
-    /// A timer of the actor's own.
-    Tick,
+    /// A timer of the actor's own; it keeps the token until it is handled.
+    Tick(Arc<()>),
+}
+
+/// The payload of a command from the bus, decoded only if its key had to be known.
+#[derive(Debug)]
+pub(crate) enum Content {
+    Encoded(Bytes),
+    Decoded(Box<dyn Any + Send>),
 }
 
 /// Tells a reader how one of its events ended.
@@ -92,8 +99,9 @@ pub(crate) struct Door {
     pub(crate) offer: Offer,
 }
 
-/// Takes a parcel for a key; an empty key is nobody's in particular.
-pub(crate) type Offer = Box<dyn Fn(Parcel, &str) -> Result<(), NotTaken> + Send + Sync>;
+/// Takes a parcel for a key. An empty key is nobody's in particular; without one
+/// it is found in the parcel.
+pub(crate) type Offer = Box<dyn Fn(Parcel, Option<&str>) -> Result<(), NotTaken> + Send + Sync>;
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,4 +1,5 @@
-use super::{Backoff, Exit, Intensity, Restart, Strategy, intensity::Window};
+use super::{Backoff, Intensity, Strategy, intensity::Window};
+use crate::actor::{Exit, Restart};
 use std::{ops::Range, time::Duration};
 use tokio::time::Instant;
 
@@ -138,7 +139,10 @@ impl Child {
 #[cfg(test)]
 mod tests {
     use super::{Decision, Machine};
-    use crate::supervision::{Backoff, Exit, Intensity, Restart, Strategy};
+    use crate::{
+        actor::{Exit, Restart},
+        supervision::{Backoff, Intensity, Strategy},
+    };
     use std::time::Duration;
     use tokio::time::Instant;
 

@@ -5,9 +5,10 @@
 //! machine but the types of questions and answers.
 
 use super::{
-    Backoff, Exit, Intensity, Restart, Strategy,
+    Backoff, Intensity, Strategy,
     machine::{Decision, Machine},
 };
+use crate::actor::{Exit, Restart};
 use fastrand::Rng;
 use std::time::Duration;
 use tokio::time::Instant;

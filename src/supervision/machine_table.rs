@@ -4,9 +4,10 @@
 //! transient, `M` temporary ("mayfly"); in lower case if it is away already.
 
 use super::{
-    Backoff, Exit, Intensity, Restart, Strategy,
+    Backoff, Intensity, Strategy,
     machine::{Decision, Machine},
 };
+use crate::actor::{Exit, Restart};
 use Exit::{Failed, Normal};
 use Strategy::{OneForAll, OneForOne, RestForOne};
 use std::{collections::HashSet, fmt::Write, time::Duration};

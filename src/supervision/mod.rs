@@ -1,30 +1,35 @@
-//! Supervision: who is restarted when a child ends, when, and who gives up.
+//! The tree: groups, their children, and who is restarted when one ends.
 //!
-//! The nouns are OTP's: a [`Strategy`] says whom a restart reaches, a
-//! [`Restart`] whether a child comes back at all, an intensity how many
-//! restarts are too many, and a [`Backoff`] how long they wait. One machine
-//! per group puts them together and decides.
+//! The nouns are OTP's: a [`Group`] supervises [`Child`]ren, a [`Strategy`]
+//! says whom a restart reaches, a [`Restart`](crate::Restart) whether a child
+//! comes back at all, an intensity how many restarts are too many, and a
+//! [`Backoff`] how long they wait. One machine per group decides, as pure
+//! functions of the past and the time; one supervisor per group does it.
 //!
-//! What is decided here is pure: the time and the jitter are passed in. This
-//! room does not look at messages; what becomes of one whose handler failed is
-//! its [`Verdict`](crate::error::Verdict)'s business.
+//! This room does not look at messages; what becomes of one whose handler
+//! failed is its [`Verdict`](crate::Verdict)'s business.
 
 mod backoff;
+mod child;
+mod group;
 mod intensity;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the groups that ask it come next")
-)]
 mod machine;
 #[cfg(test)]
 mod machine_model;
 #[cfg(test)]
 mod machine_table;
-mod restart;
+mod member;
+mod plant;
 mod strategy;
+mod supervisor;
+mod tree;
 
 pub use backoff::Backoff;
+pub use child::Child;
+pub use group::{Group, GroupError};
 pub(crate) use intensity::Intensity;
-pub(crate) use restart::Exit;
-pub use restart::Restart;
+pub(crate) use member::Member;
+pub(crate) use plant::{Planted, Soil, plant};
 pub use strategy::Strategy;
+pub(crate) use tree::Live;
+pub use tree::{Branch, State, Tree};

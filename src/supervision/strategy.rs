@@ -1,4 +1,4 @@
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 /// Who is restarted together with a child that ended.
 ///
@@ -27,6 +27,17 @@ impl Strategy {
             Self::OneForAll => 0..children,
             Self::RestForOne => failed..children,
         }
+    }
+}
+
+/// Writes OTP's name for it.
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OneForOne => "one_for_one",
+            Self::OneForAll => "one_for_all",
+            Self::RestForOne => "rest_for_one",
+        })
     }
 }
 
