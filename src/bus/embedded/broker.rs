@@ -188,9 +188,10 @@ impl Broker {
     }
 
     fn keeper(&self, subject: &str) -> Option<Arc<Kept>> {
-        let streams = read(&self.0.streams);
-        let kept = streams.iter().find(|kept| kept.captures(subject));
-        kept.cloned()
+        read(&self.0.streams)
+            .iter()
+            .find(|kept| kept.captures(subject))
+            .cloned()
     }
 }
 

@@ -2,7 +2,7 @@ use super::{
     cursor::Turn,
     declared,
     durable::{Durable, Look},
-    interest::Interest,
+    interest::{Interest, Part},
     lock,
     log::{Limits, Log, Outcome, Record},
     pattern::Pattern,
@@ -11,7 +11,7 @@ use crate::bus::{
     ConsumerConfig, ConsumerError, Expect, Message, Start, StreamConfig, StreamInfo, partition,
 };
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Arc, Mutex},
     time::SystemTime,
 };
@@ -74,21 +74,12 @@ impl Kept {
 
     /// Stores a message and wakes who waits for it.
     pub(super) fn append(&self, message: Message, expect: Expect, time: SystemTime) -> Outcome {
+        let partition = self.partition(&message.subject);
         let now = Instant::now();
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
+        let mut state = lock(&self.state);
         let outcome = state.log.append(message, expect, now, time);
-        let Outcome::Stored { sequence } = outcome else {
-            return outcome;
-        };
-        let Some(record) = state.log.get(sequence) else {
-            return outcome;
-        };
-        let partition = self.partition(record.subject());
-        for durable in state.interest.of(record.subject(), partition) {
-            let durable = &mut state.durables[durable];
-            durable.cursor.offer(sequence);
-            durable.nudge(now);
+        if let Outcome::Stored { sequence } = outcome {
+            state.offer(sequence, partition, now);
         }
         outcome
     }
@@ -111,71 +102,110 @@ impl Kept {
     /// Makes a consumer or takes up the one of that name, and gives it a handle.
     pub(super) fn seat(&self, config: &ConsumerConfig) -> Result<Seat, ConsumerError> {
         let part = declared::part(config, &self.config)?;
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
+        let mut state = lock(&self.state);
         state.handles += 1;
         let handle = state.handles;
-        if let Some(&durable) = state.names.get(&config.name) {
-            let known = &mut state.durables[durable];
-            if let Some(difference) = known.differs(config) {
-                let name = config.name.clone();
-                return Err(ConsumerError::Differs { name, difference });
-            }
-            known.redeclare(config, Instant::now());
-            return Ok(Seat { durable, handle });
-        }
-        let from = match config.start {
-            Start::First => 1,
-            Start::Sequence(sequence) => sequence,
-            Start::New => state.log.last() + 1,
+        let known = state.names.get(&config.name).copied();
+        let durable = if let Some(durable) = known {
+            state.take_up(durable, config)?
+        } else {
+            let backlog = self.backlog(&state.log, config.start, &part);
+            state.make(config, part, backlog)
         };
-        let there = state.log.from(from).iter();
-        let backlog = there
-            .filter(|record| part.has(record.subject(), self.partition(record.subject())))
-            .map(|record| record.sequence())
-            .collect();
-        let durable = state.durables.len();
-        state.durables.push(Durable::new(config, backlog));
-        state.names.insert(config.name.clone(), durable);
-        state.interest.add(part, durable);
+        drop(state);
         Ok(Seat { durable, handle })
     }
 
     /// Takes a message for a handle, or lets the handle wait for one.
     pub(super) fn look(&self, seat: Seat, wake: &Arc<Notify>) -> Found {
         let now = Instant::now();
-        let mut guard = lock(&self.state);
-        let state = &mut *guard;
-        match state.durables[seat.durable].look(seat.handle, wake, now) {
-            Look::Wait { until } => Found::Nothing { until },
-            Look::Taken(turn) => {
-                let record = state.log.get(turn.sequence);
-                let record = record.expect("a cursor holds sequences of its own log");
-                Found::Message(Arc::clone(record), turn)
-            }
-        }
+        lock(&self.state).look(seat, wake, now)
     }
 
     /// Changes a consumer and wakes who can go on then.
     pub(super) fn change(&self, durable: usize, change: impl FnOnce(&mut Durable, Instant)) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
-        let durable = &mut state.durables[durable];
-        change(durable, now);
-        durable.nudge(now);
+        lock(&self.state).change(durable, |durable| {
+            change(durable, now);
+            durable.nudge(now);
+        });
     }
 
     /// Returns how many messages its consumers have not settled.
     pub(super) fn unsettled(&self) -> usize {
         let now = Instant::now();
-        let mut state = lock(&self.state);
-        let durables = state.durables.iter_mut();
-        durables.map(|durable| durable.cursor.unsettled(now)).sum()
+        lock(&self.state)
+            .durables
+            .iter_mut()
+            .map(|durable| durable.cursor.unsettled(now))
+            .sum()
+    }
+
+    /// Returns what of the log a new consumer has before it.
+    fn backlog(&self, log: &Log, start: Start, part: &Part) -> VecDeque<u64> {
+        let from = match start {
+            Start::First => 1,
+            Start::Sequence(sequence) => sequence,
+            Start::New => log.last() + 1,
+        };
+        let wanted = |subject| part.has(subject, self.partition(subject));
+        log.from(from)
+            .iter()
+            .filter(|record| wanted(record.subject()))
+            .map(|record| record.sequence())
+            .collect()
     }
 
     fn partition(&self, subject: &str) -> Option<u32> {
         let count = self.config.partitions;
         let token = subject.rsplit('.').next()?;
         (count > 0).then(|| partition(token, count))
+    }
+}
+
+impl State {
+    /// Gives a stored message to the consumers that want it.
+    fn offer(&mut self, sequence: u64, partition: Option<u32>, now: Instant) {
+        let Some(record) = self.log.get(sequence) else {
+            return;
+        };
+        for durable in self.interest.of(record.subject(), partition) {
+            let durable = &mut self.durables[durable];
+            durable.cursor.offer(sequence);
+            durable.nudge(now);
+        }
+    }
+
+    fn look(&mut self, seat: Seat, wake: &Arc<Notify>, now: Instant) -> Found {
+        match self.durables[seat.durable].look(seat.handle, wake, now) {
+            Look::Wait { until } => Found::Nothing { until },
+            Look::Taken(turn) => {
+                let record = self.log.get(turn.sequence);
+                let record = record.expect("a cursor holds sequences of its own log");
+                Found::Message(Arc::clone(record), turn)
+            }
+        }
+    }
+
+    fn change(&mut self, durable: usize, change: impl FnOnce(&mut Durable)) {
+        change(&mut self.durables[durable]);
+    }
+
+    fn take_up(&mut self, durable: usize, config: &ConsumerConfig) -> Result<usize, ConsumerError> {
+        let known = &mut self.durables[durable];
+        if let Some(difference) = known.differs(config) {
+            let name = config.name.clone();
+            return Err(ConsumerError::Differs { name, difference });
+        }
+        known.redeclare(config, Instant::now());
+        Ok(durable)
+    }
+
+    fn make(&mut self, config: &ConsumerConfig, part: Part, backlog: VecDeque<u64>) -> usize {
+        let durable = self.durables.len();
+        self.durables.push(Durable::new(config, backlog));
+        self.names.insert(config.name.clone(), durable);
+        self.interest.add(part, durable);
+        durable
     }
 }

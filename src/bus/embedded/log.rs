@@ -165,7 +165,7 @@ impl Record {
 mod tests {
     use super::*;
 
-    const WINDOW: Duration = Duration::from_secs(60);
+    const WINDOW: Duration = Duration::from_mins(1);
 
     fn log(max_messages: Option<u64>) -> Log {
         Log::new(Limits { max_messages, duplicate_window: WINDOW })

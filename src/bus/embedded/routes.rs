@@ -82,7 +82,7 @@ impl Routes {
                     continue;
                 }
                 let rest = self.matching(&message.subject).skip(at + 1);
-                reach(queue.choose(rest.filter_map(|other| other.queue(&queue.name))));
+                reach(queue.choose(&rest.filter_map(|other| other.queue(&queue.name))));
             }
         }
         let Some(last) = last else { return false };
@@ -90,7 +90,7 @@ impl Routes {
         true
     }
 
-    fn matching<'a, 's>(&'a self, subject: &'s str) -> impl Iterator<Item = &'a Listeners> + Clone {
+    fn matching<'a>(&'a self, subject: &str) -> impl Iterator<Item = &'a Listeners> + Clone {
         let wild = self.wild.iter().filter(|(at, _)| at.matches(subject));
         self.literal
             .get(subject)
@@ -132,7 +132,7 @@ impl Listeners {
 impl Queue {
     /// Returns the member whose turn it is, among those of this queue and of
     /// the same queue under other filters; full mailboxes are passed over.
-    fn choose<'a>(&'a self, others: impl Iterator<Item = &'a Self> + Clone) -> &'a Listener {
+    fn choose<'a>(&'a self, others: &(impl Iterator<Item = &'a Self> + Clone)) -> &'a Listener {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let all = || {
             let others = others.clone().flat_map(|queue| &queue.members);
