@@ -15,7 +15,7 @@
 //!               `> inventory.refused  -> orders.cancelled
 //! ```
 //!
-//! The wire is MessagePack with field names; enum variants are `snake_case`.
+//! The wire is MessagePack with field names; variants are written `like_this`.
 //! `golden/` holds the bytes of one sample per type, `json/` the JSON Schemas.
 //! Both are written by `CALLBOARD_BLESS=1 cargo test -p schemas`, and a test
 //! fails when they part from the types.

@@ -46,7 +46,7 @@ impl Command for ListNotifications {
 /// What a user was told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationList {
-    /// The latest first, at most [`LIST_LIMIT`](crate::LIST_LIMIT) of them.
+    /// The latest first, at most 100 of them.
     pub notifications: Vec<Notification>,
 }
 

@@ -135,7 +135,7 @@ pub struct Order {
 /// A user's orders.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OrderList {
-    /// The latest first, at most [`LIST_LIMIT`](crate::LIST_LIMIT) of them.
+    /// The latest first, at most 100 of them.
     pub orders: Vec<Order>,
 }
 
