@@ -25,7 +25,11 @@ pub(crate) fn golden(name: &str) -> Vec<Vec<u8>> {
         .unwrap_or_default()
         .lines()
         .filter(|line| !line.starts_with('#'))
-        .map(|line| unhex(line).unwrap_or_else(|| panic!("{name}.hex holds `{line}`: not hex")))
+        .map(|line| {
+            unhex(line)
+                .ok_or(line)
+                .expect("a golden file holds hex and comments")
+        })
         .collect()
 }
 
@@ -50,10 +54,10 @@ pub(crate) fn bless(kinds: &[Kind]) {
     };
     for kind in kinds {
         let lines = kind.readable.iter().zip(&kind.encoded);
-        let golden = lines
+        let golden: Vec<_> = lines
             .map(|(json, bytes)| format!("# {json}\n{}\n", hex(bytes)))
             .collect();
-        write(golden_file(&kind.name), golden);
+        write(golden_file(&kind.name), golden.concat());
         write(json_file(&kind.name), format!("{:#}\n", kind.schema));
     }
 }
