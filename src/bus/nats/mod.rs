@@ -87,6 +87,9 @@ impl fmt::Display for Link {
 #[derive(Debug)]
 pub(super) struct Subscription;
 impl Subscription {
+    pub(super) async fn drain(&mut self) {
+        todo!()
+    }
     pub(super) async fn next(&mut self) -> Option<Message> {
         todo!()
     }
