@@ -12,6 +12,7 @@ pub mod codec;
 mod command;
 mod envelope;
 mod event;
+mod guard;
 pub mod headers;
 mod id;
 mod key;
