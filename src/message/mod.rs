@@ -21,6 +21,7 @@ mod rejection;
 mod request;
 mod status;
 mod subject;
+mod timestamp;
 mod trace;
 
 pub use command::{Command, Outcome, Refused, Reply};
