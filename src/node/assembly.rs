@@ -3,6 +3,7 @@ use crate::{
     bus::Bus,
     message::{Namespace, is_name},
     supervision::{Group, Intensity},
+    time::Clock,
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -163,6 +164,8 @@ impl Node {
             prefer_local: self.prefer_local,
             replicas: self.replicas,
             drain_within: self.drain_within,
+            clock: Clock::system(),
+            record: None,
         };
         plan.check()?;
         Ok(plan)

@@ -18,5 +18,11 @@ mod threads;
 
 pub use assembly::Node;
 pub use error::NodeError;
+#[cfg(feature = "test-util")]
+pub(crate) use operation::{Operation, operate};
+#[cfg(feature = "test-util")]
+pub(crate) use running::Handles;
 pub use running::Running;
 pub use shutdown::shutdown_signal;
+#[cfg(feature = "test-util")]
+pub(crate) use site::Site;

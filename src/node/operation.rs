@@ -9,7 +9,7 @@ use super::{
 use crate::{
     actor::Report,
     bus::{Bus, StreamConfig, overlap},
-    call::{Client, Doors, Settings},
+    call::{Client, Doors, Record, Settings},
     message::Namespace,
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
@@ -35,6 +35,8 @@ pub(crate) struct Plan {
     pub(super) prefer_local: bool,
     pub(super) replicas: usize,
     pub(super) drain_within: Duration,
+    pub(super) clock: Clock,
+    pub(super) record: Option<Record>,
 }
 
 /// The node's ends of what connects it to its handle.
@@ -131,7 +133,10 @@ impl Station {
             }
         }
         // The program around the node has its own connection and runtime.
-        let client = Client::of(Settings { bus: plan.bus, ..settings }, "client");
+        let client = Client::of(
+            Settings { bus: plan.bus, record: None, ..settings },
+            "client",
+        );
         Ok((station, Handles { client, tree }))
     }
 
@@ -184,15 +189,24 @@ impl Plan {
         Ok(())
     }
 
+    /// Makes it play on a virtual clock, with its commands noted.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn replayed(mut self, clock: Clock, record: Record) -> Self {
+        self.clock = clock;
+        self.record = Some(record);
+        self
+    }
+
     fn settings(&self, bus: Bus) -> Settings {
         Settings {
             bus,
             namespace: self.namespace.clone(),
             node: Arc::clone(&self.name),
-            clock: Clock::system(),
+            clock: self.clock,
             doors: Doors::default(),
             prefer_local: self.prefer_local,
             replicas: self.replicas,
+            record: self.record.clone(),
         }
     }
 }

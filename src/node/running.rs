@@ -27,7 +27,7 @@ impl std::fmt::Debug for Handles {
 
 impl Running {
     /// Makes the two ends between a node and its handle.
-    pub(super) fn new() -> (Self, Operation) {
+    pub(crate) fn new() -> (Self, Operation) {
         let (stop, stopping) = oneshot::channel();
         let (ended, end) = watch::channel(None);
         (
@@ -36,7 +36,7 @@ impl Running {
         )
     }
 
-    pub(super) fn with(mut self, handles: Handles) -> Self {
+    pub(crate) fn with(mut self, handles: Handles) -> Self {
         self.handles = Some(handles);
         self
     }
