@@ -30,7 +30,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server with JetStream, file storage and no credentials.
+    /// Starts a server with `JetStream`, file storage and no credentials.
     pub(crate) fn start() -> Self {
         Self::with("")
     }
@@ -146,9 +146,9 @@ fn write_config(home: &Path, port: u16, config: &str) {
     let storage = if config.contains("jetstream") {
         String::new()
     } else {
-        format!("jetstream {{ store_dir: {store:?} }}\n")
+        format!("jetstream {{ store_dir: \"{}\" }}\n", store.display())
     };
-    let config = config.replace("{store}", &format!("{store:?}"));
+    let config = config.replace("{store}", &format!("\"{}\"", store.display()));
     let text = format!("listen: \"127.0.0.1:{port}\"\n{storage}{config}\n");
     fs::write(home.join("server.conf"), text).expect("the directory is writable");
 }

@@ -139,9 +139,8 @@ impl Stream {
             .message_id(id)
             .expected_last_message_id(nobodys);
         let subject = Subject::from(message.subject.as_str());
-        let sent = self.link().appends().send_publish(subject, probe).await;
-        let answer = match sent {
-            Ok(answer) => answer.await,
+        let answer = match self.link().appends().send_publish(subject, probe).await {
+            Ok(acknowledged) => acknowledged.await,
             Err(error) => Err(error),
         };
         match answer {

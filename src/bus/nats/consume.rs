@@ -31,7 +31,7 @@ const GROUP: &str = "one";
 /// How long a pinned handle may ask for nothing before another takes over.
 const PIN_LASTS: Duration = Duration::from_secs(6);
 /// How long a consumer that nobody uses is kept.
-const UNUSED_FOR: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const UNUSED_FOR: Duration = Duration::from_hours(7 * 24);
 /// How many messages are asked for ahead.
 const AHEAD: usize = 256;
 

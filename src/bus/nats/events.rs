@@ -80,9 +80,13 @@ impl Events {
     }
 
     fn disconnected(&self) {
-        let mut lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        if lost.is_none() {
-            *lost = Some(Instant::now());
+        let now = Instant::now();
+        let since = *self
+            .lost
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(now);
+        if since == now {
             tracing::warn!(
                 server = self.server,
                 "the NATS server is lost; connecting again"

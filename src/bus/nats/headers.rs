@@ -38,7 +38,13 @@ const KNOWN: [&str; 26] = [
 /// Converts headers to send.
 pub(super) fn outbound(ours: &Headers) -> HeaderMap {
     ours.iter_named()
-        .filter_map(|(name, value)| Some((name_of(name)?, value_of(value))))
+        .filter_map(|(name, value)| {
+            let name = match name {
+                Cow::Borrowed(name) => HeaderName::from_static(name),
+                Cow::Owned(name) => name.parse().ok()?,
+            };
+            Some((name, value_of(value)))
+        })
         .collect()
 }
 
@@ -69,13 +75,6 @@ pub(super) fn inbound(theirs: &HeaderMap) -> Headers {
 /// Returns the id by which a stream knows a duplicate.
 pub(super) fn message_id(theirs: &HeaderMap) -> Option<&str> {
     theirs.get(header::NATS_MESSAGE_ID).map(HeaderValue::as_str)
-}
-
-fn name_of(name: &Cow<'static, str>) -> Option<HeaderName> {
-    match name {
-        Cow::Borrowed(name) => Some(HeaderName::from_static(name)),
-        Cow::Owned(name) => name.parse().ok(),
-    }
 }
 
 /// Converts a value; the client panics on a line break, so none may reach it.

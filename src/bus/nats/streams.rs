@@ -244,90 +244,41 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
 
 /// Names each setting that matters here and differs, as found and as wanted.
 fn differences(found: &Config, wanted: &Config) -> Vec<String> {
-    let transform = |config: &Config| {
-        let transform = config.subject_transform.as_ref();
-        transform.map_or("none".into(), |transform| transform.destination.clone())
-    };
-    let sorted = |config: &Config| {
-        let mut subjects = config.subjects.clone();
-        subjects.sort_unstable();
-        subjects.join(" ")
-    };
-    let settings = [
-        ("subjects", sorted(found), sorted(wanted)),
-        ("transform", transform(found), transform(wanted)),
+    let pairs = settings(found).into_iter().zip(settings(wanted));
+    pairs
+        .filter(|((_, found), (_, wanted))| found != wanted)
+        .map(|((name, found), (_, wanted))| format!("{name} is {found}, not {wanted}"))
+        .collect()
+}
+
+fn settings(config: &Config) -> [(&'static str, String); 16] {
+    let mut subjects = config.subjects.clone();
+    subjects.sort_unstable();
+    let transform = config.subject_transform.as_ref();
+    [
+        ("subjects", subjects.join(" ")),
         (
-            "retention",
-            format!("{:?}", found.retention),
-            format!("{:?}", wanted.retention),
+            "transform",
+            transform.map_or("none".into(), |to| to.destination.clone()),
         ),
-        (
-            "discard",
-            format!("{:?}", found.discard),
-            format!("{:?}", wanted.discard),
-        ),
-        (
-            "storage",
-            format!("{:?}", found.storage),
-            format!("{:?}", wanted.storage),
-        ),
-        (
-            "max_age",
-            format!("{:?}", found.max_age),
-            format!("{:?}", wanted.max_age),
-        ),
-        (
-            "max_messages",
-            limit(found.max_messages),
-            limit(wanted.max_messages),
-        ),
+        ("retention", format!("{:?}", config.retention)),
+        ("discard", format!("{:?}", config.discard)),
+        ("storage", format!("{:?}", config.storage)),
+        ("max_age", format!("{:?}", config.max_age)),
+        ("max_messages", limit(config.max_messages)),
         (
             "max_messages_per_subject",
-            limit(found.max_messages_per_subject),
-            limit(wanted.max_messages_per_subject),
+            limit(config.max_messages_per_subject),
         ),
-        ("max_bytes", limit(found.max_bytes), limit(wanted.max_bytes)),
-        (
-            "replicas",
-            found.num_replicas.to_string(),
-            wanted.num_replicas.to_string(),
-        ),
-        (
-            "duplicate_window",
-            format!("{:?}", found.duplicate_window),
-            format!("{:?}", wanted.duplicate_window),
-        ),
-        (
-            "deny_delete",
-            found.deny_delete.to_string(),
-            wanted.deny_delete.to_string(),
-        ),
-        (
-            "deny_purge",
-            found.deny_purge.to_string(),
-            wanted.deny_purge.to_string(),
-        ),
-        (
-            "allow_rollup",
-            found.allow_rollup.to_string(),
-            wanted.allow_rollup.to_string(),
-        ),
-        (
-            "sealed",
-            found.sealed.to_string(),
-            wanted.sealed.to_string(),
-        ),
-        (
-            "no_ack",
-            found.no_ack.to_string(),
-            wanted.no_ack.to_string(),
-        ),
-    ];
-    settings
-        .into_iter()
-        .filter(|(_, found, wanted)| found != wanted)
-        .map(|(name, found, wanted)| format!("{name} is {found}, not {wanted}"))
-        .collect()
+        ("max_bytes", limit(config.max_bytes)),
+        ("replicas", config.num_replicas.to_string()),
+        ("duplicate_window", format!("{:?}", config.duplicate_window)),
+        ("deny_delete", config.deny_delete.to_string()),
+        ("deny_purge", config.deny_purge.to_string()),
+        ("allow_rollup", config.allow_rollup.to_string()),
+        ("sealed", config.sealed.to_string()),
+        ("no_ack", config.no_ack.to_string()),
+    ]
 }
 
 fn limit(limit: i64) -> String {

@@ -28,8 +28,7 @@ pub(super) enum Verdict {
 pub(super) enum Refusal {
     NoStream,
     Full(String),
-    TooLarge(String),
-    Subject,
+    TooLarge,
     Other(String),
 }
 
@@ -49,7 +48,7 @@ impl Verdict {
                 Self::NotNow(text)
             }
             PublishErrorKind::WrongLastSequence => Self::Conflict,
-            PublishErrorKind::MaxPayloadExceeded => Self::Refused(Refusal::TooLarge(text)),
+            PublishErrorKind::MaxPayloadExceeded => Self::Refused(Refusal::TooLarge),
             _ => Self::Unknown(text),
         }
     }
@@ -69,7 +68,7 @@ impl Verdict {
             | ErrorCode::INSUFFICIENT_RESOURCES
             | ErrorCode::ACCOUNT_RESOURCES_EXCEEDED => Refusal::Full(text),
             ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM
-            | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Refusal::TooLarge(text),
+            | ErrorCode::STREAM_HEADER_EXCEEDS_MAXIMUM => Refusal::TooLarge,
             _ if error.code() == 503 => return Self::NotNow(text),
             _ => Refusal::Other(text),
         })
@@ -83,11 +82,10 @@ impl Refusal {
         match self {
             Self::NoStream => AppendError::NoStream { stream },
             Self::Full(reason) => AppendError::Full { stream, reason },
-            Self::TooLarge(_) => {
+            Self::TooLarge => {
                 let (bytes, limit) = sizes;
                 AppendError::Send(SendError::TooLarge { subject, bytes, limit })
             }
-            Self::Subject => AppendError::Send(SendError::Subject { subject }),
             Self::Other(reason) => AppendError::Refused { stream, subject, reason },
         }
     }
