@@ -32,6 +32,7 @@ pub use reader::Reader;
 pub use stream::{Append, Expect, Stream, StreamConfig, StreamInfo};
 pub use subscription::Subscription;
 
+use crate::time::Clock;
 use std::{fmt, time::Duration};
 
 /// A handle to a carrier; cheap to clone.
@@ -65,7 +66,12 @@ impl Bus {
     /// Its streams live in memory: they survive any number of actors and nodes
     /// on this bus, and end with the process. Every clone is the same bus.
     pub fn embedded() -> Self {
-        Self(Carrier::Embedded(embedded::Broker::new()))
+        Self::embedded_with(Clock::system())
+    }
+
+    /// Opens a bus inside this process whose streams take the time from a clock.
+    pub(crate) fn embedded_with(clock: Clock) -> Self {
+        Self(Carrier::Embedded(embedded::Broker::new(clock)))
     }
 
     /// Connects to a NATS server, given by its address or by [`nats::Options`].

@@ -1,0 +1,205 @@
+use super::{
+    Stream, Subscription, declared,
+    inbox::Inboxes,
+    kept::Kept,
+    log::Outcome,
+    names::{LARGEST, is_filter, is_queue, is_subject, size},
+    pub_ack::pub_ack,
+    read,
+    routes::{Listener, Routes},
+    write,
+};
+use crate::{
+    bus::{
+        Expect, Message, RequestError, SendError, StreamConfig, StreamError, StreamInfo,
+        SubscribeError, overlap,
+    },
+    time::Clock,
+};
+use std::{
+    fmt,
+    sync::{
+        Arc, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{sync::mpsc, task::coop::consume_budget, time::timeout};
+
+/// How many messages a subscription holds that were not taken yet.
+const MAILBOX: usize = 65_536;
+/// By this header a plain NATS client expects a subject's last sequence.
+const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
+
+/// The bus inside this process; every clone is the same.
+#[derive(Clone)]
+pub(in crate::bus) struct Broker(Arc<Shared>);
+
+struct Shared {
+    clock: Clock,
+    routes: RwLock<Routes>,
+    inboxes: Inboxes,
+    streams: RwLock<Vec<Arc<Kept>>>,
+    subscriptions: AtomicU64,
+}
+
+impl Broker {
+    pub(in crate::bus) fn new(clock: Clock) -> Self {
+        Self(Arc::new(Shared {
+            clock,
+            routes: RwLock::default(),
+            inboxes: Inboxes::default(),
+            streams: RwLock::default(),
+            subscriptions: AtomicU64::new(0),
+        }))
+    }
+
+    pub(in crate::bus) fn send(&self, message: Message) -> Result<(), SendError> {
+        Self::check(&message)?;
+        self.publish(message);
+        Ok(())
+    }
+
+    pub(in crate::bus) fn subscribe(
+        &self,
+        filter: &str,
+        queue: Option<&str>,
+    ) -> Result<Subscription, SubscribeError> {
+        for (text, good) in [
+            (filter, is_filter(filter)),
+            (queue.unwrap_or_default(), queue.is_none_or(is_queue)),
+        ] {
+            if !good {
+                return Err(SubscribeError::Filter { filter: text.into() });
+            }
+        }
+        let id = self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        write(&self.0.routes).add(filter, queue, Listener { id, mailbox });
+        let (broker, filter) = (self.clone(), filter.into());
+        Ok(Subscription { broker, filter, id, messages })
+    }
+
+    pub(super) fn unsubscribe(&self, filter: &str, id: u64) {
+        write(&self.0.routes).remove(filter, id);
+    }
+
+    pub(in crate::bus) async fn request(
+        &self,
+        mut message: Message,
+        within: Duration,
+    ) -> Result<Message, RequestError> {
+        Self::check(&message)?;
+        consume_budget().await;
+        let subject = message.subject.clone();
+        let mut inbox = self.0.inboxes.open();
+        message.reply = Some(inbox.subject());
+        if !self.publish(message) {
+            return Err(RequestError::NoResponders { subject });
+        }
+        match timeout(within, inbox.reply()).await {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) | Err(_) => Err(RequestError::Timeout { subject, timeout: within }),
+        }
+    }
+
+    pub(in crate::bus) fn stream(&self, config: &StreamConfig) -> Result<Stream, StreamError> {
+        declared::stream(config)?;
+        let name = || config.name.clone();
+        let mut streams = write(&self.0.streams);
+        if let Some(kept) = streams
+            .iter()
+            .find(|kept| kept.config().name == config.name)
+        {
+            return match declared::difference(kept.config(), config) {
+                None => Ok(Stream::new(self.clone(), Arc::clone(kept))),
+                Some(difference) => Err(StreamError::Differs { name: name(), difference }),
+            };
+        }
+        for other in streams.iter().map(|kept| kept.config()) {
+            let taken = |subject: &&String| other.subjects.iter().any(|at| overlap(at, subject));
+            if let Some(subject) = config.subjects.iter().find(taken) {
+                let (subject, other) = (subject.clone(), other.name.clone());
+                return Err(StreamError::Overlaps { name: name(), subject, other });
+            }
+        }
+        let kept = Arc::new(Kept::new(config.clone()));
+        streams.push(Arc::clone(&kept));
+        drop(streams);
+        Ok(Stream::new(self.clone(), kept))
+    }
+
+    pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {
+        let streams = read(&self.0.streams);
+        streams.iter().map(|kept| kept.info()).collect()
+    }
+
+    pub(in crate::bus) fn unsettled(&self) -> usize {
+        let streams = read(&self.0.streams);
+        let stored: usize = streams.iter().map(|kept| kept.unsettled()).sum();
+        drop(streams);
+        stored + self.0.inboxes.len()
+    }
+
+    /// Checks that a message can be sent at all.
+    pub(super) fn check(message: &Message) -> Result<(), SendError> {
+        let subject = || message.subject.clone();
+        if !is_subject(&message.subject) {
+            return Err(SendError::Subject { subject: subject() });
+        }
+        let bytes = size(&message.headers, &message.payload);
+        if bytes > LARGEST {
+            return Err(SendError::TooLarge { subject: subject(), bytes, limit: LARGEST });
+        }
+        Ok(())
+    }
+
+    /// Stores a message, then gives it to those who listen to it, stored or
+    /// not; returns whether somebody does.
+    pub(super) fn store(&self, kept: &Kept, message: Message, expect: Expect) -> (Outcome, bool) {
+        let heard = read(&self.0.routes)
+            .any(&message.subject)
+            .then(|| message.clone());
+        let outcome = kept.append(message, expect, self.0.clock.now());
+        let reached = heard.is_some_and(|message| self.hand(message));
+        (outcome, reached)
+    }
+
+    /// Stores a message where a stream captures it, gives it to all who listen,
+    /// and returns whether there was a stream or somebody.
+    fn publish(&self, message: Message) -> bool {
+        let Some(kept) = self.keeper(&message.subject) else {
+            return self.hand(message);
+        };
+        let expected = message.headers.get(EXPECTED).and_then(|n| n.parse().ok());
+        let expect = expected.map_or(Expect::Any, Expect::Last);
+        let reply = message.reply.clone().filter(|reply| is_subject(reply));
+        let (outcome, _) = self.store(&kept, message, expect);
+        if let Some(reply) = reply {
+            self.hand(Message::new(reply, pub_ack(&kept.config().name, outcome)));
+        }
+        true
+    }
+
+    /// Gives a message to the request that waits for it and to all who listen.
+    fn hand(&self, message: Message) -> bool {
+        self.0.inboxes.offer(&message);
+        read(&self.0.routes).deliver(message)
+    }
+
+    fn keeper(&self, subject: &str) -> Option<Arc<Kept>> {
+        read(&self.0.streams)
+            .iter()
+            .find(|kept| kept.captures(subject))
+            .cloned()
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("streams", &read(&self.0.streams).len())
+            .field("requests", &self.0.inboxes.len())
+            .finish_non_exhaustive()
+    }
+}

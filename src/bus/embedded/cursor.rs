@@ -1,0 +1,234 @@
+use super::super::ConsumerConfig;
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// What one durable consumer has yet to see, has out, and must see again.
+///
+/// A pure machine: it holds sequences, not messages, and is told the time.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    limits: Limits,
+    backlog: VecDeque<u64>,
+    out: HashMap<u64, Flight>,
+    due: BTreeSet<(Instant, u64)>,
+    again: BTreeSet<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    ack_wait: Duration,
+    max_deliver: Option<u32>,
+    max_ack_pending: usize,
+}
+
+impl From<&ConsumerConfig> for Limits {
+    fn from(config: &ConsumerConfig) -> Self {
+        Self {
+            ack_wait: config.ack_wait,
+            max_deliver: config.max_deliver,
+            max_ack_pending: config.max_ack_pending,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Flight {
+    attempt: u32,
+    due: Instant,
+}
+
+/// One delivery as the cursor decided it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Turn {
+    pub(super) sequence: u64,
+    pub(super) attempt: u32,
+    pub(super) pending: u64,
+}
+
+impl Cursor {
+    pub(super) fn new(limits: Limits, backlog: VecDeque<u64>) -> Self {
+        Self {
+            limits,
+            backlog,
+            out: HashMap::new(),
+            due: BTreeSet::new(),
+            again: BTreeSet::new(),
+        }
+    }
+
+    pub(super) const fn limit(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
+    /// Notes a message that was stored.
+    pub(super) fn offer(&mut self, sequence: u64) {
+        self.backlog.push_back(sequence);
+    }
+
+    /// Returns what to deliver now: what must come again first, then what is new.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Turn> {
+        self.expire(now);
+        let (sequence, attempt) = if let Some(sequence) = self.again.pop_first() {
+            let earlier = self.out.get(&sequence).map_or(0, |flight| flight.attempt);
+            (sequence, earlier + 1)
+        } else if self.out.len() < self.limits.max_ack_pending {
+            (self.backlog.pop_front()?, 1)
+        } else {
+            return None;
+        };
+        let due = later(now, self.limits.ack_wait);
+        self.out.insert(sequence, Flight { attempt, due });
+        self.due.insert((due, sequence));
+        let pending = self.backlog.len() as u64;
+        Some(Turn { sequence, attempt, pending })
+    }
+
+    /// Returns when there may be something to deliver: `now` or earlier for at
+    /// once, nothing if only a new message can change that.
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        let room = self.out.len() < self.limits.max_ack_pending;
+        if !self.again.is_empty() || (room && !self.backlog.is_empty()) {
+            return Some(now);
+        }
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Settles a message: done, or never to come again.
+    pub(super) fn settle(&mut self, sequence: u64) {
+        if let Some(flight) = self.out.remove(&sequence) {
+            self.due.remove(&(flight.due, sequence));
+            self.again.remove(&sequence);
+        }
+    }
+
+    /// Lets a message come again after a delay, or gives it up if that was its last attempt.
+    pub(super) fn again(&mut self, sequence: u64, delay: Duration, now: Instant) {
+        let Some(flight) = self.out.get(&sequence) else {
+            return;
+        };
+        if self.is_last(flight.attempt) {
+            return self.settle(sequence);
+        }
+        self.postpone(sequence, later(now, delay));
+    }
+
+    /// Starts a message's ack wait anew.
+    pub(super) fn progress(&mut self, sequence: u64, now: Instant) {
+        self.postpone(sequence, later(now, self.limits.ack_wait));
+    }
+
+    /// Returns how many messages are not settled.
+    pub(super) fn unsettled(&mut self, now: Instant) -> usize {
+        self.expire(now);
+        self.backlog.len() + self.out.len()
+    }
+
+    fn postpone(&mut self, sequence: u64, due: Instant) {
+        let Some(flight) = self.out.get_mut(&sequence) else {
+            return;
+        };
+        self.due.remove(&(flight.due, sequence));
+        self.again.remove(&sequence);
+        flight.due = due;
+        self.due.insert((due, sequence));
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some(&(due, sequence)) = self.due.first()
+            && due <= now
+        {
+            self.due.pop_first();
+            let attempt = self.out.get(&sequence).map_or(0, |flight| flight.attempt);
+            if self.is_last(attempt) {
+                self.out.remove(&sequence);
+            } else {
+                self.again.insert(sequence);
+            }
+        }
+    }
+
+    fn is_last(&self, attempt: u32) -> bool {
+        self.limits
+            .max_deliver
+            .is_some_and(|limit| attempt >= limit)
+    }
+}
+
+/// Adds, and takes a sum beyond what the clock can say for a year away.
+fn later(now: Instant, delay: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    now.checked_add(delay).unwrap_or(now + YEAR)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_secs(10);
+
+    fn cursor(max_deliver: Option<u32>, max_ack_pending: usize, stored: u64) -> Cursor {
+        let limits = Limits { ack_wait: WAIT, max_deliver, max_ack_pending };
+        Cursor::new(limits, (1..=stored).collect())
+    }
+
+    fn taken(cursor: &mut Cursor, now: Instant) -> Vec<(u64, u32)> {
+        std::iter::from_fn(|| cursor.take(now))
+            .map(|turn| (turn.sequence, turn.attempt))
+            .collect()
+    }
+
+    #[test]
+    fn what_must_come_again_comes_first_and_in_order() {
+        let now = Instant::now();
+        let mut cursor = cursor(None, 3, 5);
+        assert_eq!(taken(&mut cursor, now), [(1, 1), (2, 1), (3, 1)]);
+        assert_eq!(cursor.next_at(now), Some(now + WAIT));
+        cursor.settle(2);
+        cursor.again(3, Duration::ZERO, now);
+        cursor.again(1, Duration::ZERO, now);
+        assert_eq!(taken(&mut cursor, now), [(1, 2), (3, 2), (4, 1)]);
+        assert_eq!(taken(&mut cursor, now + WAIT), [(1, 3), (3, 3), (4, 2)]);
+    }
+
+    #[test]
+    fn the_last_attempt_is_the_last_and_frees_its_place() {
+        let now = Instant::now();
+        let mut cursor = cursor(Some(2), 1, 2);
+        assert_eq!(taken(&mut cursor, now), [(1, 1)]);
+        assert_eq!(taken(&mut cursor, now + WAIT), [(1, 2)]);
+        assert_eq!(cursor.unsettled(now + WAIT), 2);
+        assert_eq!(taken(&mut cursor, now + 2 * WAIT), [(2, 1)]);
+        assert_eq!(cursor.unsettled(now + 2 * WAIT), 1);
+        cursor.again(2, Duration::ZERO, now + 2 * WAIT);
+        assert_eq!(taken(&mut cursor, now + 2 * WAIT), [(2, 2)]);
+        cursor.again(2, Duration::ZERO, now + 2 * WAIT);
+        assert_eq!(cursor.unsettled(now + 2 * WAIT), 0);
+        assert_eq!(cursor.next_at(now), None);
+    }
+
+    #[test]
+    fn progress_keeps_a_message_and_a_late_ack_settles_it() {
+        let now = Instant::now();
+        let mut cursor = cursor(None, 1, 1);
+        assert_eq!(taken(&mut cursor, now), [(1, 1)]);
+        cursor.progress(1, now + WAIT / 2);
+        assert_eq!(taken(&mut cursor, now + WAIT), []);
+        assert_eq!(taken(&mut cursor, now + 2 * WAIT), [(1, 2)]);
+        cursor.settle(1);
+        assert_eq!(taken(&mut cursor, now + 9 * WAIT), []);
+        cursor.offer(2);
+        assert_eq!(taken(&mut cursor, now), [(2, 1)]);
+    }
+
+    #[test]
+    fn pending_counts_what_was_never_delivered() {
+        let now = Instant::now();
+        let mut cursor = cursor(None, 2, 3);
+        assert_eq!(cursor.take(now).map(|turn| turn.pending), Some(2));
+        assert_eq!(cursor.take(now).map(|turn| turn.pending), Some(1));
+        assert_eq!(cursor.take(now), None);
+    }
+}

@@ -1,0 +1,101 @@
+use super::{
+    Broker, Consumer, Reader, declared,
+    kept::Kept,
+    log::Outcome,
+    names::{is_filter, is_subject},
+};
+use crate::{
+    bus::{
+        Append, AppendError, ConsumerConfig, ConsumerError, Expect, Message, ReadError, Stored,
+        StreamInfo,
+    },
+    message::headers,
+};
+use std::{fmt, sync::Arc};
+use tokio::task::coop::consume_budget;
+
+/// A handle to one stream of the broker.
+#[derive(Clone)]
+pub(in crate::bus) struct Stream {
+    broker: Broker,
+    kept: Arc<Kept>,
+}
+
+impl Stream {
+    pub(super) const fn new(broker: Broker, kept: Arc<Kept>) -> Self {
+        Self { broker, kept }
+    }
+
+    pub(in crate::bus) async fn append(
+        &self,
+        mut message: Message,
+        expect: Expect,
+    ) -> Result<Append, AppendError> {
+        self.check(&message)?;
+        consume_budget().await;
+        message.reply = None;
+        let outcome = self.broker.store(&self.kept, message, expect).0;
+        match outcome {
+            Outcome::Stored { sequence } => Ok(Append::Committed { sequence, duplicate: false }),
+            Outcome::Duplicate { sequence } => Ok(Append::Committed { sequence, duplicate: true }),
+            Outcome::Conflict { .. } => Ok(Append::Conflict),
+            Outcome::Full { limit } => Err(AppendError::Full {
+                stream: self.name(),
+                reason: format!("it holds {limit} messages, its limit"),
+            }),
+        }
+    }
+
+    fn check(&self, message: &Message) -> Result<(), AppendError> {
+        Broker::check(message)?;
+        if message.headers.get(headers::MSG_ID).is_none() {
+            return Err(AppendError::NoId { subject: message.subject.clone() });
+        }
+        if !self.kept.captures(&message.subject) {
+            let subject = message.subject.clone();
+            return Err(AppendError::NotCaptured { stream: self.name(), subject });
+        }
+        Ok(())
+    }
+
+    pub(in crate::bus) async fn last(&self, subject: &str) -> Result<Option<Stored>, ReadError> {
+        if !is_subject(subject) || !self.kept.captures(subject) {
+            return Err(self.unreadable(subject));
+        }
+        let head = self.kept.with_log(|log| log.head(subject).cloned());
+        Ok(head.map(|record| record.stored()))
+    }
+
+    pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
+        if !is_filter(filter) || !declared::keeps(self.kept.config(), filter) {
+            return Err(self.unreadable(filter));
+        }
+        Ok(Reader::new(Arc::clone(&self.kept), filter, from))
+    }
+
+    pub(in crate::bus) async fn consumer(
+        &self,
+        config: &ConsumerConfig,
+    ) -> Result<Consumer, ConsumerError> {
+        let seat = self.kept.seat(config)?;
+        Ok(Consumer::new(Arc::clone(&self.kept), seat))
+    }
+
+    pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {
+        Ok(self.kept.info())
+    }
+
+    fn name(&self) -> String {
+        self.kept.config().name.clone()
+    }
+
+    fn unreadable(&self, filter: &str) -> ReadError {
+        ReadError::Filter { stream: self.name(), filter: filter.into() }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({})", self.kept.config().name)
+    }
+}
