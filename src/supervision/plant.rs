@@ -63,8 +63,9 @@ struct Feed {
 fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
     let path: Arc<str> = join(place.parent, group.name()).into();
     let (control, orders) = mpsc::channel(4);
-    let (report, reports) = mpsc::channel(64);
-    let client = Client::of(place.soil.settings.clone(), group.name());
+    let (report, reports) = mpsc::channel(2 * group.seats() + 1);
+    let domain = path.split('/').next().unwrap_or_default();
+    let client = Client::of(place.soil.settings.clone(), domain);
     let mut restarts = Vec::new();
     let mut members = Vec::new();
     for Child(kind) in std::mem::take(&mut group.children) {
@@ -127,7 +128,7 @@ fn grow_actor(
     let mut members = Vec::new();
     let mut inboxes = Vec::new();
     for number in 0..actor.instances {
-        let (name, path) = if actor.instances == 1 {
+        let (name, own) = if actor.instances == 1 {
             (actor.name.to_owned(), Arc::clone(&path))
         } else {
             (
@@ -137,7 +138,8 @@ fn grow_actor(
         };
         let seat = Seat {
             client: client.clone(),
-            path: Arc::clone(&path),
+            path: Arc::clone(&own),
+            actor: Arc::clone(&path),
             member: place.member + number,
             report: place.report.clone(),
         };
@@ -150,7 +152,7 @@ fn grow_actor(
             Vec::new(),
         );
         let times = (actor.stop_within, Arc::from(&*actor.ticks));
-        members.push(Member::of_cell(path, live, &hosted, times));
+        members.push(Member::of_cell(own, live, &hosted, times));
     }
     let inboxes: Arc<[Inbox]> = inboxes.into();
     for answered in &actor.answers {
