@@ -65,6 +65,13 @@ impl Reaction {
     /// Reads until told to stop, and starts over when the bus fails.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
+            if self.is_away() {
+                tokio::select! {
+                    () = sleep(AGAIN) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
             let Err(error) = self.read(&mut stop).await else {
                 return;
             };
@@ -178,7 +185,8 @@ impl Reading<'_> {
             .iter()
             .find(|(subject, _)| subject.as_str() == envelope.kind);
         let Some(&(_, route)) = heard else {
-            if !envelope.kind.starts_with(reaction.domain) {
+            let domain = envelope.kind.split_once('.').map(|(domain, _)| domain);
+            if domain != Some(reaction.domain) {
                 let reason = format!(
                     "its type `{}` is not of the domain `{}`",
                     envelope.kind, reaction.domain
@@ -336,7 +344,9 @@ impl Reading<'_> {
                 held.running = false;
             }
         }
-        for held in self.lanes.take_all() {
+        let mut left = self.lanes.take_all();
+        left.sort_unstable_by_key(|held| held.delivery.message.sequence);
+        for held in left {
             // What cannot be given back comes again after its ack wait.
             held.delivery.nak(Duration::ZERO).await.ok();
         }
