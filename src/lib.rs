@@ -5,6 +5,9 @@ pub mod bus;
 pub mod call;
 pub mod error;
 pub mod message;
+pub mod node;
+#[cfg(feature = "test-util")]
+pub mod replay;
 pub mod supervision;
 pub mod telemetry;
 pub mod time;
@@ -14,4 +17,7 @@ pub use bus::Bus;
 pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
+pub use node::{Node, NodeError, Running, shutdown_signal};
+#[cfg(feature = "test-util")]
+pub use replay::{Heard, Replay, ReplayError};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};
