@@ -92,11 +92,11 @@ impl Fold for Shelves {
     const DOMAIN: &'static str = "inventory";
 
     fn apply(&mut self, fact: &Fact) {
-        if let Some(added) = fact.read() {
+        if let Some(added) = fact.read::<StockAdded>() {
             self.added(added);
-        } else if let Some(reserved) = fact.read() {
+        } else if let Some(reserved) = fact.read::<StockReserved>() {
             self.reserved(reserved);
-        } else if let Some(released) = fact.read() {
+        } else if let Some(released) = fact.read::<StockReleased>() {
             self.released(released);
         } else if let Some(StockRefused { order, .. }) = fact.read() {
             self.orders.insert(order, Holding::Over);
