@@ -92,12 +92,7 @@ impl<A: 'static> Host<A> {
         let (ctx, input, receipt) = self.open(parcel);
         if self.state.is_none() {
             let reason = NotTaken::Stopped.to_string();
-            return respond(
-                &ctx,
-                NotTaken::Stopped.status().headers(&reason),
-                Bytes::new(),
-            )
-            .await;
+            return respond(&ctx, NotTaken::STATUS.headers(&reason), Bytes::new()).await;
         }
         if late {
             let reason = format!("the deadline passed before {} came to it", self.path);
@@ -246,7 +241,7 @@ impl<A: 'static> Host<A> {
     async fn build(&mut self) -> Result<(), String> {
         self.drop_state();
         // A kill that came too late for the life before must not hit this one.
-        let _: Poll<()> = futures_util::poll!(pin!(self.gauge.kill.notified()));
+        drop(futures_util::poll!(pin!(self.gauge.kill.notified())));
         let within = self.plan.start_within;
         let factory = Arc::clone(&self.plan.factory);
         match timeout(within, caught(async move { factory().await })).await {

@@ -216,7 +216,6 @@ impl<A: 'static> Actor<A> {
             restart: self.restart,
             instances: self.instances,
             stop_within: self.stop_within,
-            start_within: plan.start_within,
             retry: self.retry,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
@@ -253,7 +252,6 @@ pub(crate) struct Blueprint {
     pub(crate) restart: Restart,
     pub(crate) instances: usize,
     pub(crate) stop_within: Duration,
-    pub(crate) start_within: Duration,
     pub(crate) retry: Retry,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }
