@@ -336,7 +336,10 @@ impl Reading<'_> {
                 held.running = false;
             }
         }
-        for held in self.lanes.take_all() {
+        let mut left = self.lanes.take_all();
+        // In the order of the stream, so that they come again in order.
+        left.sort_by_key(|held| held.delivery.message.sequence);
+        for held in left {
             // What cannot be given back comes again after its ack wait.
             held.delivery.nak(Duration::ZERO).await.ok();
         }
