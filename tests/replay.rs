@@ -205,7 +205,7 @@ async fn a_day_of_timers_passes_in_no_time() -> Result<(), Box<dyn std::error::E
         .await?;
     assert_eq!(heard.answers::<Count>().remove(0)?, 24 * 60);
     assert!(
-        started.elapsed() < Duration::from_secs(10),
+        started.elapsed() < Duration::from_mins(1),
         "{:?}",
         started.elapsed()
     );
