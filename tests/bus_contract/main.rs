@@ -210,7 +210,7 @@ macro_rules! suite {
 
 // A carrier is put under contract by one more name here and one more opening
 // in `carriers.rs`.
-suite!(embedded: Embedded);
+suite!(embedded: Embedded, nats: Nats);
 
 #[test]
 fn every_carrier_is_held_to_the_same_cases() {
