@@ -25,6 +25,8 @@ mod reader;
 mod routes;
 mod stream;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub(super) use broker::Broker;
 pub(super) use consumer::{Acker, Consumer};
