@@ -21,7 +21,7 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::TcpListener,
     sync::watch,
-    task::{JoinHandle, spawn_blocking},
+    task::{JoinSet, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
 
@@ -60,13 +60,13 @@ async fn a_server_that_starts_late_is_found() -> Verdict {
     let mut server = Server::start();
     server.kill();
     let url = server.url();
-    let connecting = tokio::spawn(async move { Bus::nats(url).await });
-    let _server = spawn_blocking(move || {
+    let restarting = spawn_blocking(move || {
         server.restart();
         server
-    })
-    .await?;
-    connecting.await??;
+    });
+    let (connected, server) = tokio::join!(Bus::nats(url), restarting);
+    let _server = server?;
+    connected?;
     Ok(())
 }
 
@@ -125,13 +125,14 @@ async fn a_token_lets_in() -> Verdict {
 }
 
 /// Answers one client as a server of another version would.
-async fn old_server(version: &str) -> Result<(u16, JoinHandle<()>), Box<dyn Error>> {
+async fn old_server(version: &str) -> Result<(u16, JoinSet<()>), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let info = format!(
         r#"INFO {{"server_id":"x","version":"{version}","max_payload":1048576,"headers":true,"jetstream":true}}"#
     );
-    let serving = tokio::spawn(async move {
+    let mut serving = JoinSet::new();
+    serving.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (reader, mut writer) = stream.into_split();
             let mut lines = BufReader::new(reader).lines();
@@ -148,13 +149,12 @@ async fn old_server(version: &str) -> Result<(u16, JoinHandle<()>), Box<dyn Erro
 #[tokio::test]
 async fn an_old_server_is_refused() -> Verdict {
     for version in ["2.9.10", "2.12.5"] {
-        let (port, serving) = old_server(version).await?;
+        let (port, _serving) = old_server(version).await?;
         let refused = Bus::nats(format!("127.0.0.1:{port}")).await;
         let Err(ConnectError::TooOld { found, needed, .. }) = refused else {
             return Err(format!("{version}: {refused:?}").into());
         };
         assert_eq!((found.as_str(), needed), (version, "2.12.6"));
-        serving.abort();
     }
     Ok(())
 }
@@ -284,11 +284,10 @@ async fn a_deleted_stream_ends_its_consumers_and_refuses() -> Verdict {
     let bus = Bus::nats(server.url()).await?;
     let stream = bus.stream(&orders()).await?;
     let mut consumer = stream.consumer(&ConsumerConfig::new("c")).await?;
-    let waiting = tokio::spawn(async move { consumer.next().await.map(drop) });
-    sleep(Duration::from_millis(50)).await;
-    bus.request(Message::new("$JS.API.STREAM.DELETE.ORDERS", ""), SOON)
-        .await?;
-    assert!(timeout(SOON, waiting).await??.is_err());
+    let delete = Message::new("$JS.API.STREAM.DELETE.ORDERS", "");
+    let (ended, deleted) = tokio::join!(timeout(SOON, consumer.next()), bus.request(delete, SOON));
+    deleted?;
+    assert!(ended?.is_err());
     let refused = timeout(SOON, stream.append(message("orders.o-1", "1"), Expect::Any)).await?;
     assert!(refused.is_err(), "{refused:?}");
     assert!(timeout(SOON, stream.last("orders.o-1")).await?.is_err());
@@ -320,50 +319,40 @@ async fn outage(lasts: Duration) -> Verdict {
     let bus = Bus::nats(server.url()).await?;
     let stream = bus.stream(&orders()).await?;
     let (stop, stopped) = watch::channel(false);
-    let writers: Vec<_> = (0..4)
-        .map(|writer| tokio::spawn(write(stream.clone(), writer, stopped.clone())))
-        .collect();
-    let mut readers = Vec::new();
-    for partition in 0..4 {
-        let mut config = ConsumerConfig::new(format!("p{partition}"));
-        config.partition = Some(partition);
-        config.pinned = partition % 2 == 0;
+    let mut writers = JoinSet::new();
+    let mut readers = JoinSet::new();
+    for number in 0..4 {
+        writers.spawn(write(stream.clone(), number, stopped.clone()));
+        let mut config = ConsumerConfig::new(format!("p{number}"));
+        config.partition = Some(number);
+        config.pinned = number % 2 == 0;
         config.ack_wait = Duration::from_secs(2);
         let consumer = stream.consumer(&config).await?;
-        readers.push(tokio::spawn(follow(consumer, stopped.clone())));
+        readers.spawn(follow(consumer, stopped.clone()));
     }
     let mut echoes = bus.subscribe("echo", None).await?;
     sleep(Duration::from_secs(1)).await;
-    let mut server = spawn_blocking(move || {
-        server.kill();
-        server
-    })
-    .await?;
+    server.kill();
     sleep(lasts).await;
-    let down = Instant::now();
-    let _server = spawn_blocking(move || {
+    let restarting = spawn_blocking(move || {
         server.restart();
         server
-    })
-    .await?;
+    });
+    let _server = restarting.await?;
     let back = hears_again(&bus, &mut echoes).await?;
-    println!(
-        "heard again {back:?} after the start; it took {:?}",
-        down.elapsed() - back
-    );
     sleep(Duration::from_secs(2)).await;
     stop.send(true)?;
     let mut acked = Acked::new();
     let mut unknown = BTreeSet::new();
-    for writer in writers {
-        let (committed, unsettled) = writer.await?;
+    for (committed, unsettled) in writers.join_all().await {
         acked.extend(committed);
         unknown.extend(unsettled);
     }
     let mut seen = BTreeSet::new();
-    for reader in readers {
-        seen.extend(reader.await??);
+    for reader in readers.join_all().await {
+        seen.extend(reader?);
     }
+    eprintln!("heard again {back:?} after the start");
     compare(&stream, &acked, &unknown, &seen).await
 }
 
@@ -450,7 +439,7 @@ async fn compare(
         let earlier = by_id.insert(id.to_owned(), message.sequence);
         assert_eq!(earlier, None, "{id} is stored twice");
     }
-    println!(
+    eprintln!(
         "acked {}, stored {}, delivered {}, unknown {}",
         acked.len(),
         stored.len(),

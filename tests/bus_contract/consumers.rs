@@ -177,10 +177,10 @@ pub(crate) async fn a_consumer_that_cannot_be_is_refused(scope: Scope) -> Verdic
         ("no ack wait", &|config| config.ack_wait = Duration::ZERO),
         ("no ack pending", &|config| config.max_ack_pending = 0),
         ("a malformed filter", &|config| {
-            config.filter = Some("a..b".into())
+            config.filter = Some("a..b".into());
         }),
         ("a foreign filter", &|config| {
-            config.filter = Some(more.clone())
+            config.filter = Some(more.clone());
         }),
         ("a partition too many", &|config| config.partition = Some(4)),
         ("a filter and a partition", &|config| {
