@@ -1,15 +1,12 @@
 //! The carriers under contract: how each is opened, and what it promises
 //! where promises may differ.
 
-#[path = "../support/mod.rs"]
-mod support;
-
+#[cfg(feature = "nats")]
+use crate::support::nats::Server;
 use callboard::bus::Bus;
-use std::{
-    any::Any,
-    sync::{Arc, Mutex, PoisonError, Weak},
-};
-use support::nats::Server;
+use std::any::Any;
+#[cfg(feature = "nats")]
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What a carrier promises where carriers may differ; everything else is the
 /// same for all.
@@ -34,6 +31,7 @@ pub(crate) struct Opened {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carrier {
     Embedded,
+    #[cfg(feature = "nats")]
     Nats,
 }
 
@@ -41,6 +39,7 @@ impl Carrier {
     pub(crate) async fn open(self) -> Opened {
         match self {
             Self::Embedded => embedded(),
+            #[cfg(feature = "nats")]
             Self::Nats => nats().await,
         }
     }
@@ -54,22 +53,27 @@ fn embedded() -> Opened {
     }
 }
 
-/// Connects to the one server of this test binary; it ends with the last case
-/// that uses it, which a static would not see to.
+#[cfg(feature = "nats")]
 async fn nats() -> Opened {
-    static SERVER: Mutex<Weak<Server>> = Mutex::new(Weak::new());
-    let server = {
-        let mut shared = SERVER.lock().unwrap_or_else(PoisonError::into_inner);
-        shared.upgrade().unwrap_or_else(|| {
-            let server = Arc::new(Server::start());
-            *shared = Arc::downgrade(&server);
-            server
-        })
-    };
-    let bus = Bus::nats(server.url()).await;
+    let server = server();
+    let bus = Bus::nats(server.url())
+        .await
+        .expect("the server was started");
     Opened {
-        bus: bus.expect("the server of this test takes connections"),
+        bus,
         guarantees: Guarantees { survives_the_process: true, remote: true },
         keeps: Some(Box::new(server)),
     }
+}
+
+/// Returns the server that all cases which run now share; the last one ends it.
+#[cfg(feature = "nats")]
+fn server() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start());
+        *shared = Arc::downgrade(&server);
+        server
+    })
 }

@@ -12,6 +12,9 @@ mod reads;
 mod requests;
 mod scope;
 mod streams;
+#[cfg(feature = "nats")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use carriers::Carrier;
 use scope::{Scope, Verdict};
@@ -210,6 +213,9 @@ macro_rules! suite {
 
 // A carrier is put under contract by one more name here and one more opening
 // in `carriers.rs`.
+#[cfg(not(feature = "nats"))]
+suite!(embedded: Embedded);
+#[cfg(feature = "nats")]
 suite!(embedded: Embedded, nats: Nats);
 
 #[test]

@@ -18,7 +18,6 @@ mod inbox;
 mod interest;
 mod kept;
 mod log;
-mod names;
 mod pattern;
 mod pub_ack;
 mod reader;
