@@ -68,7 +68,7 @@ pub struct Consumer(Kind);
 enum Kind {
     Embedded(embedded::Consumer),
     #[cfg(feature = "nats")]
-    Nats(nats::Consumer),
+    Nats(Box<nats::Consumer>),
 }
 
 impl Consumer {
@@ -77,8 +77,8 @@ impl Consumer {
     }
 
     #[cfg(feature = "nats")]
-    pub(super) const fn nats(consumer: nats::Consumer) -> Self {
-        Self(Kind::Nats(consumer))
+    pub(super) fn nats(consumer: nats::Consumer) -> Self {
+        Self(Kind::Nats(Box::new(consumer)))
     }
 
     /// Waits for the next message.
