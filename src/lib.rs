@@ -8,6 +8,9 @@ pub mod call;
 pub mod cli;
 pub mod error;
 pub mod message;
+pub mod node;
+#[cfg(feature = "test-util")]
+pub mod replay;
 pub mod supervision;
 pub mod telemetry;
 pub mod time;
@@ -17,4 +20,7 @@ pub use bus::Bus;
 pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
+pub use node::{Node, NodeError, Running, shutdown_signal};
+#[cfg(feature = "test-util")]
+pub use replay::{Heard, Replay, ReplayError};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

@@ -29,3 +29,5 @@ pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 pub const SETTLED_TOTAL: &str = "callboard_settled_total";
 /// Counts connections made again to the server.
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
+/// Counts consumers and reads that were built again after a stall or a loss, by `reason`.
+pub const REBUILT_TOTAL: &str = "callboard_rebuilt_total";

@@ -29,6 +29,7 @@ pub use filter::{matches, overlap};
 pub use message::{Message, Stored};
 pub use partition::partition;
 pub use reader::Reader;
+pub(crate) use stream::PARTITIONS;
 pub use stream::{Append, Expect, Stream, StreamConfig, StreamInfo};
 pub use subscription::Subscription;
 

@@ -7,6 +7,9 @@ use super::{
 use crate::message::Namespace;
 use std::time::Duration;
 
+/// How many partitions the events of a domain are filed in.
+pub(crate) const PARTITIONS: u32 = 8;
+
 /// What a stream keeps and how.
 ///
 /// Every stream keeps messages until it is deleted as a whole and refuses new
@@ -52,7 +55,7 @@ impl StreamConfig {
     /// Describes the stream of a domain's events, in 8 partitions by key.
     pub fn events(namespace: &Namespace, domain: &str) -> Self {
         Self {
-            partitions: 8,
+            partitions: PARTITIONS,
             ..Self::new(namespace.event_stream(domain), [namespace.events(domain)])
         }
     }

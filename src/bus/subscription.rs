@@ -27,6 +27,16 @@ impl Subscription {
         Self(Kind::Nats(subscription))
     }
 
+    /// Asks for nothing more: [`next`](Self::next) returns what was on its way,
+    /// then nothing.
+    pub async fn drain(&mut self) {
+        match &mut self.0 {
+            Kind::Embedded(subscription) => subscription.drain(),
+            #[cfg(feature = "nats")]
+            Kind::Nats(subscription) => subscription.drain().await,
+        }
+    }
+
     /// Waits for the next message; nothing comes after the bus was closed.
     ///
     /// # Cancel safety

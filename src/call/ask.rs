@@ -97,6 +97,7 @@ impl<'a, C: Command> Call<'a, C> {
 
     async fn ask(mut self) -> Result<Reply<C>, CallError<Refused<C>>> {
         let (request, timeout) = self.request();
+        self.client.note(&self.command);
         match self.client.door::<C>() {
             Some(door) => local::ask(&door, self.command, request, timeout).await,
             None => remote::ask(self.client, self.command, request, timeout).await,

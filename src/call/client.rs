@@ -1,4 +1,4 @@
-use super::{Call, Cause, Doors, Publish, TellError, local, remote};
+use super::{Call, Cause, Doors, Publish, Record, TellError, local, remote};
 use crate::{
     bus::{Bus, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) doors: Doors,
     pub(crate) prefer_local: bool,
     pub(crate) replicas: usize,
+    /// Where commands of actors are noted; nothing outside a replay.
+    pub(crate) record: Option<Record>,
 }
 
 impl Client {
@@ -60,6 +62,7 @@ impl Client {
             doors: Doors::default(),
             prefer_local: false,
             replicas: 1,
+            record: None,
         };
         Self::of(settings, "client")
     }
@@ -104,6 +107,7 @@ impl Client {
         command: C,
         cause: Option<&Cause>,
     ) -> Result<(), TellError> {
+        self.note(&command);
         match self.door::<C>() {
             Some(door) => local::tell(self, &door, command, cause),
             None => remote::tell(self, command, cause).await,
@@ -130,6 +134,13 @@ impl Client {
 
     pub(crate) fn source(&self) -> &str {
         &self.0.source
+    }
+
+    /// Notes a command if this is a replay.
+    pub(super) fn note<C: Command>(&self, command: &C) {
+        if let Some(record) = &self.0.settings.record {
+            record.note(command);
+        }
     }
 
     /// Returns the way to the command's actor, if it lives in this process.

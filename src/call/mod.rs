@@ -14,6 +14,7 @@ mod error;
 mod local;
 mod parcel;
 mod publish;
+mod record;
 mod remote;
 
 pub use answer::{Answer, Refusal};
@@ -25,3 +26,4 @@ pub use error::{CallError, PublishError, TellError};
 pub(crate) use local::{LocalCall, LocalReply};
 pub(crate) use parcel::{Content, Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
 pub use publish::{Publish, Published};
+pub(crate) use record::Record;

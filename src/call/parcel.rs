@@ -125,10 +125,6 @@ impl Doors {
         }
     }
 
-    pub(crate) fn close(&self, subject: &str) {
-        self.0.remove(subject);
-    }
-
     pub(crate) fn get(&self, subject: &str) -> Option<Arc<Door>> {
         self.0.get(subject).map(|door| Arc::clone(&door))
     }

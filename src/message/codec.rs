@@ -4,6 +4,7 @@
 //! reordered, hence names, always. Decoding is bounded in depth and size and
 //! must consume every byte. This is the only file that names `rmp_serde`.
 
+use super::guard::{Guard, TOO_DEEP};
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -33,7 +34,8 @@ pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError> {
 
 /// Decodes a value, all of it and nothing more.
 ///
-/// Fields that the type does not know are ignored, so messages can grow.
+/// Fields that the type does not know are ignored, so messages can grow. A
+/// struct written as a list, without its names, is refused.
 ///
 /// # Errors
 ///
@@ -45,8 +47,8 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     }
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
-    deserializer.set_max_depth(MAX_DEPTH);
-    let value = T::deserialize(&mut deserializer).map_err(DecodeError::of)?;
+    let guarded = Guard::new(&mut deserializer, MAX_DEPTH);
+    let value = T::deserialize(guarded).map_err(DecodeError::of)?;
     match rest.len() {
         0 => Ok(value),
         trailing => Err(DecodeError::Trailing { bytes: trailing }),
@@ -103,7 +105,7 @@ pub enum DecodeError {
 impl DecodeError {
     fn of(error: rmp_serde::decode::Error) -> Self {
         match error {
-            rmp_serde::decode::Error::DepthLimitExceeded => Self::TooDeep,
+            rmp_serde::decode::Error::Syntax(reason) if reason == TOO_DEEP => Self::TooDeep,
             error => Self::Malformed { reason: error.to_string() },
         }
     }

@@ -5,9 +5,10 @@ use super::{
         CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE, CE_SPECVERSION, CE_SUBJECT,
         CE_TIME, CE_TYPE, CONTENT_TYPE, MSG_ID,
     },
+    timestamp,
 };
 use bytes::Bytes;
-use std::time::SystemTime;
+use std::{num::NonZeroU32, time::SystemTime};
 
 /// An event with all that is known about it: CloudEvents 1.0 attributes and the payload.
 ///
@@ -75,7 +76,7 @@ impl Envelope {
             headers.insert(CE_SUBJECT, self.subject.as_str())?;
         }
         if let Some(time) = self.time {
-            headers.insert(CE_TIME, humantime::format_rfc3339_nanos(time).to_string())?;
+            headers.insert(CE_TIME, timestamp::write(time))?;
         }
         if self.correlation != self.id {
             headers.insert(CE_CORRELATION, self.correlation.to_string())?;
@@ -143,16 +144,17 @@ fn time(headers: &Headers) -> Result<Option<SystemTime>, EnvelopeError> {
     let Some(text) = headers.get(CE_TIME) else {
         return Ok(None);
     };
-    let time = humantime::parse_rfc3339_weak(text)
-        .map_err(|_| EnvelopeError::Time { found: text.to_owned() })?;
-    Ok(Some(time))
+    match timestamp::read(text) {
+        Some(time) => Ok(Some(time)),
+        None => Err(EnvelopeError::Time { found: text.to_owned() }),
+    }
 }
 
 /// The version in `orders.placed.v2`; 1 for a schema named in another way.
 fn version(kind: &str, schema: Option<&str>) -> u32 {
     schema
         .and_then(|schema| schema.strip_prefix(kind)?.strip_prefix(".v")?.parse().ok())
-        .unwrap_or(1)
+        .map_or(1, NonZeroU32::get)
 }
 
 /// Why headers do not describe an event.

@@ -120,6 +120,12 @@ impl Headers {
             .map(|(name, value)| (name.as_ref(), value.as_str()))
     }
 
+    /// Returns all headers; a name that is a constant can be told from one that is not.
+    #[cfg(feature = "nats")]
+    pub(crate) fn iter_named(&self) -> impl Iterator<Item = (&Cow<'static, str>, &str)> {
+        self.0.iter().map(|(name, value)| (name, value.as_str()))
+    }
+
     /// Returns how many there are.
     pub fn len(&self) -> usize {
         self.0.len()

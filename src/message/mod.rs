@@ -12,6 +12,7 @@ pub mod codec;
 mod command;
 mod envelope;
 mod event;
+mod guard;
 pub mod headers;
 mod id;
 mod key;
@@ -20,6 +21,7 @@ mod rejection;
 mod request;
 mod status;
 mod subject;
+mod timestamp;
 mod trace;
 
 pub use command::{Command, Outcome, Refused, Reply};

@@ -84,7 +84,7 @@ impl Request {
             causation: headers.get(CB_CAUSATION).map(Id::from),
             deadline: number(headers, CB_DEADLINE)?.map(from_unix_ms),
             caller: headers.get(CB_CALLER).unwrap_or_default().to_owned(),
-            attempt: number(headers, CB_ATTEMPT)?.unwrap_or(1),
+            attempt: number(headers, CB_ATTEMPT)?.unwrap_or(1).max(1),
             trace: Trace::read(headers),
             id,
         })

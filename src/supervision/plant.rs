@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     actor::{Answered, Blueprint, Hosted, Inbox, Reaction, Report, Seat, instance},
+    bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
 };
 use std::{collections::BTreeSet, sync::Arc};
@@ -17,7 +18,6 @@ use tokio::sync::mpsc;
 #[derive(Clone, Debug)]
 pub(crate) struct Soil {
     pub(crate) settings: Settings,
-    pub(crate) partitions: u32,
 }
 
 /// A planted group: the tree, and what must be fed into it.
@@ -161,13 +161,8 @@ fn grow_actor(
             .doors
             .open(answered.subject.as_str(), door(&inboxes, *answered));
     }
-    feed.reactions.extend(reactions(
-        actor,
-        &path,
-        client,
-        &inboxes,
-        place.soil.partitions,
-    ));
+    feed.reactions
+        .extend(reactions(actor, &path, client, &inboxes));
     members
 }
 
@@ -220,7 +215,6 @@ fn reactions(
     path: &Arc<str>,
     client: &Client,
     inboxes: &Arc<[Inbox]>,
-    partitions: u32,
 ) -> Vec<Reaction> {
     let domains: BTreeSet<_> = actor
         .hears
@@ -235,7 +229,7 @@ fn reactions(
             .copied()
             .filter(|(event, _)| event.domain() == domain)
             .collect();
-        reactions.extend((0..partitions).map(|partition| Reaction {
+        reactions.extend((0..PARTITIONS).map(|partition| Reaction {
             client: client.clone(),
             path: Arc::clone(path),
             domain,

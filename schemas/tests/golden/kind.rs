@@ -4,6 +4,9 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::fmt::Debug;
 
+/// Decodes bytes and holds them against the sample of this number.
+type Decode = dyn Fn(usize, &[u8]) -> Result<(), String> + Send + Sync;
+
 /// One message type with its samples, its Rust type forgotten.
 pub(crate) struct Kind {
     /// The type's name, without its module.
@@ -14,7 +17,7 @@ pub(crate) struct Kind {
     pub(crate) encoded: Vec<Vec<u8>>,
     /// Each sample in JSON, for people who read the golden files.
     pub(crate) readable: Vec<String>,
-    decode: Box<dyn Fn(usize, &[u8]) -> Result<(), String> + Send + Sync>,
+    decode: Box<Decode>,
 }
 
 impl Kind {

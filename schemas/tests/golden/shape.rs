@@ -30,7 +30,7 @@ impl<'a> Shape<'a> {
         let defs = self.root["$defs"].as_object();
         let schemas = defs.into_iter().flat_map(Map::values).chain([self.root]);
         let variants = schemas
-            .flat_map(|schema| schema["oneOf"].as_array())
+            .filter_map(|schema| schema["oneOf"].as_array())
             .flatten();
         variants
             .filter(|variant| !self.seen.contains(&std::ptr::from_ref(*variant)))

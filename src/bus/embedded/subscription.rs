@@ -15,6 +15,11 @@ impl Subscription {
     pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
         self.messages.recv().await
     }
+
+    pub(in crate::bus) fn drain(&mut self) {
+        self.broker.unsubscribe(&self.filter, self.id);
+        self.messages.close();
+    }
 }
 
 impl Drop for Subscription {

@@ -1,0 +1,148 @@
+//! Messages that nobody keeps: send, subscribe, request.
+
+use super::{
+    headers::{inbound, outbound},
+    link::Link,
+    subjects::{is_filter, is_literal, is_subject},
+};
+use crate::{
+    bus::{Message, RequestError, SendError, SubscribeError},
+    message::Headers,
+};
+use async_nats::{PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use futures_util::StreamExt;
+use std::time::Duration;
+use tokio::time::timeout;
+
+/// How long a message may wait for room in the client's buffer.
+pub(super) const SEND_WAIT: Duration = Duration::from_secs(2);
+/// How long the server may take to confirm a subscription.
+const SUBSCRIBE_WAIT: Duration = Duration::from_secs(5);
+
+impl Link {
+    pub(in crate::bus) async fn send(&self, message: Message) -> Result<(), SendError> {
+        let Message { subject, reply, headers, payload } = message;
+        self.check(&subject, &headers, &payload)?;
+        if let Some(reply) = reply.as_ref().filter(|reply| !is_subject(reply)) {
+            return Err(SendError::Subject { subject: reply.clone() });
+        }
+        let to = Subject::from(subject.as_str());
+        let (client, headers) = (self.client(), outbound(&headers));
+        let sent = match reply {
+            Some(reply) => {
+                let sending = client.publish_with_reply_and_headers(to, reply, headers, payload);
+                timeout(SEND_WAIT, sending).await
+            }
+            None => timeout(SEND_WAIT, client.publish_with_headers(to, headers, payload)).await,
+        };
+        match sent {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) if error.kind() == PublishErrorKind::InvalidSubject => {
+                Err(SendError::Subject { subject })
+            }
+            _ => Err(SendError::Disconnected { subject }),
+        }
+    }
+
+    pub(in crate::bus) async fn request(
+        &self,
+        message: Message,
+        wait: Duration,
+    ) -> Result<Message, RequestError> {
+        let Message { subject, headers, payload, .. } = message;
+        self.check(&subject, &headers, &payload)?;
+        // The client's own timer would not cover the wait for room in its buffer.
+        let request = Request {
+            payload: Some(payload),
+            headers: (!headers.is_empty()).then(|| outbound(&headers)),
+            timeout: Some(None),
+            inbox: None,
+        };
+        let asking = self
+            .client()
+            .send_request(Subject::from(subject.as_str()), request);
+        match timeout(wait, asking).await {
+            Ok(Ok(reply)) => Ok(message_from(reply)),
+            Err(_) => Err(RequestError::Timeout { subject, timeout: wait }),
+            Ok(Err(error)) => Err(match error.kind() {
+                RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
+                RequestErrorKind::TimedOut => RequestError::Timeout { subject, timeout: wait },
+                RequestErrorKind::InvalidSubject => SendError::Subject { subject }.into(),
+                _ => SendError::Disconnected { subject }.into(),
+            }),
+        }
+    }
+
+    pub(in crate::bus) async fn subscribe(
+        &self,
+        filter: &str,
+        queue: Option<&str>,
+    ) -> Result<Subscription, SubscribeError> {
+        if !is_filter(filter) || queue.is_some_and(|queue| !queue.split('.').all(is_literal)) {
+            return Err(SubscribeError::Filter { filter: filter.into() });
+        }
+        let unconfirmed =
+            |reason: String| SubscribeError::Unconfirmed { filter: filter.into(), reason };
+        if !self.is_connected() {
+            return Err(unconfirmed("no connection".into()));
+        }
+        let subject = filter.to_owned();
+        let confirmed = async {
+            let subscriber = match queue {
+                Some(queue) => self.client().queue_subscribe(subject, queue.into()).await,
+                None => self.client().subscribe(subject).await,
+            };
+            let subscriber = subscriber.map_err(|error| unconfirmed(error.to_string()))?;
+            self.round_trip().await.map_err(unconfirmed)?;
+            Ok(subscriber)
+        };
+        let subscriber = timeout(SUBSCRIBE_WAIT, confirmed)
+            .await
+            .unwrap_or_else(|_| Err(unconfirmed("no answer".into())))?;
+        match self
+            .events()
+            .denied(&format!("Subscription to \"{filter}\""))
+        {
+            Some(reason) => Err(unconfirmed(reason)),
+            None => Ok(Subscription(subscriber)),
+        }
+    }
+
+    /// Returns once the server has seen all that was sent before: it handles a
+    /// connection in order, and says at once that nobody listens on a new inbox.
+    async fn round_trip(&self) -> Result<(), String> {
+        let request = Request::new().timeout(Some(SUBSCRIBE_WAIT));
+        let answer = self
+            .client()
+            .send_request(self.client().new_inbox(), request)
+            .await;
+        match answer {
+            Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(error.to_string()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A live subscription.
+#[derive(Debug)]
+pub(in crate::bus) struct Subscription(Subscriber);
+
+impl Subscription {
+    pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
+        self.0.next().await.map(message_from)
+    }
+
+    pub(in crate::bus) async fn drain(&mut self) {
+        // A connection that is gone brings nothing more either.
+        self.0.drain().await.ok();
+    }
+}
+
+fn message_from(message: async_nats::Message) -> Message {
+    Message {
+        subject: message.subject.into_string(),
+        reply: message.reply.map(Subject::into_string),
+        headers: message.headers.as_ref().map_or_else(Headers::new, inbound),
+        payload: message.payload,
+    }
+}

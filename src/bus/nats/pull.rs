@@ -1,0 +1,248 @@
+use super::{core::SEND_WAIT, link::Link};
+use async_nats::{Message, StatusCode, Subject, Subscriber, header};
+use futures_util::{FutureExt, StreamExt};
+use std::{pin::Pin, time::Duration};
+use tokio::{
+    sync::watch,
+    time::{Instant, Sleep, sleep, timeout},
+};
+
+/// How messages of a consumer are asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Plan {
+    /// How many messages are asked for ahead.
+    pub(super) batch: usize,
+    /// When an unanswered request ends.
+    pub(super) expires: Duration,
+    /// How often the server says that it is there while it has nothing.
+    pub(super) heartbeat: Duration,
+    /// How long there may be no message before that is doubted.
+    pub(super) quiet: Duration,
+    /// The group within which one handle is pinned.
+    pub(super) group: Option<&'static str>,
+}
+
+/// Why no message comes any more from a pull; a new one may get some.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The consumer was deleted.
+    Deleted,
+    /// Nobody answers for the consumer: an election, a restart, or it is gone.
+    Away,
+    /// Not even heartbeats come.
+    Silent,
+    /// Heartbeats come, but no message for long.
+    Quiet,
+    /// The server refuses to serve the request.
+    Refused(String),
+    /// The connection was closed for good.
+    Closed,
+}
+
+impl Trouble {
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Deleted => "deleted",
+            Self::Away => "away",
+            Self::Silent => "silent",
+            Self::Quiet => "quiet",
+            Self::Refused(_) => "refused",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+/// One stream of pull requests to one consumer.
+#[derive(Debug)]
+pub(super) struct Pull {
+    link: Link,
+    next: Subject,
+    inbox: Subject,
+    subscriber: Subscriber,
+    plan: Plan,
+    pin: Option<String>,
+    asked: usize,
+    heard: bool,
+    quiet: u32,
+    watchdog: Pin<Box<Sleep>>,
+    connects: watch::Receiver<u64>,
+}
+
+impl Pull {
+    pub(super) async fn new(
+        link: &Link,
+        stream: &str,
+        consumer: &str,
+        plan: Plan,
+    ) -> Result<Self, Trouble> {
+        let inbox = Subject::from(link.client().new_inbox());
+        let subscribing = timeout(SEND_WAIT, link.client().subscribe(inbox.clone()));
+        let Ok(Ok(subscriber)) = subscribing.await else {
+            return Err(Trouble::Away);
+        };
+        Ok(Self {
+            link: link.clone(),
+            next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
+            inbox,
+            subscriber,
+            plan,
+            pin: None,
+            asked: 0,
+            heard: true,
+            quiet: 0,
+            watchdog: Box::pin(sleep(plan.patience())),
+            connects: link.connects(),
+        })
+    }
+
+    /// Keeps the place of an earlier pull of this handle among pinned ones.
+    pub(super) fn pinned_as(mut self, pin: Option<String>) -> Self {
+        self.pin = pin;
+        self
+    }
+
+    pub(super) fn pin(&self) -> Option<&str> {
+        self.pin.as_deref()
+    }
+
+    /// Waits for the next message. Dropping the future loses none.
+    pub(super) async fn next(&mut self) -> Result<Message, Trouble> {
+        loop {
+            if self.asked <= self.plan.batch / 2 && self.link.is_connected() {
+                self.ask().await?;
+            }
+            tokio::select! {
+                biased;
+                message = self.subscriber.next() => {
+                    let message = message.ok_or(Trouble::Closed)?;
+                    if let Some(message) = self.take(message)? {
+                        return Ok(message);
+                    }
+                }
+                changed = self.connects.changed() => {
+                    changed.map_err(|_| Trouble::Closed)?;
+                    // What was asked over the old connection may be forgotten.
+                    self.asked = 0;
+                }
+                () = &mut self.watchdog => self.look()?,
+            }
+        }
+    }
+
+    /// Takes the replies of messages that came and were not handed out.
+    pub(super) fn leftovers(&mut self) -> Vec<Subject> {
+        let mut replies = Vec::new();
+        while let Some(Some(message)) = self.subscriber.next().now_or_never() {
+            if message.status.is_none_or(|status| status == StatusCode::OK) {
+                replies.extend(message.reply);
+            }
+        }
+        replies
+    }
+
+    async fn ask(&mut self) -> Result<(), Trouble> {
+        let wanted = self.plan.batch - self.asked;
+        let request = self.plan.request(wanted, self.pin.as_deref());
+        let asking = self.link.client().publish_with_reply(
+            self.next.clone(),
+            self.inbox.clone(),
+            request.into(),
+        );
+        match timeout(SEND_WAIT, asking).await {
+            Ok(Ok(())) => self.asked += wanted,
+            Ok(Err(_)) => return Err(Trouble::Closed),
+            Err(_) => return Err(Trouble::Silent),
+        }
+        Ok(())
+    }
+
+    /// Sorts what came: a message, or the server's word on a request.
+    fn take(&mut self, message: Message) -> Result<Option<Message>, Trouble> {
+        self.heard = true;
+        let status = match message.status {
+            None | Some(StatusCode::OK) => {
+                self.asked = self.asked.saturating_sub(1);
+                self.quiet = 0;
+                self.note_pin(&message);
+                return Ok(Some(message));
+            }
+            Some(status) => status,
+        };
+        let said = message.description.as_deref().unwrap_or_default();
+        match status {
+            StatusCode::IDLE_HEARTBEAT => return Ok(None),
+            StatusCode::NO_RESPONDERS => return Err(Trouble::Away),
+            StatusCode::PIN_ID_MISMATCH => self.pin = None,
+            StatusCode::TIMEOUT | StatusCode::NOT_FOUND => {}
+            StatusCode::REQUEST_TERMINATED if said == "Consumer Deleted" => {
+                return Err(Trouble::Deleted);
+            }
+            StatusCode::REQUEST_TERMINATED
+                if left_over(&message).is_some() || said == "Leadership Change" => {}
+            _ => return Err(Trouble::Refused(format!("{status} {said}"))),
+        }
+        self.asked = left_over(&message).map_or(0, |left| self.asked.saturating_sub(left));
+        Ok(None)
+    }
+
+    fn note_pin(&mut self, message: &Message) {
+        if self.plan.group.is_none() {
+            return;
+        }
+        let headers = message.headers.as_ref();
+        let pin = headers.and_then(|headers| headers.get_last(header::NATS_PIN_ID));
+        if let Some(pin) = pin
+            && self.pin.as_deref() != Some(pin.as_str())
+        {
+            self.pin = Some(pin.as_str().to_owned());
+        }
+    }
+
+    /// Looks, now and then, whether the server is still there.
+    fn look(&mut self) -> Result<(), Trouble> {
+        self.watchdog
+            .as_mut()
+            .reset(Instant::now() + self.plan.patience());
+        if !self.link.is_connected() {
+            self.asked = 0;
+            return if self.link.is_closed() {
+                Err(Trouble::Closed)
+            } else {
+                Ok(())
+            };
+        }
+        if !std::mem::take(&mut self.heard) {
+            return Err(Trouble::Silent);
+        }
+        self.quiet += 1;
+        if self.plan.patience() * self.quiet >= self.plan.quiet {
+            self.quiet = 0;
+            return Err(Trouble::Quiet);
+        }
+        Ok(())
+    }
+}
+
+impl Plan {
+    /// Two heartbeats and the time a busy machine may take.
+    fn patience(&self) -> Duration {
+        self.heartbeat * 2 + Duration::from_secs(2)
+    }
+
+    fn request(&self, batch: usize, pin: Option<&str>) -> String {
+        let (expires, heartbeat) = (self.expires.as_nanos(), self.heartbeat.as_nanos());
+        let group = self.group.map(|group| format!(r#","group":"{group}""#));
+        let pin = pin.map(|pin| format!(r#","id":"{pin}""#));
+        format!(
+            r#"{{"batch":{batch},"expires":{expires},"idle_heartbeat":{heartbeat}{}{}}}"#,
+            group.unwrap_or_default(),
+            pin.unwrap_or_default(),
+        )
+    }
+}
+
+/// Returns how many messages an ended request did not get.
+fn left_over(message: &Message) -> Option<usize> {
+    let headers = message.headers.as_ref()?;
+    headers.get("Nats-Pending-Messages")?.as_str().parse().ok()
+}

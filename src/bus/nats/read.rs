@@ -1,0 +1,274 @@
+use super::{
+    api::{ApiError, PATIENCE},
+    consume::filtered,
+    core::SEND_WAIT,
+    headers::inbound,
+    link::backoff,
+    place::Place,
+    pull::{Plan, Pull, Trouble},
+    streams::Stream,
+    subjects::{is_filter, is_subject},
+};
+use crate::{
+    bus::{ReadError, Stored},
+    telemetry,
+};
+use async_nats::jetstream::{
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    message::StreamMessage,
+};
+use bytes::Bytes;
+use metrics::counter;
+use std::{mem, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
+
+const PLAN: Plan = Plan {
+    batch: 512,
+    expires: Duration::from_secs(5),
+    heartbeat: Duration::from_secs(1),
+    quiet: Duration::from_secs(4),
+    group: None,
+};
+
+impl Stream {
+    pub(in crate::bus) async fn last(&self, subject: &str) -> Result<Option<Stored>, ReadError> {
+        if !is_subject(subject) || !self.subjects().keeps(subject) {
+            return Err(self.not_kept(subject));
+        }
+        let stored = self.subjects().stored(subject);
+        let last = self.last_patiently(&stored).await?;
+        Ok(last.map(|message| self.stored(message)))
+    }
+
+    pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
+        let filters = if is_filter(filter) {
+            self.subjects().filters(filter)
+        } else {
+            Vec::new()
+        };
+        if filters.is_empty() {
+            return Err(self.not_kept(filter));
+        }
+        let last = self.end(&filters).await?;
+        let end = last.as_ref().map_or(0, |message| message.sequence);
+        let only = last.filter(|message| message.sequence == from);
+        let state = match only {
+            Some(only) => State::One(Box::new(self.stored(only))),
+            None if from > end => State::Done,
+            None => State::Lost,
+        };
+        Ok(Reader {
+            stream: self.clone(),
+            filters,
+            from: from.max(1),
+            end,
+            stuck: None,
+            state,
+        })
+    }
+
+    /// Returns the last message of a read as the leader knows it: a follower,
+    /// which may serve the read itself, can be behind.
+    async fn end(&self, filters: &[String]) -> Result<Option<StreamMessage>, ReadError> {
+        let mut last: Option<StreamMessage> = None;
+        for filter in filters {
+            let filter = if filter.is_empty() { ">" } else { filter };
+            let found = self.last_patiently(filter).await?;
+            last = last
+                .into_iter()
+                .chain(found)
+                .max_by_key(|message| message.sequence);
+        }
+        Ok(last)
+    }
+
+    /// Converts a message that a consumer delivered.
+    pub(super) fn delivered(&self, message: async_nats::Message, place: Place) -> Stored {
+        Stored {
+            subject: self.subjects().published(&message.subject),
+            headers: message.headers.as_ref().map(inbound).unwrap_or_default(),
+            payload: message.payload,
+            sequence: place.sequence,
+            time: place.time,
+        }
+    }
+
+    fn stored(&self, message: StreamMessage) -> Stored {
+        Stored {
+            subject: self.subjects().published(&message.subject),
+            headers: inbound(&message.headers),
+            payload: message.payload,
+            sequence: message.sequence,
+            time: message.time.into(),
+        }
+    }
+
+    async fn last_patiently(&self, filter: &str) -> Result<Option<StreamMessage>, ReadError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut failures = 0;
+        loop {
+            match self.last_stored(filter).await {
+                Err(ApiError::Away(_)) if self.link().pause(failures, deadline).await => {
+                    failures += 1;
+                }
+                Err(error) => return Err(self.unreadable(&error)),
+                Ok(found) => return Ok(found),
+            }
+        }
+    }
+
+    fn not_kept(&self, filter: &str) -> ReadError {
+        ReadError::Filter { stream: self.name().into(), filter: filter.into() }
+    }
+}
+
+/// A finite read: a consumer without memory, made again where it broke off.
+#[derive(Debug)]
+pub(in crate::bus) struct Reader {
+    stream: Stream,
+    filters: Vec<String>,
+    from: u64,
+    end: u64,
+    stuck: Option<Instant>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    One(Box<Stored>),
+    Lost,
+    Reading(Box<Source>),
+    Read(Box<Source>),
+    Done,
+}
+
+#[derive(Debug)]
+struct Source {
+    pull: Pull,
+    name: String,
+    seen: u64,
+}
+
+impl Reader {
+    pub(in crate::bus) async fn next(&mut self) -> Result<Option<Stored>, ReadError> {
+        loop {
+            match &mut self.state {
+                State::Done => return Ok(None),
+                State::One(_) => {
+                    if let State::One(only) = mem::replace(&mut self.state, State::Done) {
+                        return Ok(Some(*only));
+                    }
+                }
+                State::Lost => self.open().await?,
+                State::Reading(source) => match source.pull.next().await {
+                    Ok(message) => {
+                        if let Some(stored) = self.take(message) {
+                            return Ok(Some(stored));
+                        }
+                    }
+                    Err(trouble) => self.mend(&trouble).await?,
+                },
+                State::Read(_) => {
+                    if let State::Read(source) = mem::replace(&mut self.state, State::Done) {
+                        self.stream.forget(&source.name).await;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Checks that nothing is missing before a message, and hands it out.
+    fn take(&mut self, message: async_nats::Message) -> Option<Stored> {
+        let State::Reading(source) = &mut self.state else {
+            return None;
+        };
+        let place = Place::of(&message)?;
+        if place.turn != source.seen + 1 {
+            self.state = State::Lost;
+            return None;
+        }
+        source.seen = place.turn;
+        self.stuck = None;
+        self.from = place.sequence + 1;
+        if place.sequence >= self.end
+            && let State::Reading(source) = mem::replace(&mut self.state, State::Done)
+        {
+            self.state = State::Read(source);
+        }
+        (place.sequence <= self.end).then(|| self.stream.delivered(message, place))
+    }
+
+    /// Makes a consumer that begins where the read is.
+    async fn open(&mut self) -> Result<(), ReadError> {
+        let deadline = *self.stuck.get_or_insert_with(Instant::now) + PATIENCE;
+        let mut failures = 0;
+        loop {
+            let error = match self.stream.source(&self.filters, self.from).await {
+                Ok(source) => {
+                    self.state = State::Reading(Box::new(source));
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let again = matches!(error, ApiError::Away(_));
+            if !again || !self.stream.link().pause(failures, deadline).await {
+                return Err(self.stream.unreadable(&error));
+            }
+            failures += 1;
+        }
+    }
+
+    async fn mend(&mut self, trouble: &Trouble) -> Result<(), ReadError> {
+        counter!(telemetry::REBUILT_TOTAL, "reason" => trouble.label()).increment(1);
+        let since = *self.stuck.get_or_insert_with(Instant::now);
+        if *trouble == Trouble::Closed || since.elapsed() >= PATIENCE {
+            let reason = format!("{trouble:?}");
+            return Err(ReadError::Unavailable { stream: self.stream.name().into(), reason });
+        }
+        if *trouble == Trouble::Quiet {
+            // The last message may have been deleted meanwhile.
+            let end = self.stream.end(&self.filters).await?;
+            self.end = self.end.min(end.map_or(0, |last| last.sequence));
+        }
+        sleep(backoff(0)).await;
+        self.state = if self.from > self.end {
+            State::Done
+        } else {
+            State::Lost
+        };
+        Ok(())
+    }
+}
+
+impl Stream {
+    /// Makes a consumer for one read: it knows no acknowledgements, and goes
+    /// by itself soon after nobody asks any more.
+    async fn source(&self, filters: &[String], from: u64) -> Result<Source, ApiError> {
+        let name = format!("read-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let config = pull::Config {
+            name: Some(name.clone()),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            ack_policy: AckPolicy::None,
+            inactive_threshold: Duration::from_secs(15),
+            max_waiting: 16,
+            num_replicas: 1,
+            memory_storage: true,
+            ..filtered(filters)
+        };
+        self.create_consumer(config, "create").await?;
+        let pull = Pull::new(self.link(), self.name(), &name, PLAN).await;
+        let pull = pull.map_err(|trouble| ApiError::Away(format!("{trouble:?}")))?;
+        Ok(Source { pull, name, seen: 0 })
+    }
+
+    async fn forget(&self, consumer: &str) {
+        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{consumer}", self.name());
+        drop(
+            timeout(
+                SEND_WAIT,
+                self.link().client().publish(subject, Bytes::new()),
+            )
+            .await,
+        );
+    }
+}

@@ -1,0 +1,307 @@
+use super::{
+    api::{ApiError, Nothing},
+    link::Link,
+    subjects::{Subjects, is_filter, is_name},
+};
+use crate::bus::{ReadError, StreamConfig, StreamError, StreamInfo, overlap};
+use async_nats::jetstream::{
+    ErrorCode,
+    message::StreamMessage,
+    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, SubjectTransform},
+};
+use futures_util::StreamExt;
+use std::{fmt, sync::Arc, time::Duration};
+use tokio::time::timeout;
+
+const LIST_WITHIN: Duration = Duration::from_secs(10);
+
+/// A handle to one stream.
+#[derive(Clone)]
+pub(in crate::bus) struct Stream(Arc<Inner>);
+
+struct Inner {
+    link: Link,
+    name: String,
+    subjects: Subjects,
+    raw: async_nats::jetstream::stream::Stream<()>,
+}
+
+impl Link {
+    pub(in crate::bus) async fn stream(
+        &self,
+        config: &StreamConfig,
+    ) -> Result<Stream, StreamError> {
+        check(config)?;
+        let subjects = Subjects::new(config);
+        let wanted = server_config(config, &subjects);
+        let name = &config.name;
+        let create = format!("STREAM.CREATE.{name}");
+        match self.ask_patiently::<Info>(&create, &wanted).await {
+            Ok(made) => {
+                let ignored = differences(&made.config, &wanted);
+                if !ignored.is_empty() {
+                    let reason = format!("the server ignores settings: {}", ignored.join(", "));
+                    return Err(unavailable(name, reason));
+                }
+            }
+            Err(ApiError::Refused(error)) => match error.error_code() {
+                ErrorCode::STREAM_NAME_EXIST => self.check_existing(&wanted).await?,
+                ErrorCode::STREAM_SUBJECT_OVERLAP => return Err(self.overlapping(config).await),
+                ErrorCode::STREAM_INVALID_CONFIG => {
+                    return Err(invalid(name, error.to_string()));
+                }
+                _ => return Err(unavailable(name, error.to_string())),
+            },
+            Err(error) => return Err(unavailable(name, error.to_string())),
+        }
+        let raw = self.api().get_stream_no_info(name).await;
+        let raw = raw.map_err(|error| invalid(name, error.to_string()))?;
+        let name = name.clone();
+        Ok(Stream(Arc::new(Inner {
+            link: self.clone(),
+            name,
+            subjects,
+            raw,
+        })))
+    }
+
+    pub(in crate::bus) async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
+        if !self.is_connected() {
+            return Err(unavailable("*", "no connection".into()));
+        }
+        let list = async {
+            let mut found = Vec::new();
+            let mut pages = self.api().streams();
+            while let Some(info) = pages.next().await {
+                let info = info.map_err(|error| unavailable("*", error.to_string()))?;
+                found.push(stream_info(info));
+            }
+            Ok(found)
+        };
+        timeout(LIST_WITHIN, list)
+            .await
+            .unwrap_or_else(|_| Err(unavailable("*", "no answer".into())))
+    }
+
+    async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
+        let name = &wanted.name;
+        let subject = format!("STREAM.INFO.{name}");
+        let found = self.ask_patiently::<Info>(&subject, &Nothing {}).await;
+        let found = found.map_err(|error| unavailable(name, error.to_string()))?;
+        let differences = differences(&found.config, wanted);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        let difference = differences.join(", ");
+        Err(StreamError::Differs { name: name.clone(), difference })
+    }
+
+    /// Finds out which stream has a subject that is wanted.
+    async fn overlapping(&self, config: &StreamConfig) -> StreamError {
+        let others = match self.streams().await {
+            Ok(others) => others,
+            Err(error) => return error,
+        };
+        let mut taken = others
+            .into_iter()
+            .filter(|other| other.name != config.name)
+            .flat_map(|StreamInfo { name, subjects, .. }| {
+                subjects
+                    .into_iter()
+                    .map(move |subject| (name.clone(), subject))
+            });
+        let found = taken.find_map(|(other, theirs)| {
+            let subject = config.subjects.iter().find(|ours| overlap(ours, &theirs))?;
+            Some((other, subject.clone()))
+        });
+        match found {
+            Some((other, subject)) => {
+                StreamError::Overlaps { name: config.name.clone(), subject, other }
+            }
+            None => unavailable(&config.name, "its subjects overlap another stream's".into()),
+        }
+    }
+}
+
+impl Stream {
+    pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {
+        let subject = format!("STREAM.INFO.{}", self.name());
+        match self
+            .link()
+            .ask_patiently::<Info>(&subject, &Nothing {})
+            .await
+        {
+            Ok(info) => Ok(stream_info(info)),
+            Err(error) => Err(self.unreadable(&error)),
+        }
+    }
+
+    pub(super) fn link(&self) -> &Link {
+        &self.0.link
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    pub(super) fn subjects(&self) -> &Subjects {
+        &self.0.subjects
+    }
+
+    /// Returns the last message that was stored on this stored subject or filter.
+    pub(super) async fn last_stored(
+        &self,
+        filter: &str,
+    ) -> Result<Option<StreamMessage>, ApiError> {
+        let asked = self.0.raw.raw_message_builder().last_by_subject(filter);
+        super::api::found(timeout(super::api::PATIENCE, asked.send()).await)
+    }
+
+    /// Returns the first message after a sequence on this stored subject.
+    pub(super) async fn first_after(
+        &self,
+        subject: &str,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, ApiError> {
+        let asked = self.0.raw.raw_message_builder();
+        let asked = asked
+            .sequence(sequence.saturating_add(1))
+            .next_by_subject(subject);
+        super::api::found(timeout(super::api::PATIENCE, asked.send()).await)
+    }
+
+    pub(super) fn unreadable(&self, error: &ApiError) -> ReadError {
+        let stream = self.name().to_owned();
+        match error {
+            ApiError::Refused(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                ReadError::NoStream { stream }
+            }
+            error => ReadError::Unavailable { stream, reason: error.to_string() },
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Stream").field(&self.0.name).finish()
+    }
+}
+
+fn check(config: &StreamConfig) -> Result<(), StreamError> {
+    let refuse = |reason: &str| Err(invalid(&config.name, reason.into()));
+    if !is_name(&config.name) {
+        return refuse("a name is one token without wildcard, slash or white space");
+    }
+    if config.subjects.is_empty() {
+        return refuse("it keeps no subject");
+    }
+    if let Some(bad) = config.subjects.iter().find(|subject| !is_filter(subject)) {
+        return refuse(&format!("`{}` is not a filter", bad.escape_debug()));
+    }
+    if config.partitions > 0 {
+        match config.subjects.as_slice() {
+            [one] if one.ends_with(".*") => {}
+            _ => return refuse("partitions need one subject, ending in `.*`"),
+        }
+    }
+    if config.replicas == 0 {
+        return refuse("it needs at least one replica");
+    }
+    Ok(())
+}
+
+fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
+    let limit = config
+        .max_messages
+        .map(|limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    Config {
+        name: config.name.clone(),
+        subjects: config.subjects.clone(),
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        max_messages: limit.unwrap_or(-1),
+        max_bytes: -1,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        max_message_size: -1,
+        max_age: Duration::ZERO,
+        storage: if config.memory {
+            StorageType::Memory
+        } else {
+            StorageType::File
+        },
+        num_replicas: config.replicas,
+        duplicate_window: config.duplicate_window,
+        deny_delete: config.immutable,
+        deny_purge: config.immutable,
+        allow_rollup: false,
+        subject_transform: subjects
+            .transform()
+            .map(|(source, destination)| SubjectTransform { source, destination }),
+        ..Config::default()
+    }
+}
+
+/// Names each setting that matters here and differs, as found and as wanted.
+fn differences(found: &Config, wanted: &Config) -> Vec<String> {
+    let pairs = settings(found).into_iter().zip(settings(wanted));
+    pairs
+        .filter(|((_, found), (_, wanted))| found != wanted)
+        .map(|((name, found), (_, wanted))| format!("{name} is {found}, not {wanted}"))
+        .collect()
+}
+
+fn settings(config: &Config) -> [(&'static str, String); 16] {
+    let mut subjects = config.subjects.clone();
+    subjects.sort_unstable();
+    let transform = config.subject_transform.as_ref();
+    [
+        ("subjects", subjects.join(" ")),
+        (
+            "transform",
+            transform.map_or("none".into(), |to| to.destination.clone()),
+        ),
+        ("retention", format!("{:?}", config.retention)),
+        ("discard", format!("{:?}", config.discard)),
+        ("storage", format!("{:?}", config.storage)),
+        ("max_age", format!("{:?}", config.max_age)),
+        ("max_messages", limit(config.max_messages)),
+        (
+            "max_messages_per_subject",
+            limit(config.max_messages_per_subject),
+        ),
+        ("max_bytes", limit(config.max_bytes)),
+        ("replicas", config.num_replicas.to_string()),
+        ("duplicate_window", format!("{:?}", config.duplicate_window)),
+        ("deny_delete", config.deny_delete.to_string()),
+        ("deny_purge", config.deny_purge.to_string()),
+        ("allow_rollup", config.allow_rollup.to_string()),
+        ("sealed", config.sealed.to_string()),
+        ("no_ack", config.no_ack.to_string()),
+    ]
+}
+
+fn limit(limit: i64) -> String {
+    if limit <= 0 {
+        "unlimited".into()
+    } else {
+        limit.to_string()
+    }
+}
+
+fn stream_info(info: Info) -> StreamInfo {
+    StreamInfo {
+        name: info.config.name,
+        subjects: info.config.subjects,
+        messages: info.state.messages,
+        last_sequence: info.state.last_sequence,
+    }
+}
+
+fn invalid(name: &str, reason: String) -> StreamError {
+    StreamError::Invalid { name: name.into(), reason }
+}
+
+fn unavailable(name: &str, reason: String) -> StreamError {
+    StreamError::Unavailable { name: name.into(), reason }
+}

@@ -1,0 +1,217 @@
+//! Where a stream files what was published on a subject.
+
+use crate::bus::{self, StreamConfig};
+use std::borrow::Cow;
+
+/// The subjects of a stream, as published and as stored.
+#[derive(Debug)]
+pub(super) struct Subjects {
+    published: Vec<String>,
+    partitions: u32,
+}
+
+impl Subjects {
+    pub(super) fn new(config: &StreamConfig) -> Self {
+        Self { published: config.subjects.clone(), partitions: config.partitions }
+    }
+
+    /// Whether the stream keeps what is published on this subject.
+    pub(super) fn keeps(&self, subject: &str) -> bool {
+        self.published
+            .iter()
+            .any(|filter| bus::matches(filter, subject))
+    }
+
+    /// Returns the stored subject of a published one.
+    pub(super) fn stored<'a>(&self, subject: &'a str) -> Cow<'a, str> {
+        if self.partitions == 0 {
+            return Cow::Borrowed(subject);
+        }
+        let (front, key) = subject.rsplit_once('.').unwrap_or(("", subject));
+        let partition = bus::partition(key, self.partitions);
+        Cow::Owned(format!("{front}.{partition}.{key}"))
+    }
+
+    /// Returns the published subject of a stored one.
+    pub(super) fn published(&self, stored: &str) -> String {
+        if self.partitions == 0 {
+            return stored.to_owned();
+        }
+        let (front, key) = stored.rsplit_once('.').unwrap_or(("", stored));
+        let (front, _) = front.rsplit_once('.').unwrap_or((front, ""));
+        let mut subject = String::with_capacity(front.len() + 1 + key.len());
+        subject.push_str(front);
+        subject.push('.');
+        subject.push_str(key);
+        subject
+    }
+
+    /// Returns the filters of stored subjects for a filter of published ones:
+    /// none if the stream keeps nothing of it, one empty for all it keeps.
+    pub(super) fn filters(&self, filter: &str) -> Vec<String> {
+        let common: Vec<String> = self
+            .published
+            .iter()
+            .filter_map(|subject| intersection(subject, filter))
+            .collect();
+        if common == self.published {
+            return vec![String::new()];
+        }
+        common
+            .into_iter()
+            .map(|filter| self.stored_filter(filter))
+            .collect()
+    }
+
+    /// Returns the filter of the stored subjects of one partition.
+    pub(super) fn partition(&self, partition: u32) -> Option<String> {
+        if partition >= self.partitions {
+            return None;
+        }
+        let front = self.published.first()?.strip_suffix('*')?;
+        Some(format!("{front}{partition}.*"))
+    }
+
+    /// Returns the broker's rule that files messages by partition: from, to.
+    pub(super) fn transform(&self) -> Option<(String, String)> {
+        if self.partitions == 0 {
+            return None;
+        }
+        let from = self.published.first()?;
+        let mut wildcards = 0;
+        let front = from.strip_suffix(".*")?.split('.').map(|token| {
+            if token == "*" {
+                wildcards += 1;
+                format!("{{{{wildcard({wildcards})}}}}.")
+            } else {
+                format!("{token}.")
+            }
+        });
+        let front: String = front.collect();
+        let last = wildcards + 1;
+        let to = format!(
+            "{front}{{{{partition({},{last})}}}}.{{{{wildcard({last})}}}}",
+            self.partitions
+        );
+        Some((from.clone(), to))
+    }
+
+    fn stored_filter(&self, filter: String) -> String {
+        if self.partitions == 0 {
+            return filter;
+        }
+        match filter.rsplit_once('.') {
+            Some((front, "*")) => format!("{front}.*.*"),
+            _ => self.stored(&filter).into_owned(),
+        }
+    }
+}
+
+/// Returns the filter of the subjects that match both.
+fn intersection(a: &str, b: &str) -> Option<String> {
+    let (mut a_rest, mut b_rest) = (a.split('.'), b.split('.'));
+    let mut tokens = Vec::new();
+    loop {
+        match (a_rest.next(), b_rest.next()) {
+            (None, None) => return Some(tokens.join(".")),
+            (Some(">"), Some(token)) => {
+                tokens.push(token);
+                tokens.extend(b_rest);
+                return Some(tokens.join("."));
+            }
+            (Some(token), Some(">")) => {
+                tokens.push(token);
+                tokens.extend(a_rest);
+                return Some(tokens.join("."));
+            }
+            (Some("*"), Some(token)) => tokens.push(token),
+            (Some(token), Some(other)) if token == other || other == "*" => tokens.push(token),
+            _ => return None,
+        }
+    }
+}
+
+/// Whether this can be published on: tokens without wildcard and white space.
+pub(super) fn is_subject(text: &str) -> bool {
+    let mut previous = b'.';
+    for byte in text.bytes() {
+        match byte {
+            b'.' if previous == b'.' => return false,
+            b'*' | b'>' | ..=b' ' | 0x7F => return false,
+            0x80.. => return text.split('.').all(is_literal),
+            _ => previous = byte,
+        }
+    }
+    previous != b'.'
+}
+
+/// Whether this can be subscribed to: tokens, `*` for one, a last `>` for the rest.
+pub(super) fn is_filter(text: &str) -> bool {
+    let (front, last) = text.rsplit_once('.').unwrap_or(("*", text));
+    let is_token = |token| token == "*" || is_literal(token);
+    front.split('.').all(is_token) && (last == ">" || is_token(last))
+}
+
+/// Whether this can name a stream or a consumer.
+pub(super) fn is_name(text: &str) -> bool {
+    text.len() <= 255 && is_literal(text) && !text.contains(['.', '/', '\\'])
+}
+
+/// Whether this is one token or several, none of them a wildcard.
+pub(super) fn is_literal(token: &str) -> bool {
+    !token.is_empty()
+        && !token.contains(|c: char| c == '*' || c == '>' || c.is_whitespace() || c.is_control())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn orders() -> Subjects {
+        Subjects { published: vec!["s.evt.orders.*".into()], partitions: 8 }
+    }
+
+    #[test]
+    fn a_subject_has_no_empty_token_wildcard_or_white_space() {
+        for good in ["a", "a.b", "a-b._c.9", "$SRV.PING", "ä.b"] {
+            assert!(is_subject(good), "{good}");
+        }
+        for bad in [
+            "", ".", "a.", ".a", "a..b", "a.*", "a.>", "*", "a b", "a\t.b", "a\0", "ä..b",
+        ] {
+            assert!(!is_subject(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_partition_stands_before_the_key() {
+        let stored = orders().stored("s.evt.orders.o-42").into_owned();
+        let partition = bus::partition("o-42", 8);
+        assert_eq!(stored, format!("s.evt.orders.{partition}.o-42"));
+        assert_eq!(orders().published(&stored), "s.evt.orders.o-42");
+        assert_eq!(orders().filters("s.evt.orders.o-42"), [stored]);
+        assert_eq!(orders().partition(3).as_deref(), Some("s.evt.orders.3.*"));
+        assert_eq!(orders().partition(8), None);
+    }
+
+    #[test]
+    fn a_filter_is_cut_to_what_the_stream_keeps() {
+        for all in [">", "s.>", "s.evt.orders.*", "*.*.*.*"] {
+            assert_eq!(orders().filters(all), [""], "{all}");
+        }
+        for none in ["s.evt.users.*", "s.evt.orders", "s.evt.orders.a.b"] {
+            assert!(orders().filters(none).is_empty(), "{none}");
+        }
+        let two = Subjects { published: vec!["a.*".into(), "b.>".into()], partitions: 0 };
+        assert_eq!(two.filters("*.x"), ["a.x", "b.x"]);
+        assert_eq!(two.filters("a.*"), ["a.*"]);
+        assert_eq!(two.filters(">"), [""]);
+    }
+
+    #[test]
+    fn the_transform_names_its_wildcards() {
+        let (from, to) = orders().transform().expect("it is partitioned");
+        assert_eq!(from, "s.evt.orders.*");
+        assert_eq!(to, "s.evt.orders.{{partition(8,1)}}.{{wildcard(1)}}");
+    }
+}

@@ -1,0 +1,173 @@
+use super::{NodeError, Running, operation::Plan, threads};
+use crate::{
+    bus::Bus,
+    message::{Namespace, is_name},
+    supervision::{Group, Intensity},
+    time::Clock,
+};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// A process's part of the system: groups on a bus.
+///
+/// A node runs on threads of its own, so it fits into any tokio program, and a
+/// busy actor does not hold up the program around it.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::{Bus, Group, Node};
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let node = Node::new("shop-1", Bus::embedded()).namespace("shop").group(Group::new("orders"));
+/// node.run_until(async { /* the program's own work */ }).await?;
+/// # Ok::<(), callboard::NodeError>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "a node does nothing until it is started"]
+pub struct Node {
+    name: String,
+    namespace: String,
+    bus: Bus,
+    groups: Vec<Group>,
+    intensity: Intensity,
+    prefer_local: bool,
+    replicas: usize,
+    threads: usize,
+    drain_within: Duration,
+}
+
+impl Node {
+    /// Describes a node without groups.
+    ///
+    /// The name is one token of `a-z 0-9 - _`, unique in its namespace.
+    pub fn new(name: impl Into<String>, bus: Bus) -> Self {
+        Self {
+            name: name.into(),
+            namespace: Namespace::default().as_str().to_owned(),
+            bus,
+            groups: Vec::new(),
+            intensity: Intensity::default(),
+            prefer_local: true,
+            replicas: 1,
+            threads: 1,
+            drain_within: Duration::from_secs(10),
+        }
+    }
+
+    /// Sets the first token of all its subjects; `callboard` by default.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.namespace = namespace.into();
+        self
+    }
+
+    /// Adds a group to the right of the others.
+    pub fn group(mut self, group: Group) -> Self {
+        self.groups.push(group);
+        self
+    }
+
+    /// Sets how many restarts of whole groups are fine within a period; one
+    /// more, and the node ends with [`NodeError::GaveUp`]. 10 in 10 s by default.
+    pub const fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.intensity = Intensity { restarts, period };
+        self
+    }
+
+    /// Sets whether commands to groups of this node skip bus and codec; they do
+    /// by default. Deadlines, errors and supervision are the same either way.
+    pub const fn prefer_local(mut self, prefer: bool) -> Self {
+        self.prefer_local = prefer;
+        self
+    }
+
+    /// Sets how many servers keep a copy of each stream; one by default.
+    pub const fn replicas(mut self, replicas: usize) -> Self {
+        self.replicas = replicas;
+        self
+    }
+
+    /// Sets how many threads host the groups, in turn; one by default.
+    ///
+    /// Neighbours on a thread talk fastest: a hop between threads can cost more
+    /// than the work it hands over. Add threads for groups that keep one busy.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the count is 0.
+    pub const fn threads(mut self, count: usize) -> Self {
+        assert!(count > 0, "a node has at least one thread");
+        self.threads = count;
+        self
+    }
+
+    /// Sets how long stopping waits for the messages at hand; 10 s by default.
+    pub const fn drain_within(mut self, limit: Duration) -> Self {
+        self.drain_within = limit;
+        self
+    }
+
+    /// Starts the node, and returns once every actor is ready and the bus delivers.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError`] if the description is flawed, the bus is not as it
+    /// must be, or an actor does not start; then nothing is left running.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a node whose starting is given up is stopped.
+    pub async fn start(self) -> Result<Running, NodeError> {
+        let threads = self.threads;
+        let plan = self.plan()?;
+        let (running, operation) = Running::new();
+        let (ready, started) = oneshot::channel();
+        threads::launch(plan, threads, operation, ready)?;
+        let outcome = started
+            .await
+            .map_err(|_| NodeError::Thread { reason: "ended while the node started".to_owned() })?;
+        Ok(running.with(outcome?))
+    }
+
+    /// Runs the node until a future is done, then drains and stops it.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError`] if the node does not start, or gives up before.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the node as fast as it can, in the background.
+    pub async fn run_until(self, shutdown: impl Future) -> Result<(), NodeError> {
+        let mut running = self.start().await?;
+        tokio::select! {
+            _ = shutdown => {}
+            () = running.ended() => {}
+        }
+        running.stop().await
+    }
+
+    /// Checks what can be checked before anything runs.
+    pub(crate) fn plan(self) -> Result<Plan, NodeError> {
+        if !is_name(&self.name) {
+            return Err(NodeError::Name { name: self.name });
+        }
+        let namespace = Namespace::new(&self.namespace)?;
+        let plan = Plan {
+            name: self.name.into(),
+            namespace,
+            bus: self.bus,
+            groups: self.groups,
+            intensity: self.intensity,
+            prefer_local: self.prefer_local,
+            replicas: self.replicas,
+            drain_within: self.drain_within,
+            clock: Clock::system(),
+            record: None,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+}

@@ -1,0 +1,82 @@
+use crate::{
+    bus::{ConnectError, StreamError, SubscribeError},
+    message::NamespaceError,
+    supervision::GroupError,
+};
+
+/// Why a node did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// The node's name cannot stand in a subject.
+    #[error("`{}` cannot name a node; use `a-z 0-9 - _`, such as `shop-1`", name.escape_debug())]
+    Name {
+        /// The name.
+        name: String,
+    },
+    /// The namespace cannot stand in a subject.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// A group's table is wrong.
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    /// A domain's commands are answered by two groups of the node.
+    #[error(
+        "the domain `{domain}` is answered by the groups `{first}` and `{second}`; a domain is answered by one group"
+    )]
+    TwoGroups {
+        /// The domain.
+        domain: String,
+        /// One of the groups.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// Another node of this name runs in the namespace.
+    #[error(
+        "a node named `{name}` runs in the namespace `{namespace}` already; give this one another name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The namespace.
+        namespace: String,
+    },
+    /// A stream captures subjects on which replies are awaited.
+    #[error(
+        "stream {stream} captures {subject}, where commands are answered: callers would get the stream's receipt as their reply; narrow its subjects"
+    )]
+    Captured {
+        /// The stream.
+        stream: String,
+        /// The filter that reaches too far.
+        subject: String,
+    },
+    /// The bus is not there.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A stream is not as it must be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The node could not listen.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    /// A child could not be started.
+    #[error("the node did not start: {reason}")]
+    Start {
+        /// Which child, and why.
+        reason: String,
+    },
+    /// The tree gave up after too many restarts.
+    #[error("the node gave up: {reason}")]
+    GaveUp {
+        /// What happened last.
+        reason: String,
+    },
+    /// A thread could not be started, or is gone.
+    #[error("a thread of the node {reason}")]
+    Thread {
+        /// What happened.
+        reason: String,
+    },
+}

@@ -1,0 +1,116 @@
+use super::NodeError;
+use crate::{
+    actor::Reaction,
+    bus::{Message, Subscription},
+    call::{Content, Parcel, Settings, Work},
+    message::{Request, Status},
+};
+use bytes::Bytes;
+use std::{collections::BTreeSet, sync::Arc};
+use tokio::{sync::watch, task::JoinSet, time::Instant};
+
+/// What feeds a group from the bus: its commands and its events.
+pub(super) struct Intake {
+    stop: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Intake {
+    /// Starts to listen, and returns once the bus knows it.
+    pub(super) async fn open(
+        settings: &Settings,
+        group: &str,
+        domains: BTreeSet<&'static str>,
+        reactions: Vec<Reaction>,
+    ) -> Result<Self, NodeError> {
+        let (stop, stopping) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        for domain in domains {
+            let filter = settings.namespace.commands(domain);
+            let commands = settings.bus.subscribe(&filter, Some(domain)).await?;
+            let desk = Desk {
+                settings: settings.clone(),
+                group: group.into(),
+                prefix: filter.len() - domain.len() - 2,
+            };
+            tasks.spawn_local(desk.serve(commands, stopping.clone()));
+        }
+        for reaction in reactions {
+            tasks.spawn_local(reaction.run(stopping.clone()));
+        }
+        Ok(Self { stop, tasks })
+    }
+
+    /// Lets nothing more in, hands over what was on its way, and waits for the
+    /// events at hand.
+    pub(super) async fn close(mut self) {
+        self.stop.send_replace(true);
+        while let Some(ended) = self.tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a reader ended badly");
+            }
+        }
+    }
+}
+
+/// Hands the commands of one domain to their actors.
+struct Desk {
+    settings: Settings,
+    group: Arc<str>,
+    /// The length of `{ns}.cmd.` in a subject.
+    prefix: usize,
+}
+
+impl Desk {
+    async fn serve(self, mut commands: Subscription, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.next() => match command {
+                    Some(command) => self.take(command).await,
+                    None => return,
+                },
+                _ = stop.changed() => break,
+            }
+        }
+        commands.drain().await;
+        while let Some(command) = commands.next().await {
+            self.take(command).await;
+        }
+    }
+
+    async fn take(&self, mut message: Message) {
+        let reply = message.reply.take();
+        let Err((status, reason)) = self.offer(&message, reply.clone()) else {
+            return;
+        };
+        let Some(reply) = reply else { return };
+        let answer = Message::new(reply, Bytes::new()).headers(status.headers(&reason));
+        if let Err(error) = self.settings.bus.send(answer).await {
+            tracing::warn!(%error, "a refusal could not be sent; its caller will time out");
+        }
+    }
+
+    /// Puts a command into its actor's mailbox.
+    fn offer(&self, message: &Message, reply: Option<String>) -> Result<(), (Status, String)> {
+        let name = message.subject.get(self.prefix..).unwrap_or_default();
+        let Some(door) = self.settings.doors.get(name) else {
+            let reason = format!(
+                "the group `{}` answers no command `{name}`; see its table of `.answer`",
+                self.group
+            );
+            return Err((Status::NotFound, reason));
+        };
+        let request = Request::read(&message.headers)
+            .map_err(|error| (Status::Malformed, format!("{name}: {error}")))?;
+        let now = self.settings.clock.now();
+        let left = request
+            .deadline
+            .map(|deadline| deadline.duration_since(now).unwrap_or_default());
+        let deadline = left.and_then(|left| Instant::now().checked_add(left));
+        let content = Content::Encoded(message.payload.clone());
+        let work = Work::Remote(request, content, reply);
+        (door.offer)(Parcel { route: 0, work, deadline }, None)
+            .map_err(|why| (why.status(), format!("{name}: {why}")))
+    }
+}

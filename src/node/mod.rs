@@ -1,0 +1,28 @@
+//! The node: groups on threads, their lifecycle, and what they are fed.
+//!
+//! A [`Node`] is a description; started, it is [`Running`]. It checks the bus,
+//! plants the groups, starts them from left to right, and then lets commands
+//! and events in. Stopping is the same in reverse.
+//!
+//! This room does not restart anything: the tree below it does.
+
+mod assembly;
+mod error;
+mod intake;
+mod operation;
+mod running;
+mod shutdown;
+mod site;
+mod system;
+mod threads;
+
+pub use assembly::Node;
+pub use error::NodeError;
+#[cfg(feature = "test-util")]
+pub(crate) use operation::{Operation, operate};
+#[cfg(feature = "test-util")]
+pub(crate) use running::Handles;
+pub use running::Running;
+pub use shutdown::shutdown_signal;
+#[cfg(feature = "test-util")]
+pub(crate) use site::Site;

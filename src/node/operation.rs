@@ -1,0 +1,253 @@
+//! A node's life, from its first check to its last farewell.
+
+use super::{
+    NodeError,
+    running::Handles,
+    site::{Plot, Site},
+    system::System,
+};
+use crate::{
+    actor::Report,
+    bus::{Bus, StreamConfig, overlap},
+    call::{Client, Doors, Record, Settings},
+    message::Namespace,
+    supervision::{Group, Intensity, Live, Member, Root, Tree, root},
+    time::Clock,
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+/// How often draining looks whether all is done.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// A node as it is to be, checked.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) name: Arc<str>,
+    pub(super) namespace: Namespace,
+    pub(super) bus: Bus,
+    pub(super) groups: Vec<Group>,
+    pub(super) intensity: Intensity,
+    pub(super) prefer_local: bool,
+    pub(super) replicas: usize,
+    pub(super) drain_within: Duration,
+    pub(super) clock: Clock,
+    pub(super) record: Option<Record>,
+}
+
+/// The node's ends of what connects it to its handle.
+#[derive(Debug)]
+pub(crate) struct Operation {
+    pub(super) stopping: oneshot::Receiver<()>,
+    pub(super) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
+}
+
+/// A node in full swing.
+struct Station {
+    bus: Bus,
+    root: Root,
+    plots: Vec<Plot>,
+    live: Vec<Arc<Live>>,
+    reports: mpsc::Receiver<Report>,
+    drain_within: Duration,
+    /// Dropped, and so ended, with the station.
+    _system: JoinSet<()>,
+}
+
+/// Runs a node on this thread until it is told to stop or gives up.
+pub(crate) async fn operate(
+    plan: Plan,
+    sites: Vec<Site>,
+    mut operation: Operation,
+    ready: oneshot::Sender<Result<Handles, NodeError>>,
+) {
+    let name = Arc::clone(&plan.name);
+    let (mut station, handles) = match Station::open(plan, &sites).await {
+        Ok(opened) => opened,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    tracing::info!(node = &*name, bus = %station.bus, "the node is ready");
+    if ready.send(Ok(handles)).is_err() {
+        return station.close().await;
+    }
+    let end = tokio::select! {
+        _ = &mut operation.stopping => Ok(()),
+        report = station.reports.recv() => {
+            let reason = report.map_or_else(|| "its root is gone".to_owned(), |report| report.reason);
+            tracing::error!(node = &*name, reason, "the node gives up");
+            Err(Arc::new(NodeError::GaveUp { reason }))
+        }
+    };
+    station.close().await;
+    tracing::info!(node = &*name, "the node has stopped");
+    operation.ended.send_replace(Some(end));
+}
+
+impl Station {
+    async fn open(plan: Plan, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
+        let bus = plan.bus.reopen().await?;
+        refuse_captured(&bus, &plan.namespace).await?;
+        let settings = plan.settings(bus.clone());
+        let (report, reports) = mpsc::channel(64);
+        let (mut members, mut plots) = (Vec::new(), Vec::new());
+        for (place, group) in plan.groups.into_iter().enumerate() {
+            let site = &sites[place % sites.len()];
+            let (member, plot) = site.plant(group, &settings, place, &report).await?;
+            members.push(member);
+            plots.push(plot);
+        }
+        open_streams(&settings, &plots).await?;
+        let live: Vec<_> = members
+            .iter()
+            .map(|member| Arc::clone(Member::live(member)))
+            .collect();
+        let tree = tell(&settings, live.clone());
+        let system = System::open(&bus, &plan.namespace, &plan.name, Arc::clone(&tree)).await?;
+        let (parent, reports) = {
+            let (parent, up) = mpsc::channel(1);
+            (parent, (reports, up))
+        };
+        let mut root = root(members, plan.intensity, reports.0, parent);
+        let mut serving = JoinSet::new();
+        serving.spawn_local(system.serve());
+        root.start()
+            .await
+            .map_err(|reason| NodeError::Start { reason })?;
+        let station = Self {
+            bus,
+            root,
+            plots,
+            live,
+            reports: reports.1,
+            drain_within: plan.drain_within,
+            _system: serving,
+        };
+        for plot in &station.plots {
+            if let Err(error) = plot.open().await {
+                station.close().await;
+                return Err(error);
+            }
+        }
+        // The program around the node has its own connection and runtime.
+        let client = Client::of(
+            Settings { bus: plan.bus, record: None, ..settings },
+            "client",
+        );
+        Ok((station, Handles { client, tree }))
+    }
+
+    /// Drains and stops, within the drain limit and what each child may take.
+    async fn close(mut self) {
+        let deadline = Instant::now() + self.drain_within;
+        for plot in &self.plots {
+            if timeout_at(deadline, plot.close()).await.is_err() {
+                tracing::warn!("events at hand did not end in time; they will be delivered again");
+            }
+        }
+        while self.live.iter().any(|live| live.depth() > 0) && Instant::now() < deadline {
+            sleep(GLANCE).await;
+        }
+        self.root.stop().await;
+        self.root.close().await;
+        if timeout(Duration::from_secs(3), self.bus.close())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the connection did not close in time");
+        }
+    }
+}
+
+impl Plan {
+    /// Checks names, and that every command and domain has one answerer.
+    pub(super) fn check(&self) -> Result<(), NodeError> {
+        let mut answerers = BTreeMap::new();
+        let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut names = std::collections::HashSet::new();
+        for group in &self.groups {
+            if !names.insert(group.name()) {
+                let path = group.name().to_owned();
+                return Err(crate::supervision::GroupError::NameTaken { path }.into());
+            }
+            let mut own = BTreeMap::new();
+            group.check_under("", &mut own)?;
+            for (command, path) in own {
+                let domain = command.domain();
+                if let Some(first) = owners.insert(domain, group.name())
+                    && first != group.name()
+                {
+                    let (first, second) = (first.to_owned(), group.name().to_owned());
+                    return Err(NodeError::TwoGroups { domain: domain.to_owned(), first, second });
+                }
+                answerers.insert(command, path);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes it play on a virtual clock, with its commands noted.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn replayed(mut self, clock: Clock, record: Record) -> Self {
+        self.clock = clock;
+        self.record = Some(record);
+        self
+    }
+
+    fn settings(&self, bus: Bus) -> Settings {
+        Settings {
+            bus,
+            namespace: self.namespace.clone(),
+            node: Arc::clone(&self.name),
+            clock: self.clock,
+            doors: Doors::default(),
+            prefer_local: self.prefer_local,
+            replicas: self.replicas,
+            record: self.record.clone(),
+        }
+    }
+}
+
+/// Refuses streams that capture what is answered directly.
+async fn refuse_captured(bus: &Bus, namespace: &Namespace) -> Result<(), NodeError> {
+    let requests = namespace.requests();
+    for stream in bus.streams().await? {
+        let captured = stream
+            .subjects
+            .iter()
+            .find(|subject| requests.iter().any(|request| overlap(request, subject)));
+        if let Some(subject) = captured {
+            return Err(NodeError::Captured { stream: stream.name, subject: subject.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Opens the streams that the groups speak and hear on, so that a wrong one is
+/// known before anything runs.
+async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeError> {
+    let domains: std::collections::BTreeSet<_> = plots
+        .iter()
+        .flat_map(|plot| plot.domains.iter().chain(&plot.hears))
+        .collect();
+    for domain in domains {
+        let config = StreamConfig::events(&settings.namespace, domain).replicas(settings.replicas);
+        settings.bus.stream(&config).await?;
+    }
+    let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
+    settings.bus.stream(&config).await?;
+    Ok(())
+}
+
+fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Arc<dyn Fn() -> Tree + Send + Sync> {
+    let (node, bus) = (settings.node.to_string(), settings.bus.to_string());
+    Arc::new(move || Tree {
+        node: node.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        bus: bus.clone(),
+        groups: live.iter().map(|live| live.branch()).collect(),
+    })
+}

@@ -1,0 +1,96 @@
+use super::{NodeError, operation::Operation};
+use crate::{call::Client, supervision::Tree};
+use std::sync::Arc;
+use tokio::sync::{oneshot, watch};
+
+/// A node that runs; dropping it stops the node in the background.
+#[derive(Debug)]
+#[must_use = "dropping it stops the node"]
+pub struct Running {
+    handles: Option<Handles>,
+    stop: Option<oneshot::Sender<()>>,
+    end: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
+}
+
+/// What a started node gives to the program around it.
+#[derive(Clone)]
+pub(crate) struct Handles {
+    pub(crate) client: Client,
+    pub(crate) tree: Arc<dyn Fn() -> Tree + Send + Sync>,
+}
+
+impl std::fmt::Debug for Handles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.client.fmt(f)
+    }
+}
+
+impl Running {
+    /// Makes the two ends between a node and its handle.
+    pub(crate) fn new() -> (Self, Operation) {
+        let (stop, stopping) = oneshot::channel();
+        let (ended, end) = watch::channel(None);
+        (
+            Self { handles: None, stop: Some(stop), end },
+            Operation { stopping, ended },
+        )
+    }
+
+    pub(crate) fn with(mut self, handles: Handles) -> Self {
+        self.handles = Some(handles);
+        self
+    }
+
+    fn handles(&self) -> &Handles {
+        self.handles.as_ref().expect("a running node was started")
+    }
+
+    /// Returns a client in the node's namespace, for the program around it.
+    ///
+    /// Commands to groups of this node skip the bus.
+    pub fn client(&self) -> Client {
+        self.handles().client.clone()
+    }
+
+    /// Returns the supervision tree as it is now.
+    pub fn tree(&self) -> Tree {
+        (self.handles().tree)()
+    }
+
+    /// Waits until the node has ended by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn ended(&mut self) {
+        // A closed channel is a node that is gone.
+        self.end.wait_for(Option::is_some).await.ok();
+    }
+
+    /// Drains and stops the node: takes in nothing more, finishes or hands back
+    /// what is at hand, then stops the groups from right to left.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError::GaveUp`] if the node had ended by itself.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not hold the stopping up.
+    pub async fn stop(mut self) -> Result<(), NodeError> {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+        let gone = NodeError::Thread { reason: "panicked".to_owned() };
+        let Ok(end) = self.end.wait_for(Option::is_some).await else {
+            return Err(gone);
+        };
+        match &*end {
+            Some(Err(error)) => Err(match &**error {
+                NodeError::GaveUp { reason } => NodeError::GaveUp { reason: reason.clone() },
+                other => NodeError::Thread { reason: other.to_string() },
+            }),
+            _ => Ok(()),
+        }
+    }
+}

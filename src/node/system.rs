@@ -1,0 +1,69 @@
+use super::NodeError;
+use crate::{
+    bus::{Bus, Message, RequestError, Subscription},
+    message::{Namespace, codec},
+    supervision::Tree,
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+
+/// How long to listen for another node of the same name.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Answers what is asked of the node itself.
+///
+/// On `{ns}.sys.tree` every node answers with its supervision tree; on
+/// `{ns}.sys.node.{name}` only the one of that name.
+pub(super) struct System {
+    tree: Arc<dyn Fn() -> Tree + Send + Sync>,
+    bus: Bus,
+    all: Subscription,
+    own: Subscription,
+}
+
+impl System {
+    /// Starts to listen, unless a node of this name does.
+    pub(super) async fn open(
+        bus: &Bus,
+        namespace: &Namespace,
+        name: &str,
+        tree: Arc<dyn Fn() -> Tree + Send + Sync>,
+    ) -> Result<Self, NodeError> {
+        let subject = namespace.system(&format!("node.{name}"));
+        let asked = bus
+            .request(Message::new(subject.clone(), Bytes::new()), PATIENCE)
+            .await;
+        if !matches!(asked, Err(RequestError::NoResponders { .. })) {
+            let (name, namespace) = (name.to_owned(), namespace.to_string());
+            return Err(NodeError::NameTaken { name, namespace });
+        }
+        Ok(Self {
+            tree,
+            bus: bus.clone(),
+            all: bus.subscribe(&namespace.system("tree"), None).await?,
+            own: bus.subscribe(&subject, None).await?,
+        })
+    }
+
+    /// Answers until the bus is closed.
+    pub(super) async fn serve(mut self) {
+        loop {
+            let asked = tokio::select! {
+                asked = self.all.next() => asked,
+                asked = self.own.next() => asked,
+            };
+            let Some(asked) = asked else { return };
+            let Some(reply) = asked.reply else { continue };
+            let tree = match codec::encode(&(self.tree)()) {
+                Ok(tree) => tree,
+                Err(error) => {
+                    tracing::warn!(%error, "the tree cannot be told");
+                    continue;
+                }
+            };
+            if let Err(error) = self.bus.send(Message::new(reply, tree)).await {
+                tracing::warn!(%error, "the tree could not be told");
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+use crate::{
+    bus::Stored,
+    call::CallError,
+    message::{Command, Event, Refused, Reply, Subject, codec, headers},
+    supervision::Tree,
+};
+use bytes::Bytes;
+use std::any::Any;
+
+/// All that was said during a replay, as plain vectors.
+#[derive(Debug)]
+pub struct Heard {
+    pub(super) events: Vec<Stored>,
+    pub(super) commands: Vec<(Subject, Bytes)>,
+    pub(super) answers: Vec<Box<dyn Any + Send>>,
+    pub(super) dead: Vec<DeadLetter>,
+    pub(super) tree: Tree,
+}
+
+/// An event that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeadLetter {
+    /// The event's type; empty if it had none.
+    pub kind: String,
+    /// Why it was given up.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+type Answered<C> = Result<Reply<C>, CallError<Refused<C>>>;
+
+impl Heard {
+    /// Returns the events of a type that the groups published, in order.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one of them does not decode as `E`.
+    pub fn events<E: Event>(&self) -> Vec<E> {
+        let kind = E::SUBJECT.as_str();
+        self.events
+            .iter()
+            .filter(|stored| stored.headers.get(headers::CE_TYPE) == Some(kind))
+            .map(|stored| codec::decode(&stored.payload).expect("an event decodes as its type"))
+            .collect()
+    }
+
+    /// Returns the types of all events that the groups published, in the order
+    /// they were stored in each domain.
+    pub fn kinds(&self) -> Vec<&str> {
+        self.events
+            .iter()
+            .filter_map(|stored| stored.headers.get(headers::CE_TYPE))
+            .collect()
+    }
+
+    /// Returns the commands of a type that actors sent, in order; attempts count.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one of them does not decode as `C`.
+    pub fn commands<C: Command>(&self) -> Vec<C> {
+        self.commands
+            .iter()
+            .filter(|(subject, _)| *subject == C::SUBJECT)
+            .map(|(_, payload)| codec::decode(payload).expect("a command decodes as its type"))
+            .collect()
+    }
+
+    /// Takes the answers to the commands of a type that were asked, in order.
+    pub fn answers<C: Command>(&mut self) -> Vec<Answered<C>> {
+        let (own, others) = std::mem::take(&mut self.answers)
+            .into_iter()
+            .partition(|answer: &Box<dyn Any + Send>| answer.is::<Asked<C>>());
+        self.answers = others;
+        let own: Vec<Box<dyn Any + Send>> = own;
+        own.into_iter()
+            .filter_map(|answer| answer.downcast::<Asked<C>>().ok())
+            .map(|asked| asked.0)
+            .collect()
+    }
+
+    /// Returns the events that were given up.
+    pub fn dead_letters(&self) -> &[DeadLetter] {
+        &self.dead
+    }
+
+    /// Returns the supervision tree at the end, with its restarts.
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
+    }
+}
+
+/// The answer to one command, told from those of other types.
+pub(super) struct Asked<C: Command>(pub(super) Answered<C>);
+
+impl DeadLetter {
+    pub(super) fn of(stored: &Stored) -> Self {
+        let header = |name| stored.headers.get(name).unwrap_or_default();
+        Self {
+            kind: header(headers::CE_TYPE).to_owned(),
+            reason: header(headers::CB_DEAD_REASON).to_owned(),
+            attempts: header(headers::CB_DEAD_ATTEMPTS)
+                .parse()
+                .unwrap_or_default(),
+        }
+    }
+}
