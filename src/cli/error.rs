@@ -31,13 +31,27 @@ pub(super) enum CommandError {
     #[error("nobody answers {subject}; is a node with that group running in this namespace?")]
     NoResponders { subject: String },
     #[error("no reply from {subject} within {}; it may have been run", humantime::format_duration(*timeout))]
-    Timeout { subject: String, timeout: std::time::Duration },
+    Timeout {
+        subject: String,
+        timeout: std::time::Duration,
+    },
     #[error("{command} was rejected: {reason}\n{rejection}")]
-    Rejected { command: Subject, reason: String, rejection: String },
+    Rejected {
+        command: Subject,
+        reason: String,
+        rejection: String,
+    },
     #[error("{command} ended with {status}: {reason}")]
-    Refused { command: Subject, status: Status, reason: String },
+    Refused {
+        command: Subject,
+        status: Status,
+        reason: String,
+    },
     #[error("{command} was answered, but the answer {reason}")]
-    Answer { command: Subject, reason: DecodeError },
+    Answer {
+        command: Subject,
+        reason: DecodeError,
+    },
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
     #[error(transparent)]

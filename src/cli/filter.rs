@@ -42,7 +42,9 @@ impl Filter {
 
     /// Whether events of this type are meant.
     pub(super) fn shows(&self, kind: &str) -> bool {
-        self.kinds.as_deref().is_none_or(|kinds| matches(kinds, kind))
+        self.kinds
+            .as_deref()
+            .is_none_or(|kinds| matches(kinds, kind))
     }
 
     /// Returns the subjects to listen to, also of one key only.
@@ -92,6 +94,9 @@ mod tests {
         let orders: Filter = "orders.placed".parse().unwrap();
         assert_eq!(orders.subjects(&shop, None), "shop.evt.orders.*");
         assert_eq!(orders.subjects(&shop, Some(&key)), "shop.evt.orders.o-1");
-        assert_eq!(Filter::default().subjects(&shop, Some(&key)), "shop.evt.*.o-1");
+        assert_eq!(
+            Filter::default().subjects(&shop, Some(&key)),
+            "shop.evt.*.o-1"
+        );
     }
 }

@@ -12,9 +12,10 @@ const LONGEST: u64 = 4 * 1024 * 1024;
 /// Reads the JSON argument, `-` for standard input or `@file`, as MessagePack.
 pub(super) fn payload(argument: &str) -> Result<Bytes, InputError> {
     let (name, text) = match argument.strip_prefix('@') {
-        _ if argument == "-" => {
-            ("standard input".to_owned(), read("standard input", io::stdin().lock())?)
-        }
+        _ if argument == "-" => (
+            "standard input".to_owned(),
+            read("standard input", io::stdin().lock())?,
+        ),
         Some(path) => {
             let file = File::open(path)
                 .map_err(|reason| InputError::Unreadable { name: path.into(), reason })?;
@@ -64,9 +65,18 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_named() {
         let missing = payload("@/nowhere/at/all").unwrap_err().to_string();
-        assert!(missing.starts_with("/nowhere/at/all cannot be read: "), "{missing}");
+        assert!(
+            missing.starts_with("/nowhere/at/all cannot be read: "),
+            "{missing}"
+        );
         let broken = payload("{").unwrap_err().to_string();
-        assert!(broken.starts_with("the JSON argument is not JSON: "), "{broken}");
-        assert!(matches!(read("x", io::repeat(b' ')), Err(InputError::TooLong { .. })));
+        assert!(
+            broken.starts_with("the JSON argument is not JSON: "),
+            "{broken}"
+        );
+        assert!(matches!(
+            read("x", io::repeat(b' ')),
+            Err(InputError::TooLong { .. })
+        ));
     }
 }

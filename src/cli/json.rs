@@ -55,7 +55,11 @@ pub(super) fn base64(bytes: &[u8]) -> String {
         let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
         for at in 0..4 {
             let digit = (bits >> (18 - 6 * at)) as usize & 63;
-            text.push(if at > three.len() { '=' } else { char::from(DIGITS[digit]) });
+            text.push(if at > three.len() {
+                '='
+            } else {
+                char::from(DIGITS[digit])
+            });
         }
     }
     text
@@ -97,7 +101,7 @@ impl Serialize for Shown<'_> {
         match self.0 {
             Value::Nil => to.serialize_unit(),
             Value::Boolean(flag) => to.serialize_bool(*flag),
-            Value::Integer(number) => number.serialize(to),
+            Value::Integer(_) => self.0.serialize(to),
             Value::F32(number) if number.is_finite() => to.serialize_f32(*number),
             Value::F64(number) if number.is_finite() => to.serialize_f64(*number),
             Value::F32(number) => to.collect_str(number),
@@ -192,8 +196,14 @@ mod tests {
 
     #[test]
     fn integers_that_would_be_rounded_are_refused() {
-        for json in ["18446744073709551616", r#"{"a":"\"","b":-9223372036854775809}"#] {
-            assert!(matches!(encode(json), Err(JsonError::Inexact { .. })), "{json}");
+        for json in [
+            "18446744073709551616",
+            r#"{"a":"\"","b":-9223372036854775809}"#,
+        ] {
+            assert!(
+                matches!(encode(json), Err(JsonError::Inexact { .. })),
+                "{json}"
+            );
         }
         assert_eq!(there_and_back("1e20"), "1e20");
     }
@@ -205,7 +215,11 @@ mod tests {
         assert_eq!(shown(&Value::F32(0.1)), "0.1");
         assert_eq!(shown(&Value::Binary(b"abcd".to_vec())), r#""YWJjZA==""#);
         assert_eq!(shown(&Value::Ext(5, vec![1])), r#"{"ext":5,"data":"AQ=="}"#);
-        let keys = [Value::from(7), Value::Nil, Value::Array(vec![Value::from(1)])];
+        let keys = [
+            Value::from(7),
+            Value::Nil,
+            Value::Array(vec![Value::from(1)]),
+        ];
         let map = Value::Map(keys.map(|key| (key, Value::from(0))).into());
         assert_eq!(shown(&map), r#"{"7":0,"null":0,"[1]":0}"#);
         assert_eq!(shown(&Value::from("\u{9b}2J")), r#""\u009b2J""#);
@@ -213,7 +227,10 @@ mod tests {
 
     #[test]
     fn bad_payloads_and_bad_json_are_refused() {
-        assert!(matches!(encode("{order: 1}"), Err(JsonError::Syntax { .. })));
+        assert!(matches!(
+            encode("{order: 1}"),
+            Err(JsonError::Syntax { .. })
+        ));
         assert!(matches!(encode(""), Err(JsonError::Syntax { .. })));
         let deep = "[".repeat(40) + &"]".repeat(40);
         assert_eq!(encode(&deep), Err(JsonError::Decode(DecodeError::TooDeep)));
@@ -226,7 +243,13 @@ mod tests {
 
     #[test]
     fn base64_pads() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg==")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+        ];
         for (bytes, expected) in cases {
             assert_eq!(base64(bytes.as_bytes()), expected);
         }

@@ -74,7 +74,10 @@ mod tests {
 
     #[test]
     fn texts_of_others_cannot_command_the_terminal() {
-        assert_eq!(plain("a\u{1b}[2Jb\u{9b}c\nd"), "a\\u{1b}[2Jb\\u{9b}c\\u{a}d");
+        assert_eq!(
+            plain("a\u{1b}[2Jb\u{9b}c\nd"),
+            "a\\u{1b}[2Jb\\u{9b}c\\u{a}d"
+        );
         assert_eq!(plain("\u{202e}ab"), "\\u{202e}ab");
         assert_eq!(safe("grün\nzwei"), "grün\nzwei");
     }

@@ -65,9 +65,24 @@ mod tests {
     #[test]
     fn two_tokens_are_a_type_and_more_are_a_subject() {
         let target = |text: &str| text.parse::<Target>();
-        assert_eq!(target("orders.placed"), Ok(Target::Event(Subject::new("orders.placed"))));
-        assert_eq!(target("shop.note.Hello"), Ok(Target::Plain("shop.note.Hello".into())));
-        for bad in ["", "orders", "Orders.placed", "orders.*", "a..b", "a.b.*", "a.b.>", "a.b. c"] {
+        assert_eq!(
+            target("orders.placed"),
+            Ok(Target::Event(Subject::new("orders.placed")))
+        );
+        assert_eq!(
+            target("shop.note.Hello"),
+            Ok(Target::Plain("shop.note.Hello".into()))
+        );
+        for bad in [
+            "",
+            "orders",
+            "Orders.placed",
+            "orders.*",
+            "a..b",
+            "a.b.*",
+            "a.b.>",
+            "a.b. c",
+        ] {
             assert!(target(bad).is_err(), "{bad:?}");
         }
     }
