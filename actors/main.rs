@@ -6,13 +6,12 @@ mod demo;
 mod logging;
 
 use callboard::{Bus, Node, error::BoxError, shutdown_signal};
-use clap::Parser;
 use cli::{Action, Cli, Options};
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read(env::args_os()).unwrap_or_else(|refused| refused.exit());
     let outcome = match cli.action {
         None => run(cli.options).await,
         Some(Action::Demo { remote }) => demo(cli.options, remote).await,
