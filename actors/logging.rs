@@ -1,5 +1,5 @@
 use crate::cli::LogFormat;
-use std::io::stderr;
+use std::io::{IsTerminal, stderr};
 use tracing_subscriber::EnvFilter;
 
 /// Writes what happens to standard error, as much of it as `RUST_LOG` says.
@@ -7,6 +7,7 @@ pub(crate) fn start(format: LogFormat, unless_told: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_told));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
         .with_writer(stderr);
     match format {
         LogFormat::Text => log.init(),

@@ -27,7 +27,7 @@ async fn main() -> ExitCode {
 
 /// Hosts the groups until SIGTERM or SIGINT.
 async fn run(options: Options) -> Result<(), BoxError> {
-    logging::start(options.log_format, "info");
+    logging::start(options.log_format, "info,async_nats=warn");
     let bus = bus(&options).await?;
     Ok(node(&options, bus).run_until(shutdown_signal()).await?)
 }
@@ -42,8 +42,9 @@ async fn demo(options: Options, remote: bool) -> Result<(), BoxError> {
     }
     let node = node(&options, bus).start().await?;
     let played = demo::play(&node.client()).await;
-    node.stop().await?;
-    played
+    let stopped = node.stop().await;
+    played?;
+    Ok(stopped?)
 }
 
 async fn bus(options: &Options) -> Result<Bus, BoxError> {
