@@ -12,7 +12,10 @@ use callboard::{
         headers::{CE_ID, CE_TYPE},
     },
 };
-use schemas::notifications::NotificationSent;
+use schemas::{
+    Cents, Line, OrderId, inventory::Stock, notifications::NotificationSent, orders::PlaceOrder,
+    products::AddProduct, users::Register,
+};
 use std::{
     collections::BTreeMap,
     process::{Child, Command, Stdio},
@@ -73,7 +76,7 @@ async fn until_ready(client: &Client) -> Result<(), BoxError> {
             }
         }
     };
-    Ok(timeout(Duration::from_secs(60), answered).await?)
+    Ok(timeout(Duration::from_mins(1), answered).await?)
 }
 
 /// Returns a domain's events of some types.
@@ -152,5 +155,48 @@ async fn every_ended_order_is_told_once_also_when_the_teller_was_killed() -> Res
     assert_eq!(after.len(), 10);
     assert!(before.keys().all(|id| after.contains_key(id)));
     assert!(after.values().all(|&count| count == 1), "{after:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn orders_under_way_end_once_although_their_desk_was_killed() -> Result<(), BoxError> {
+    let server = Server::start();
+    let _others = Process::start(&server, "shop-1", "users,products,inventory,payments")?;
+    let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
+    let client = Client::new(Bus::nats(server.url()).await?, "shop".parse()?);
+    until_ready(&client).await?;
+    client
+        .call(Register { name: "Ada".into(), email: "ada@example.com".into() })
+        .await?;
+    client
+        .call(AddProduct { product: "tea".into(), name: "Tea".into(), price: Cents(250) })
+        .await?;
+    client
+        .call(Stock { product: "tea".into(), quantity: 60 })
+        .await?;
+    for number in 0..40 {
+        let lines = vec![Line::new("tea", 2)];
+        let order = OrderId::new(format!("o-{number}"));
+        client
+            .call(PlaceOrder { order, user: "ada".into(), lines })
+            .await?;
+    }
+    orders.kill()?;
+
+    let _orders = Process::start(&server, "shop-3", "orders,notifications")?;
+    let all_told = async {
+        loop {
+            let told = told(&client).await?;
+            if told.len() == 40 && told.values().all(|&count| count > 0) {
+                return Ok::<_, BoxError>(told);
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    // What the killed node held comes again after its ack wait of 30 s.
+    let told = timeout(Duration::from_mins(2), all_told).await??;
+    assert!(told.values().all(|&count| count == 1), "{told:?}");
+    let confirmed = events(&client, "orders", &["orders.confirmed"]).await?;
+    assert_eq!(confirmed.len(), 30);
     Ok(())
 }
