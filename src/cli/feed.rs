@@ -280,8 +280,9 @@ mod tests {
         assert!(fresh.next().await.unwrap().is_none());
         append(&bus, "users", "u-1", 0).await;
         let user = ("callboard_EVT_users".to_owned(), 1);
-        assert_eq!(take(&mut fresh, 1).await, [user.clone()]);
-        assert_eq!(take(&mut other, 1).await, [user.clone()]);
+        for feed in [&mut fresh, &mut other] {
+            assert_eq!(take(feed, 1).await, std::slice::from_ref(&user));
+        }
         let order = ("callboard_EVT_orders".to_owned(), 3);
         assert_eq!(take(&mut third, 2).await, [order, user]);
     }

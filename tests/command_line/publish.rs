@@ -120,58 +120,60 @@ async fn a_whole_subject_gets_a_plain_message() {
     );
 }
 
+const NONSENSE: &[(&[&str], &str)] = &[
+    (&["publish", "orders.placed", "{}"], "--key o-1"),
+    (
+        &["publish", "orders.placed", "--key", "o-1", "{order: 1}"],
+        "is not JSON",
+    ),
+    (
+        &["publish", "orders.placed", "--key", "", "{}"],
+        "names one entity",
+    ),
+    (
+        &[
+            "publish",
+            "orders.placed",
+            "--key",
+            "k",
+            "--id",
+            "a\nb",
+            "{}",
+        ],
+        "line break",
+    ),
+    (
+        &[
+            "publish",
+            "orders.placed",
+            "--key",
+            "k",
+            "18446744073709551616",
+        ],
+        "64 bits",
+    ),
+    (
+        &["publish", "orders.placed", "--key", "k", "@/no/such/file"],
+        "cannot be read",
+    ),
+    (
+        &["publish", "Orders.Placed", "--key", "k", "{}"],
+        "as in `orders.placed`",
+    ),
+    (
+        &["publish", "shop.note.*", "{}"],
+        "no empty token, wildcard",
+    ),
+    (
+        &["publish", "shop.note.hello", "--key", "k", "{}"],
+        "give a type",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_published_is_a_usage_error_that_names_the_cure() {
     let server = Server::start();
-    for (words, cure) in [
-        (&["publish", "orders.placed", "{}"][..], "--key o-1"),
-        (
-            &["publish", "orders.placed", "--key", "o-1", "{order: 1}"],
-            "is not JSON",
-        ),
-        (
-            &["publish", "orders.placed", "--key", "", "{}"],
-            "names one entity",
-        ),
-        (
-            &[
-                "publish",
-                "orders.placed",
-                "--key",
-                "k",
-                "--id",
-                "a\nb",
-                "{}",
-            ],
-            "line break",
-        ),
-        (
-            &[
-                "publish",
-                "orders.placed",
-                "--key",
-                "k",
-                "18446744073709551616",
-            ],
-            "64 bits",
-        ),
-        (
-            &["publish", "orders.placed", "--key", "k", "@/no/such/file"],
-            "cannot be read",
-        ),
-        (
-            &["publish", "Orders.Placed", "--key", "k", "{}"],
-            "as in `orders.placed`",
-        ),
-        (
-            &["publish", "shop.note.*", "{}"],
-            "no empty token, wildcard",
-        ),
-        (
-            &["publish", "shop.note.hello", "--key", "k", "{}"],
-            "give a type",
-        ),
-    ] {
+    for (words, cure) in NONSENSE {
         let said = run(&server, words).await.failed(2);
         assert!(said.contains(cure), "{words:?}: {said}");
     }
