@@ -59,8 +59,8 @@ struct Desk;
 impl Desk {
     async fn ordered(&mut self, ordered: Ordered, ctx: &Context) -> Result<(), Failure> {
         let Ordered { order, amount } = ordered;
+        assert!(order != "panics-once" || ctx.attempt() > 1, "unlucky");
         match order.as_str() {
-            "panics-once" if ctx.attempt() == 1 => panic!("unlucky"),
             "fails-always" => return Err(Failure::retry("no luck")),
             "discarded" => return Err(Failure::discard("no use")),
             _ => {}
@@ -84,8 +84,13 @@ fn paid(order: &str) -> Paid {
     Paid { order: order.to_owned() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a stub owns its command")]
 fn bank(pay: Pay) -> Result<(), TooMuch> {
-    if pay.amount > 100 { Err(TooMuch) } else { Ok(()) }
+    if pay.amount > 100 {
+        Err(TooMuch)
+    } else {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -98,7 +103,10 @@ async fn what_is_given_is_handled_and_what_follows_is_heard() -> Result<(), Repl
         .await?;
     assert_eq!(heard.events::<Paid>(), [paid("a")]);
     assert_eq!(heard.events::<Ordered>(), [], "what was given is not heard");
-    assert_eq!(heard.commands::<Pay>(), [Pay { amount: 10 }, Pay { amount: 1_000 }]);
+    assert_eq!(
+        heard.commands::<Pay>(),
+        [Pay { amount: 10 }, Pay { amount: 1_000 }]
+    );
     assert_eq!(heard.dead_letters(), []);
     Ok(())
 }
@@ -127,9 +135,21 @@ async fn what_fails_to_the_end_becomes_a_dead_letter_with_its_reason() -> Result
     let letters: Vec<_> = heard
         .dead_letters()
         .iter()
-        .map(|letter| (letter.kind.as_str(), letter.reason.as_str(), letter.attempts))
+        .map(|letter| {
+            (
+                letter.kind.as_str(),
+                letter.reason.as_str(),
+                letter.attempts,
+            )
+        })
         .collect();
-    assert_eq!(letters, [("orders.ordered", "no luck", 5), ("orders.ordered", "no use", 1)]);
+    assert_eq!(
+        letters,
+        [
+            ("orders.ordered", "no luck", 5),
+            ("orders.ordered", "no use", 1)
+        ]
+    );
     Ok(())
 }
 
@@ -184,6 +204,10 @@ async fn a_day_of_timers_passes_in_no_time() -> Result<(), Box<dyn std::error::E
         .settle()
         .await?;
     assert_eq!(heard.answers::<Count>().remove(0)?, 24 * 60);
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_mins(1),
+        "{:?}",
+        started.elapsed()
+    );
     Ok(())
 }
