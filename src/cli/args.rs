@@ -148,6 +148,10 @@ pub(super) struct Request {
 }
 
 #[derive(Debug, Options)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
 pub(super) struct Tail {
     /// A domain, a type or a pattern of types; all without it.
     #[arg(default_value = "*", hide_default_value = true)]

@@ -204,3 +204,93 @@ fn pause(idle: u32) -> Duration {
         .saturating_mul(5_u32.saturating_pow(idle))
         .min(LOOK_EVERY)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::{Expect, Message},
+        message::{Headers, headers::MSG_ID},
+    };
+
+    const EVENTS: u64 = 300;
+
+    async fn append(bus: &Bus, domain: &str, key: &str, number: u64) {
+        let shop = Namespace::default();
+        let stream = bus
+            .stream(&StreamConfig::events(&shop, domain))
+            .await
+            .unwrap();
+        let mut headers = Headers::new();
+        headers
+            .insert(MSG_ID, format!("{domain}-{number}"))
+            .unwrap();
+        let subject = shop.event(domain, &Key::new(key).unwrap());
+        let message = Message::new(subject, number.to_string()).headers(headers);
+        stream.append(message, Expect::Any).await.unwrap();
+    }
+
+    async fn feed(bus: &Bus, key: Option<&str>, from: From) -> Feed {
+        let key = key.map(|key| Key::new(key).unwrap());
+        let scope = Scope { namespace: Namespace::default(), filter: Filter::default(), key };
+        Feed::open(bus.clone(), scope, from).await.unwrap()
+    }
+
+    async fn take(feed: &mut Feed, count: u64) -> Vec<(String, u64)> {
+        let mut taken = Vec::new();
+        while (taken.len() as u64) < count {
+            match feed.next().await.unwrap() {
+                Some(found) => taken.push((found.stream, found.stored.sequence)),
+                None => feed.wait().await.unwrap(),
+            }
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn events_that_come_while_it_reads_are_neither_lost_nor_repeated() {
+        let bus = Bus::embedded();
+        append(&bus, "orders", "o-1", 0).await;
+        let mut feed = feed(&bus, None, From::All).await;
+        let publishing = async {
+            for number in 1..EVENTS {
+                append(&bus, "orders", "o-1", number).await;
+                append(&bus, "payments", "o-1", number).await;
+                tokio::task::yield_now().await;
+            }
+        };
+        let (taken, ()) = tokio::join!(take(&mut feed, 2 * EVENTS - 1), publishing);
+        for (name, count) in [("orders", EVENTS), ("payments", EVENTS - 1)] {
+            let name = Namespace::default().event_stream(name);
+            let sequences = taken.iter().filter(|(stream, _)| *stream == name);
+            assert!(sequences.map(|(_, sequence)| *sequence).eq(1..=count));
+        }
+        assert!(feed.next().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn it_begins_where_it_is_told_and_a_new_stream_is_all_new() {
+        let bus = Bus::embedded();
+        for number in 0..3 {
+            append(&bus, "orders", "o-1", number).await;
+        }
+        let mut fresh = feed(&bus, None, From::New).await;
+        let mut third = feed(&bus, None, From::Sequence(3)).await;
+        let mut other = feed(&bus, Some("u-1"), From::All).await;
+        assert!(fresh.next().await.unwrap().is_none());
+        append(&bus, "users", "u-1", 0).await;
+        let user = ("callboard_EVT_users".to_owned(), 1);
+        for feed in [&mut fresh, &mut other] {
+            assert_eq!(take(feed, 1).await, std::slice::from_ref(&user));
+        }
+        let order = ("callboard_EVT_orders".to_owned(), 3);
+        assert_eq!(take(&mut third, 2).await, [order, user]);
+    }
+
+    #[test]
+    fn it_looks_soon_after_a_call_and_seldom_when_nothing_comes() {
+        let pauses: Vec<_> = (0..5).map(|idle| pause(idle).as_millis()).collect();
+        assert_eq!(pauses, [20, 100, 500, 2000, 2000]);
+        assert_eq!(pause(u32::MAX), LOOK_EVERY);
+    }
+}

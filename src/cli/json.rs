@@ -205,7 +205,7 @@ mod tests {
                 "{json}"
             );
         }
-        assert_eq!(there_and_back("1e20"), "1e20");
+        assert_eq!(there_and_back("1e20"), "1e+20");
     }
 
     #[test]

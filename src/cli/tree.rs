@@ -79,18 +79,14 @@ async fn all(bus: &Bus, place: &Place, wait: Duration) -> Result<Vec<Tree>, Comm
     let mut patience = wait;
     while trees.len() < NODES {
         match timeout(patience, answers.next()).await {
-            Ok(Some(answer)) if is_nobody(&answer) => break,
+            // The server's own answer: nobody listens.
+            Ok(Some(answer)) if answer.payload.is_empty() => break,
             Ok(Some(answer)) => trees.extend(read(&answer)),
             Ok(None) | Err(_) => break,
         }
         patience = QUIET.min(wait);
     }
     Ok(trees)
-}
-
-/// Whether this is the server's own answer: nobody listens.
-fn is_nobody(answer: &Message) -> bool {
-    answer.payload.is_empty() && answer.headers.is_empty()
 }
 
 fn read(answer: &Message) -> Option<Tree> {
