@@ -3,6 +3,9 @@
 pub mod actor;
 pub mod bus;
 pub mod call;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod error;
 pub mod message;
 pub mod node;

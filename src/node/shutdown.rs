@@ -16,7 +16,7 @@ pub async fn shutdown_signal() {
     let interrupt = async {
         if tokio::signal::ctrl_c().await.is_err() {
             tracing::warn!("Ctrl-C cannot be heard");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     };
     #[cfg(unix)]
@@ -25,7 +25,7 @@ pub async fn shutdown_signal() {
             Ok(mut terminate) => drop(terminate.recv().await),
             Err(error) => {
                 tracing::warn!(%error, "SIGTERM cannot be heard");
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     };
