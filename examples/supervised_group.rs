@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .await?;
     let client = node.client();
     for (a, b) in [(12, 4), (7, 0), (8, 2)] {
-        match client.call(Divide { a, b }).await {
+        match client.call(Divide(a, b)).await {
             Ok((quotient, answers)) => println!("{a} / {b} = {quotient}, answer {answers}"),
             Err(error) => println!("{a} / {b}: {error}"),
         }
@@ -44,10 +44,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Divide {
-    a: u64,
-    b: u64,
-}
+struct Divide(u64, u64);
 
 impl Command for Divide {
     const SUBJECT: Subject = Subject::new("calculator.divide");
@@ -68,7 +65,7 @@ struct Divider(u32);
 impl Divider {
     async fn divide(&mut self, divide: Divide, _: &Context) -> Answer<Divide> {
         self.0 += 1;
-        Ok((divide.a / divide.b, self.0))
+        Ok((divide.0 / divide.1, self.0))
     }
 }
 
