@@ -136,3 +136,13 @@ fn every_example_has_its_place_in_the_reading_order() {
         assert_eq!(order.matches(&link).count(), 1, "{}", example.name);
     }
 }
+
+#[test]
+fn the_readme_shows_an_example_as_it_is() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ask_and_answer.rs");
+    let example = Example::read(source);
+    let (_, program) = example.text.split_once("\n\nuse ").unwrap();
+    assert!(readme.contains(&format!("```rust\nuse {program}```\n")));
+}
