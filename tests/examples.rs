@@ -4,14 +4,18 @@
 mod support;
 
 use std::{
-    env, fs,
+    env,
+    error::Error,
+    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
 use support::nats::Server;
 use tokio::{process::Command, time::timeout};
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 /// An example's source, and what its header says of it.
 struct Example {
@@ -21,23 +25,29 @@ struct Example {
 }
 
 impl Example {
-    fn all() -> Vec<Self> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-        let mut all: Vec<_> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
-            .map(Self::read)
-            .collect();
+    fn all() -> Outcome<Vec<Self>> {
+        let mut all = Vec::new();
+        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples"))? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                all.push(Self::read(path)?);
+            }
+        }
         all.sort_by(|a, b| a.name.cmp(&b.name));
         assert!(!all.is_empty(), "there are examples");
-        all
+        Ok(all)
     }
 
-    fn read(source: PathBuf) -> Self {
-        let name = source.file_stem().unwrap().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&source).unwrap();
-        Self { name, source, text }
+    fn named(name: &str) -> Outcome<Self> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+        Self::read(folder.join(format!("{name}.rs")))
+    }
+
+    fn read(source: PathBuf) -> Outcome<Self> {
+        let name = source.file_stem().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let text = fs::read_to_string(&source)?;
+        Ok(Self { name, source, text })
     }
 
     /// Returns the lines in the header's block: the command, then the output.
@@ -53,96 +63,101 @@ impl Example {
     }
 
     /// Returns the program that cargo built of it beside this test.
-    fn program(&self) -> PathBuf {
-        let test = env::current_exe().unwrap();
-        let folder = test.ancestors().nth(2).unwrap().join("examples");
-        let program = folder.join(format!("{}{}", self.name, env::consts::EXE_SUFFIX));
+    fn program(&self) -> Outcome<PathBuf> {
+        let test = env::current_exe()?;
+        let beside = test.ancestors().nth(2).ok_or("the test has no folder")?;
+        let name = format!("{}{}", self.name, env::consts::EXE_SUFFIX);
+        let program = beside.join("examples").join(name);
         let age = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
-        let fresh = age(&program).is_ok_and(|built| built >= age(&self.source).unwrap());
-        assert!(
-            fresh,
-            "{} is missing or older than its source; `cargo test` builds the examples, \
-             before a single test run `cargo build --examples`",
-            program.display()
-        );
-        program
+        let written = age(&self.source)?;
+        if age(&program).is_ok_and(|built| built >= written) {
+            return Ok(program);
+        }
+        let program = program.display();
+        Err(format!(
+            "{program} is missing or older than its source; `cargo test` builds the examples, \
+             before a single test run `cargo build --examples`"
+        )
+        .into())
     }
 
-    async fn run(&self, server: &Server) {
-        let mut command = Command::new(self.program());
+    async fn run(&self, server: &Server) -> Outcome {
+        let mut command = Command::new(self.program()?);
         command
             .env("CALLBOARD_NATS", server.url())
             .kill_on_drop(true);
         let output = timeout(WITHIN, command.output())
             .await
-            .unwrap_or_else(|_| panic!("{} does not end within {WITHIN:?}", self.name))
-            .unwrap();
+            .map_err(|_| format!("{} does not end within {WITHIN:?}", self.name))??;
         let complaints = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{}: {complaints}", self.name);
-        let printed = String::from_utf8(output.stdout).unwrap();
+        let printed = String::from_utf8(output.stdout)?;
         let printed: Vec<_> = printed.lines().collect();
         assert_eq!(printed, self.header()[1..], "{}: {complaints}", self.name);
+        Ok(())
     }
 }
 
 #[tokio::test]
-async fn every_example_prints_what_its_header_says() {
+async fn every_example_prints_what_its_header_says() -> Outcome {
     let server = Server::start();
-    for example in Example::all() {
-        example.run(&server).await;
+    for example in Example::all()? {
+        example.run(&server).await?;
     }
+    Ok(())
 }
 
 #[tokio::test]
-async fn the_example_over_nats_runs_again_on_the_same_server() {
+async fn the_example_over_nats_runs_again_on_the_same_server() -> Outcome {
     let server = Server::start();
-    let example = Example::all()
-        .into_iter()
-        .find(|example| example.name == "two_nodes")
-        .unwrap();
-    example.run(&server).await;
-    example.run(&server).await;
+    let example = Example::named("two_nodes")?;
+    example.run(&server).await?;
+    example.run(&server).await
 }
 
 #[test]
-fn every_header_names_the_command_that_runs_its_example() {
-    for example in Example::all() {
+fn every_header_names_the_command_that_runs_its_example() -> Outcome {
+    for example in Example::all()? {
         let command = format!("$ cargo run --example {}", example.name);
         let header = example.header();
-        let said = header
+        let is_said = header
             .first()
             .is_some_and(|line| line.starts_with(&command));
-        assert!(said, "{}: the header says {header:?}", example.name);
+        assert!(is_said, "{}: the header says {header:?}", example.name);
     }
+    Ok(())
 }
 
 #[test]
-fn every_example_is_short_and_begins_with_its_main() {
-    for example in Example::all() {
+fn every_example_is_short_and_begins_with_its_main() -> Outcome {
+    for example in Example::all()? {
         let lines = example.text.lines().count();
         assert!(lines <= 80, "{} has {lines} lines", example.name);
         let first = example.text.lines().find(|line| line.contains("fn "));
-        let main = first.is_some_and(|line| line.contains("fn main()"));
-        assert!(main, "{} begins with {first:?}", example.name);
+        let is_main = first.is_some_and(|line| line.contains("fn main()"));
+        assert!(is_main, "{} begins with {first:?}", example.name);
     }
+    Ok(())
 }
 
 #[test]
-fn every_example_has_its_place_in_the_reading_order() {
+fn every_example_has_its_place_in_the_reading_order() -> Outcome {
     let order = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/README.md");
-    let order = fs::read_to_string(order).unwrap();
-    for example in Example::all() {
+    let order = fs::read_to_string(order)?;
+    for example in Example::all()? {
         let link = format!("]({}.rs)", example.name);
         assert_eq!(order.matches(&link).count(), 1, "{}", example.name);
     }
+    Ok(())
 }
 
 #[test]
-fn the_readme_shows_an_example_as_it_is() {
+fn the_readme_shows_an_example_as_it_is() -> Outcome {
     let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/ask_and_answer.rs");
-    let example = Example::read(source);
-    let (_, program) = example.text.split_once("\n\nuse ").unwrap();
-    assert!(readme.contains(&format!("```rust\nuse {program}```\n")));
+    let readme = fs::read_to_string(readme)?;
+    let example = Example::named("ask_and_answer")?;
+    let (_, program) = example.text.split_once("\n\nuse ").ok_or("no imports")?;
+    let block = format!("```rust\nuse {program}```\n");
+    assert!(readme.contains(&block), "the README shows another program");
+    Ok(())
 }

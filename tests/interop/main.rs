@@ -114,7 +114,7 @@ impl House {
             &self.server,
             &["call.py", "porter.greet", r#"{"name": "Ada"}"#],
         )
-        .await;
+        .await?;
         assert!(ran.well, "{ran:?}");
         let reply: serde_json::Value = serde_json::from_str(&ran.printed)?;
         assert_eq!(reply, serde_json::json!({ "text": "welcome, Ada" }));
@@ -139,10 +139,10 @@ async fn an_event_published_from_python_is_heard_once_per_id() -> Outcome {
         "--id",
         "visit-1",
     ];
-    let first = python(&house.server, &publish).await;
+    let first = python(&house.server, &publish).await?;
     assert!(first.well, "{first:?}");
     assert_eq!(first.printed, "stored as number 1 of interop_EVT_visits");
-    let second = python(&house.server, &publish).await;
+    let second = python(&house.server, &publish).await?;
     assert!(
         second.printed.ends_with("which it was before"),
         "{second:?}"
@@ -176,7 +176,7 @@ async fn a_command_called_from_python_is_answered() -> Outcome {
         ("cook.cook", "{}", "nobody answers cook.cook"),
     ];
     for (command, json, expected) in cases {
-        let ran = python(&house.server, &["call.py", command, json]).await;
+        let ran = python(&house.server, &["call.py", command, json]).await?;
         assert!(
             !ran.well && ran.complained.starts_with(expected),
             "{command}: {ran:?}"
@@ -196,7 +196,7 @@ async fn an_event_without_a_type_becomes_a_dead_letter_and_the_next_one_is_heard
         \x20   await client.jetstream().publish('interop.evt.visits.ada', b'\\x80')\n\
         \x20   await client.close()\n\
         asyncio.run(main())";
-    let ran = python(&house.server, &["-c", untyped]).await;
+    let ran = python(&house.server, &["-c", untyped]).await?;
     assert!(ran.well, "{ran:?}");
     let letter = next(&mut letters).await?;
     let reason = letter
@@ -209,7 +209,7 @@ async fn an_event_without_a_type_becomes_a_dead_letter_and_the_next_one_is_heard
         &house.server,
         &["publish.py", "visits.visited", "ada", event],
     )
-    .await;
+    .await?;
     assert!(ran.well, "{ran:?}");
     assert_eq!(house.next_visit().await?.pages, 1);
     Ok(house.node.stop().await?)
@@ -218,7 +218,7 @@ async fn an_event_without_a_type_becomes_a_dead_letter_and_the_next_one_is_heard
 #[tokio::test]
 async fn an_event_of_a_domain_without_a_stream_is_refused_with_the_cure() -> Outcome {
     let server = Server::start();
-    let ran = python(&server, &["publish.py", "visits.visited", "ada", "{}"]).await;
+    let ran = python(&server, &["publish.py", "visits.visited", "ada", "{}"]).await?;
     assert!(
         !ran.well && ran.complained.starts_with("no stream takes it"),
         "{ran:?}"
@@ -240,7 +240,7 @@ async fn keys_are_escaped_in_python_as_in_rust() -> Outcome {
     let server = Server::start();
     let print = "import json, publish, sys\n\
         print('\\n'.join(publish.token(key) for key in json.loads(sys.argv[1])))";
-    let ran = python(&server, &["-c", print, &serde_json::to_string(&keys)?]).await;
+    let ran = python(&server, &["-c", print, &serde_json::to_string(&keys)?]).await?;
     assert!(ran.well, "{ran:?}");
     let tokens: Vec<_> = ran.printed.lines().collect();
     for (key, token) in keys.iter().zip(&tokens) {

@@ -2,6 +2,7 @@
 
 use crate::support::nats::{Server, target_directory};
 use std::{
+    error::Error,
     fs::{self, File},
     path::{Path, PathBuf},
     process,
@@ -10,7 +11,7 @@ use std::{
 };
 use tokio::{process::Command, time::timeout};
 
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_mins(1);
 const CURE: &str = "install Python 3.9 or newer as `python3`, with pip and a package index it can \
     reach, or run `python3 -m pip install -r examples/interop/requirements.txt` yourself";
 
@@ -23,26 +24,25 @@ pub(crate) struct Ran {
 }
 
 /// Runs Python in the examples' folder, with the server and the namespace of the test.
-pub(crate) async fn python(server: &Server, arguments: &[&str]) -> Ran {
+pub(crate) async fn python(server: &Server, arguments: &[&str]) -> Result<Ran, Box<dyn Error>> {
     let mut command = Command::new("python3");
     command
         .args(arguments)
         .current_dir(scripts())
-        .env("PYTHONPATH", packages())
+        .env("PYTHONPATH", packages()?)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("CALLBOARD_NATS", server.url())
         .env("CALLBOARD_NAMESPACE", super::NAMESPACE)
         .kill_on_drop(true);
     let output = timeout(WITHIN, command.output())
         .await
-        .unwrap_or_else(|_| panic!("{arguments:?} does not end within {WITHIN:?}"))
-        .unwrap();
+        .map_err(|_| format!("{arguments:?} does not end within {WITHIN:?}"))??;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-    Ran {
+    Ok(Ran {
         well: output.status.success(),
         printed: text(&output.stdout),
         complained: text(&output.stderr),
-    }
+    })
 }
 
 fn scripts() -> PathBuf {
@@ -50,15 +50,18 @@ fn scripts() -> PathBuf {
 }
 
 /// Returns the folder to look for packages in, with what is needed in it or importable anyway.
-fn packages() -> &'static Path {
-    static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
-    PACKAGES.get_or_init(|| {
+fn packages() -> Result<&'static Path, String> {
+    static PACKAGES: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let provided = PACKAGES.get_or_init(|| {
         let folder = target_directory().join("interop-python");
-        if let Err(reason) = provide(&folder) {
-            panic!("these tests need Python with `nats-py` and `msgpack`: {reason}; {CURE}");
+        match provide(&folder) {
+            Ok(()) => Ok(folder),
+            Err(reason) => Err(format!(
+                "these tests need Python with `nats-py` and `msgpack`: {reason}; {CURE}"
+            )),
         }
-        folder
-    })
+    });
+    provided.as_deref().map_err(Clone::clone)
 }
 
 fn provide(folder: &Path) -> Result<(), String> {
