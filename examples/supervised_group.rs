@@ -9,8 +9,6 @@
 //! the neighbour has counted 2
 //! 8 / 2 = 4, answer 1
 //! the neighbour has counted 3
-//! divider: 1 restarts
-//! counter: 0 restarts
 //! ```
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
@@ -35,9 +33,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Err(error) => println!("{a} / {b}: {error}"),
         }
         println!("the neighbour has counted {}", client.call(Count).await?);
-    }
-    for child in &node.tree().groups[0].children {
-        println!("{}: {} restarts", child.name, child.restarts);
     }
     node.stop().await?;
     Ok(())
