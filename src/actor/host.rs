@@ -13,11 +13,12 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
+use tracing::Instrument;
 
 pub(super) type Factory<A> =
     Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
@@ -97,12 +98,7 @@ impl<A: 'static> Host<A> {
         let (ctx, input, receipt) = self.open(parcel);
         if self.state.is_none() {
             let reason = NotTaken::Stopped.to_string();
-            return respond(
-                &ctx,
-                NotTaken::Stopped.status().headers(&reason),
-                Bytes::new(),
-            )
-            .await;
+            return respond(&ctx, NotTaken::STATUS.headers(&reason), Bytes::new()).await;
         }
         if late {
             let reason = format!("the deadline passed before {} came to it", self.path);
@@ -128,7 +124,9 @@ impl<A: 'static> Host<A> {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
-        let ended = run(state, input, Turn { ctx, bounds }).await;
+        let ended = run(state, input, Turn { ctx, bounds })
+            .instrument(ctx.span(subject))
+            .await;
         count(&self.path, subject, &ended, started);
         ended
     }
@@ -235,7 +233,7 @@ impl<A: 'static> Host<A> {
     async fn build(&mut self) -> Result<(), String> {
         self.drop_state();
         // A kill that came too late for the life before must not hit this one.
-        let _: Poll<()> = futures_util::poll!(pin!(self.gauge.kill.notified()));
+        let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let bounds = Bounds { within: self.plan.start_within, kill: &self.gauge.kill };
         let factory = Arc::clone(&self.plan.factory);
         match bounds.run(async move { factory().await }).await {

@@ -33,7 +33,6 @@ impl Inboxes {
         drop(waiting.1.send(message.clone()));
     }
 
-    #[cfg(feature = "test-util")]
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
