@@ -139,7 +139,10 @@ impl Reaction {
                 },
             }
         };
+        // What is handed back shall not come here again.
+        consumer.retire().await;
         reading.hand_back(&mut outcomes).await;
+        consumer.close().await;
         outcome
     }
 }

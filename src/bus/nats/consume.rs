@@ -1,23 +1,20 @@
 use super::{
-    ack::{Acker, word},
+    ack::Acker,
     api::{ApiError, Nothing},
-    core::SEND_WAIT,
-    link::backoff,
+    link::{Link, backoff},
     place::Place,
     pull::{Plan, Pull, Trouble},
+    release::release,
     streams::Stream,
 };
 use crate::{
     bus::{ConsumerConfig, ConsumerError, Delivery, Start, consumer, declared},
     telemetry,
 };
-use async_nats::{
-    Subject,
-    jetstream::{
-        ErrorCode,
-        consumer::{
-            AckPolicy, DeliverPolicy, Info, IntoConsumerConfig, PriorityPolicy, ReplayPolicy, pull,
-        },
+use async_nats::jetstream::{
+    ErrorCode,
+    consumer::{
+        AckPolicy, DeliverPolicy, Info, IntoConsumerConfig, PriorityPolicy, ReplayPolicy, pull,
     },
 };
 use metrics::counter;
@@ -26,7 +23,7 @@ use std::{mem, time::Duration};
 use tokio::time::{sleep, timeout};
 
 /// The one group of a pinned consumer.
-const GROUP: &str = "one";
+pub(super) const GROUP: &str = "one";
 /// How long a pinned handle may ask for nothing before another takes over.
 const PIN_LASTS: Duration = Duration::from_secs(6);
 /// How long a consumer that nobody uses is kept.
@@ -173,6 +170,20 @@ pub(in crate::bus) struct Consumer {
 }
 
 impl Consumer {
+    pub(super) fn link(&self) -> &Link {
+        self.stream.link()
+    }
+
+    pub(super) const fn pull(&mut self) -> &mut Pull {
+        &mut self.pull
+    }
+
+    /// Returns where the server is asked to let another handle be the pinned one.
+    pub(super) fn unpin_subject(&self) -> String {
+        let (stream, name) = (self.stream.name(), &self.config.name);
+        format!("$JS.API.CONSUMER.UNPIN.{stream}.{name}")
+    }
+
     pub(in crate::bus) async fn next(&mut self) -> Result<Delivery, ConsumerError> {
         loop {
             if let Some(trouble) = self.trouble.clone() {
@@ -277,49 +288,6 @@ impl Consumer {
         self.floor = self.floor.max(info.ack_floor.stream_sequence);
         Ok(Some(info))
     }
-}
-
-/// Gives back what was not handed out, and the pin, so that another handle
-/// need not wait for either.
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        let pinned = self.pull.pin().is_some();
-        let unpin = format!(
-            "$JS.API.CONSUMER.UNPIN.{}.{}",
-            self.stream.name(),
-            self.config.name
-        );
-        let unpin = pinned.then_some(unpin);
-        release(self.stream.link(), self.pull.leftovers(), unpin);
-    }
-}
-
-fn release(link: &super::Link, replies: Vec<Subject>, unpin: Option<String>) {
-    if (replies.is_empty() && unpin.is_none()) || !link.is_connected() {
-        return;
-    }
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    let client = link.client().clone();
-    let giving_back = async move {
-        for reply in replies {
-            drop(
-                client
-                    .publish(reply, word(consumer::Ack::Again(Duration::ZERO)))
-                    .await,
-            );
-        }
-        if let Some(unpin) = unpin {
-            drop(
-                client
-                    .publish(unpin, format!(r#"{{"group":"{GROUP}"}}"#).into())
-                    .await,
-            );
-        }
-    };
-    // Nobody waits for its end: without it, the same happens by the server's own timers.
-    drop(runtime.spawn(timeout(SEND_WAIT, giving_back)));
 }
 
 #[derive(Serialize)]
