@@ -114,11 +114,8 @@ impl Station {
             .collect();
         let tree = tell(&settings, live.clone());
         let system = System::open(&bus, &plan.namespace, &plan.name, Arc::clone(&tree)).await?;
-        let (parent, reports) = {
-            let (parent, up) = mpsc::channel(1);
-            (parent, (reports, up))
-        };
-        let root = root(members, plan.intensity, reports.0, parent);
+        let (parent, given_up) = mpsc::channel(1);
+        let root = root(members, plan.intensity, reports, parent);
         let mut serving = JoinSet::new();
         serving.spawn_local(system.serve());
         let mut station = Self {
@@ -126,19 +123,13 @@ impl Station {
             root,
             plots,
             live,
-            reports: reports.1,
+            reports: given_up,
             drain_within: plan.drain_within,
             system: serving,
         };
-        if let Err(reason) = station.root.start().await {
-            station.hang_up().await;
-            return Err(NodeError::Start { reason });
-        }
-        for plot in &station.plots {
-            if let Err(error) = plot.open().await {
-                station.close().await;
-                return Err(error);
-            }
+        if let Err(error) = station.start().await {
+            station.close().await;
+            return Err(error);
         }
         // The program around the node has its own connection and runtime.
         let client = Client::of(
@@ -146,6 +137,16 @@ impl Station {
             "client",
         );
         Ok((station, Handles { client, tree }))
+    }
+
+    /// Starts the groups, and then lets messages in.
+    async fn start(&mut self) -> Result<(), NodeError> {
+        let started = self.root.start().await;
+        started.map_err(|reason| NodeError::Start { reason })?;
+        for plot in &self.plots {
+            plot.open().await?;
+        }
+        Ok(())
     }
 
     /// Drains and stops, within the drain limit and what each child may take.

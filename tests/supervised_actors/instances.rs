@@ -57,7 +57,7 @@ struct Walker {
 impl Walker {
     async fn note(&self, key: &str, number: u32) {
         // Some wait, some do not: order must not depend on it.
-        if number % 3 == 0 {
+        if number.is_multiple_of(3) {
             yield_now().await;
         }
         self.log.note(format!("{key} {number} {}", self.instance));
