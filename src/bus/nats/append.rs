@@ -30,7 +30,8 @@ impl Stream {
         self.check(&message)?;
         match self.attempt(&message, expect).await {
             Verdict::Stored(ack) => Ok(committed(ack.sequence, ack.duplicate)),
-            first => self.settle(first, &message, expect).await,
+            // Boxed, so that the common way does not carry the room this one needs.
+            first => Box::pin(self.settle(first, &message, expect)).await,
         }
     }
 
