@@ -1,7 +1,6 @@
 use super::{
     ack::{Acker, word},
     api::{ApiError, Nothing},
-    core::SEND_WAIT,
     link::backoff,
     place::Place,
     pull::{Plan, Pull, Trouble},
@@ -20,6 +19,7 @@ use async_nats::{
         },
     },
 };
+use bytes::Bytes;
 use metrics::counter;
 use serde::Serialize;
 use std::{mem, time::Duration};
@@ -31,6 +31,8 @@ const GROUP: &str = "one";
 const PIN_LASTS: Duration = Duration::from_secs(6);
 /// How long a consumer that nobody uses is kept.
 const UNUSED_FOR: Duration = Duration::from_hours(7 * 24);
+/// How long the server may take to say how a consumer is, once.
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 /// How many messages are asked for ahead.
 const AHEAD: usize = 256;
 
@@ -222,7 +224,7 @@ impl Consumer {
             if let Ok(pull) = Pull::new(link, self.stream.name(), name, self.plan).await {
                 let pin = self.pull.pin().map(str::to_owned);
                 let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
-                release(self.stream.link(), old.leftovers(), None);
+                self.stream.link().send_later(given_back(old.leftovers()));
                 break;
             }
         }
@@ -254,7 +256,11 @@ impl Consumer {
     async fn look_up(&mut self) -> Result<Option<Info>, ConsumerError> {
         let (stream, name) = (self.stream.name(), &self.config.name);
         let subject = format!("CONSUMER.INFO.{stream}.{name}");
-        let asked = self.stream.link().ask::<Info>(subject, &Nothing {}).await;
+        let asking = self.stream.link().ask::<Info>(subject, &Nothing {});
+        // While a leader is elected nobody answers: ask again rather than wait long.
+        let Ok(asked) = timeout(LOOK_WITHIN, asking).await else {
+            return Ok(None);
+        };
         let info = match asked {
             Ok(info) => info,
             Err(ApiError::Refused(error)) if is_missing(error.error_code()) => {
@@ -283,43 +289,23 @@ impl Consumer {
 /// need not wait for either.
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let pinned = self.pull.pin().is_some();
-        let unpin = format!(
-            "$JS.API.CONSUMER.UNPIN.{}.{}",
-            self.stream.name(),
-            self.config.name
-        );
-        let unpin = pinned.then_some(unpin);
-        release(self.stream.link(), self.pull.leftovers(), unpin);
+        let mut last_words = given_back(self.pull.leftovers());
+        if self.pull.pin().is_some() {
+            let (stream, name) = (self.stream.name(), &self.config.name);
+            let unpin = format!("$JS.API.CONSUMER.UNPIN.{stream}.{name}");
+            let group = format!(r#"{{"group":"{GROUP}"}}"#);
+            last_words.push((unpin.into(), group.into()));
+        }
+        self.stream.link().send_later(last_words);
     }
 }
 
-fn release(link: &super::Link, replies: Vec<Subject>, unpin: Option<String>) {
-    if (replies.is_empty() && unpin.is_none()) || !link.is_connected() {
-        return;
-    }
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    let client = link.client().clone();
-    let giving_back = async move {
-        for reply in replies {
-            drop(
-                client
-                    .publish(reply, word(consumer::Ack::Again(Duration::ZERO)))
-                    .await,
-            );
-        }
-        if let Some(unpin) = unpin {
-            drop(
-                client
-                    .publish(unpin, format!(r#"{{"group":"{GROUP}"}}"#).into())
-                    .await,
-            );
-        }
-    };
-    // Nobody waits for its end: without it, the same happens by the server's own timers.
-    drop(runtime.spawn(timeout(SEND_WAIT, giving_back)));
+fn given_back(replies: Vec<Subject>) -> Vec<(Subject, Bytes)> {
+    let again = word(consumer::Ack::Again(Duration::ZERO));
+    replies
+        .into_iter()
+        .map(|reply| (reply, again.clone()))
+        .collect()
 }
 
 #[derive(Serialize)]
@@ -355,7 +341,7 @@ fn plan(config: &ConsumerConfig) -> Plan {
         heartbeat: if config.pinned {
             PIN_LASTS / 6
         } else {
-            seconds(10)
+            seconds(3)
         },
         quiet: seconds(60),
         group: config.pinned.then_some(GROUP),

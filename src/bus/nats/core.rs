@@ -12,9 +12,10 @@ use crate::{
     message::Headers,
 };
 use async_nats::{PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 /// How long a message may wait for room in the client's buffer.
 pub(super) const SEND_WAIT: Duration = Duration::from_secs(2);
@@ -108,6 +109,24 @@ impl Link {
             Some(reason) => Err(unconfirmed(reason)),
             None => Ok(Subscription(subscriber)),
         }
+    }
+
+    /// Sends from where nobody can wait, such as a drop. What is lost of it,
+    /// the server's own timers make good.
+    pub(super) fn send_later(&self, messages: Vec<(Subject, Bytes)>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if messages.is_empty() || !self.is_connected() {
+            return;
+        }
+        let client = self.client().clone();
+        let sending = async move {
+            for (subject, payload) in messages {
+                drop(client.publish(subject, payload).await);
+            }
+        };
+        drop(runtime.spawn(timeout(SEND_WAIT, sending)));
     }
 
     /// Returns once the server has seen all that was sent before: it handles a

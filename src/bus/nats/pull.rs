@@ -88,7 +88,7 @@ impl Pull {
             plan,
             pin: None,
             asked: 0,
-            heard: true,
+            heard: false,
             quiet: 0,
             watchdog: Box::pin(sleep(plan.patience())),
             connects: link.connects(),
