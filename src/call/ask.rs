@@ -9,6 +9,9 @@ use tokio::time::Instant;
 /// How long a call waits for its reply by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest that a call waits, so that its deadline is a time that clocks can say.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// A command about to be sent; awaiting it returns the reply.
 ///
 /// A call waits 5 s, and never longer than the message that it follows from
@@ -89,7 +92,7 @@ impl<'a, C: Command> Call<'a, C> {
             .map_or(self.timeout, |deadline| {
                 deadline.duration_since(Instant::now())
             });
-        let timeout = self.timeout.min(left);
+        let timeout = self.timeout.min(left).min(LONGEST);
         let mut request = request(self.client, self.cause, self.id.take());
         request.deadline = Some(self.client.clock().now() + timeout);
         (request, timeout)
@@ -97,6 +100,9 @@ impl<'a, C: Command> Call<'a, C> {
 
     async fn ask(mut self) -> Result<Reply<C>, CallError<Refused<C>>> {
         let (request, timeout) = self.request();
+        if timeout.is_zero() {
+            return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
+        }
         self.client.note(&self.command);
         match self.client.door::<C>() {
             Some(door) => local::ask(&door, self.command, request, timeout).await,

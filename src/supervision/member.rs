@@ -46,7 +46,8 @@ impl Housed {
     }
 
     fn set_timers(&mut self) {
-        self.timers.abort_all();
+        // A new set also forgets the timers of the life before.
+        self.timers = JoinSet::new();
         for &(period, route) in &*self.ticks {
             self.timers
                 .spawn_local(tick(self.inbox.clone(), period, route));

@@ -1,32 +1,29 @@
 use super::{
-    ack::{Acker, word},
+    ack::Acker,
     api::{ApiError, Nothing},
-    link::backoff,
+    link::{Link, backoff},
     place::Place,
     pull::{Plan, Pull, Trouble},
+    release::again,
     streams::Stream,
 };
 use crate::{
     bus::{ConsumerConfig, ConsumerError, Delivery, Start, consumer, declared},
     telemetry,
 };
-use async_nats::{
-    Subject,
-    jetstream::{
-        ErrorCode,
-        consumer::{
-            AckPolicy, DeliverPolicy, Info, IntoConsumerConfig, PriorityPolicy, ReplayPolicy, pull,
-        },
+use async_nats::jetstream::{
+    ErrorCode,
+    consumer::{
+        AckPolicy, DeliverPolicy, Info, IntoConsumerConfig, PriorityPolicy, ReplayPolicy, pull,
     },
 };
-use bytes::Bytes;
 use metrics::counter;
 use serde::Serialize;
 use std::{mem, time::Duration};
 use tokio::time::{sleep, timeout};
 
 /// The one group of a pinned consumer.
-const GROUP: &str = "one";
+pub(super) const GROUP: &str = "one";
 /// How long a pinned handle may ask for nothing before another takes over.
 const PIN_LASTS: Duration = Duration::from_secs(6);
 /// How long a consumer that nobody uses is kept.
@@ -175,6 +172,20 @@ pub(in crate::bus) struct Consumer {
 }
 
 impl Consumer {
+    pub(super) fn link(&self) -> &Link {
+        self.stream.link()
+    }
+
+    pub(super) const fn pull(&mut self) -> &mut Pull {
+        &mut self.pull
+    }
+
+    /// Returns where the server is asked to let another handle be the pinned one.
+    pub(super) fn unpin_subject(&self) -> String {
+        let (stream, name) = (self.stream.name(), &self.config.name);
+        format!("$JS.API.CONSUMER.UNPIN.{stream}.{name}")
+    }
+
     pub(in crate::bus) async fn next(&mut self) -> Result<Delivery, ConsumerError> {
         loop {
             if let Some(trouble) = self.trouble.clone() {
@@ -224,7 +235,7 @@ impl Consumer {
             if let Ok(pull) = Pull::new(link, self.stream.name(), name, self.plan).await {
                 let pin = self.pull.pin().map(str::to_owned);
                 let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
-                self.stream.link().send_later(given_back(old.leftovers()));
+                self.stream.link().send_later(again(old.leftovers()));
                 break;
             }
         }
@@ -283,29 +294,6 @@ impl Consumer {
         self.floor = self.floor.max(info.ack_floor.stream_sequence);
         Ok(Some(info))
     }
-}
-
-/// Gives back what was not handed out, and the pin, so that another handle
-/// need not wait for either.
-impl Drop for Consumer {
-    fn drop(&mut self) {
-        let mut last_words = given_back(self.pull.leftovers());
-        if self.pull.pin().is_some() {
-            let (stream, name) = (self.stream.name(), &self.config.name);
-            let unpin = format!("$JS.API.CONSUMER.UNPIN.{stream}.{name}");
-            let group = format!(r#"{{"group":"{GROUP}"}}"#);
-            last_words.push((unpin.into(), group.into()));
-        }
-        self.stream.link().send_later(last_words);
-    }
-}
-
-fn given_back(replies: Vec<Subject>) -> Vec<(Subject, Bytes)> {
-    let again = word(consumer::Ack::Again(Duration::ZERO));
-    replies
-        .into_iter()
-        .map(|reply| (reply, again.clone()))
-        .collect()
 }
 
 #[derive(Serialize)]

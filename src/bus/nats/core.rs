@@ -11,7 +11,7 @@ use crate::{
     },
     message::Headers,
 };
-use async_nats::{PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::time::Duration;
@@ -120,12 +120,7 @@ impl Link {
         if messages.is_empty() || !self.is_connected() {
             return;
         }
-        let client = self.client().clone();
-        let sending = async move {
-            for (subject, payload) in messages {
-                drop(client.publish(subject, payload).await);
-            }
-        };
+        let sending = send_all(self.client().clone(), messages);
         drop(runtime.spawn(timeout(SEND_WAIT, sending)));
     }
 
@@ -141,6 +136,13 @@ impl Link {
             Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(error.to_string()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Sends messages in order, as far as the connection takes them.
+pub(super) async fn send_all(client: Client, messages: Vec<(Subject, Bytes)>) {
+    for (subject, payload) in messages {
+        drop(client.publish(subject, payload).await);
     }
 }
 

@@ -17,6 +17,7 @@ mod options;
 mod place;
 mod pull;
 mod read;
+mod release;
 mod streams;
 mod subjects;
 mod verdict;
