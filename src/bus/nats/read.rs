@@ -1,6 +1,6 @@
 use super::{
     api::{ApiError, PATIENCE},
-    consume::filtered,
+    durable::filtered,
     headers::inbound,
     link::backoff,
     place::Place,

@@ -2,8 +2,9 @@
 
 use super::{
     ack::word,
-    consume::{Consumer, GROUP},
+    consume::Consumer,
     core::{SEND_WAIT, send_all},
+    durable::GROUP,
 };
 use crate::bus::consumer::Ack;
 use async_nats::Subject;
