@@ -74,7 +74,7 @@ Examples:
 #[command(name = "callboard", version, after_help = EXAMPLES)]
 #[command(propagate_version = true, max_term_width = 100)]
 pub struct Args {
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Where to speak")]
     pub(super) place: Place,
     #[command(subcommand)]
     pub(super) command: Command,
@@ -168,7 +168,7 @@ pub(super) struct Tail {
     /// Begins with the next event (the default).
     #[arg(long)]
     pub(super) new: bool,
-    /// Ends when all that is stored has been shown.
+    /// Ends when all that is stored has been shown, from the oldest unless `--from` says else.
     #[arg(long, conflicts_with = "new")]
     pub(super) no_follow: bool,
     /// Ends after so many events.

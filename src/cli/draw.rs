@@ -16,10 +16,12 @@ pub(super) fn tree(tree: &Tree, colours: bool) -> Vec<String> {
         restarts: widest(|row| row.restarts.len()),
     };
     let (node, version) = (plain(&tree.node), plain(&tree.version));
+    // What follows the colon is for a log: what the carrier survives.
+    let bus = tree.bus.split(": ").next().unwrap_or_default();
     let head = format!(
         "{}  callboard {version}, {}",
         paint(&node, "1", colours),
-        plain(&tree.bus)
+        plain(bus)
     );
     std::iter::once(head)
         .chain(rows.iter().map(|row| row.line(&widths, colours)))
@@ -149,7 +151,7 @@ mod tests {
         Tree {
             node: "shop-1".into(),
             version: "0.1.0".into(),
-            bus: "embedded".into(),
+            bus: "nats 2.15.1 at one:4222: what is stored survives".into(),
             groups: vec![group("payments", children), group("orders", Vec::new())],
         }
     }
@@ -157,7 +159,7 @@ mod tests {
     #[test]
     fn a_tree_is_drawn_with_lines() {
         let expected = "\
-shop-1  callboard 0.1.0, embedded
+shop-1  callboard 0.1.0, nats 2.15.1 at one:4222
 ├─ payments   running     one_for_one
 │  ├─ till    restarting  permanent    mailbox 0  2 restarts  last: panicked: no\\u{a}paper
 │  └─ ledger  running     permanent    mailbox 0

@@ -49,6 +49,9 @@ pub(crate) struct Operation {
     pub(super) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
 }
 
+/// Tells a node's tree as it is when it is asked.
+type Told = Arc<dyn Fn() -> Tree + Send + Sync>;
+
 /// A node in full swing.
 struct Station {
     bus: Bus,
@@ -98,7 +101,32 @@ impl Station {
     async fn open(plan: Plan, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
         let bus = plan.bus.reopen().await?;
         refuse_captured(&bus, &plan.namespace).await?;
-        let settings = plan.settings(bus.clone());
+        let settings = plan.settings(bus);
+        // The program around the node has its own connection and runtime.
+        let outside = Settings { bus: plan.bus.clone(), record: None, ..settings.clone() };
+        let (mut station, tree) = Self::build(plan, sites, settings).await?;
+        if let Err(reason) = station.root.start().await {
+            station.hang_up().await;
+            return Err(NodeError::Start { reason });
+        }
+        for plot in &station.plots {
+            if let Err(error) = plot.open().await {
+                station.close().await;
+                return Err(error);
+            }
+        }
+        Ok((
+            station,
+            Handles { client: Client::of(outside, "client"), tree },
+        ))
+    }
+
+    /// Plants all groups, and answers what is asked of the node; nothing is started.
+    async fn build(
+        plan: Plan,
+        sites: &[Site],
+        settings: Settings,
+    ) -> Result<(Self, Told), NodeError> {
         let (report, reports) = mpsc::channel(2 * plan.groups.len() + 1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
         for (place, group) in plan.groups.into_iter().enumerate() {
@@ -113,40 +141,26 @@ impl Station {
             .map(|member| Arc::clone(Member::live(member)))
             .collect();
         let tree = tell(&settings, live.clone());
-        let system = System::open(&bus, &plan.namespace, &plan.name, Arc::clone(&tree)).await?;
-        let (parent, given_up) = mpsc::channel(1);
-        let root = root(members, plan.intensity, reports, parent);
+        let system = System::open(
+            &settings.bus,
+            &plan.namespace,
+            &plan.name,
+            Arc::clone(&tree),
+        )
+        .await?;
         let mut serving = JoinSet::new();
         serving.spawn_local(system.serve());
-        let mut station = Self {
-            bus,
-            root,
+        let (parent, end) = mpsc::channel(1);
+        let station = Self {
+            bus: settings.bus,
+            root: root(members, plan.intensity, reports, parent),
             plots,
             live,
-            reports: given_up,
+            reports: end,
             drain_within: plan.drain_within,
             system: serving,
         };
-        if let Err(error) = station.start().await {
-            station.close().await;
-            return Err(error);
-        }
-        // The program around the node has its own connection and runtime.
-        let client = Client::of(
-            Settings { bus: plan.bus, record: None, ..settings },
-            "client",
-        );
-        Ok((station, Handles { client, tree }))
-    }
-
-    /// Starts the groups, and then lets messages in.
-    async fn start(&mut self) -> Result<(), NodeError> {
-        let started = self.root.start().await;
-        started.map_err(|reason| NodeError::Start { reason })?;
-        for plot in &self.plots {
-            plot.open().await?;
-        }
-        Ok(())
+        Ok((station, tree))
     }
 
     /// Drains and stops, within the drain limit and what each child may take.
@@ -273,7 +287,7 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     Ok(())
 }
 
-fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Arc<dyn Fn() -> Tree + Send + Sync> {
+fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Told {
     let (node, bus) = (settings.node.to_string(), settings.bus.to_string());
     Arc::new(move || Tree {
         node: node.clone(),

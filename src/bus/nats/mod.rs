@@ -10,6 +10,7 @@ mod api;
 mod append;
 mod consume;
 mod core;
+mod durable;
 mod events;
 mod headers;
 mod link;

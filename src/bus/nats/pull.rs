@@ -91,7 +91,7 @@ impl Pull {
             pin: None,
             kept: Vec::new(),
             asked: 0,
-            heard: true,
+            heard: false,
             quiet: 0,
             watchdog: Box::pin(sleep(plan.patience())),
             connects: link.connects(),

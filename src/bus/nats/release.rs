@@ -2,12 +2,13 @@
 
 use super::{
     ack::word,
-    consume::{Consumer, GROUP},
-    core::SEND_WAIT,
-    link::Link,
+    consume::Consumer,
+    core::{SEND_WAIT, send_all},
+    durable::GROUP,
 };
 use crate::bus::consumer::Ack;
-use async_nats::{Client, Subject};
+use async_nats::Subject;
+use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -20,48 +21,34 @@ impl Consumer {
 
     /// Gives back what was not returned, and the pin, and waits until that is sent.
     pub(in crate::bus) async fn close(mut self) {
-        let (replies, unpin) = self.belongings();
-        let client = self.link().client().clone();
-        let giving_back = give_back(client, replies, unpin);
+        let giving_back = send_all(self.link().client().clone(), self.belongings());
         timeout(SEND_WAIT, giving_back).await.ok();
     }
 
-    /// Takes what another handle would wait for.
-    fn belongings(&mut self) -> (Vec<Subject>, Option<String>) {
-        let replies = self.pull().leftovers();
-        let pin = self.pull().unpin();
-        (replies, pin.map(|_| self.unpin_subject()))
+    /// Takes what another handle would wait for, as messages that give it back.
+    fn belongings(&mut self) -> Vec<(Subject, Bytes)> {
+        let mut messages = again(self.pull().leftovers());
+        if self.pull().unpin().is_some() {
+            let group = format!(r#"{{"group":"{GROUP}"}}"#);
+            messages.push((self.unpin_subject().into(), group.into()));
+        }
+        messages
     }
 }
 
 /// As [`Consumer::close`], but nobody waits for it.
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let (replies, unpin) = self.belongings();
-        release(self.link(), replies, unpin);
+        let belongings = self.belongings();
+        self.link().send_later(belongings);
     }
 }
 
-/// Gives messages and the pin back in the background.
-pub(super) fn release(link: &Link, replies: Vec<Subject>, unpin: Option<String>) {
-    if (replies.is_empty() && unpin.is_none()) || !link.is_connected() {
-        return;
-    }
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-        return;
-    };
-    let giving_back = give_back(link.client().clone(), replies, unpin);
-    // Nobody waits for its end: without it, the same happens by the server's own timers.
-    drop(runtime.spawn(timeout(SEND_WAIT, giving_back)));
-}
-
-async fn give_back(client: Client, replies: Vec<Subject>, unpin: Option<String>) {
-    for reply in replies {
-        let again = word(Ack::Again(Duration::ZERO));
-        drop(client.publish(reply, again).await);
-    }
-    if let Some(unpin) = unpin {
-        let group = format!(r#"{{"group":"{GROUP}"}}"#);
-        drop(client.publish(unpin, group.into()).await);
-    }
+/// Asks for messages again at once.
+pub(super) fn again(replies: Vec<Subject>) -> Vec<(Subject, Bytes)> {
+    let again = word(Ack::Again(Duration::ZERO));
+    replies
+        .into_iter()
+        .map(|reply| (reply, again.clone()))
+        .collect()
 }
