@@ -141,8 +141,8 @@ impl Reaction {
         };
         // What is handed back shall not come here again.
         consumer.retire().await;
-        reading.hand_back(&mut outcomes).await;
-        consumer.close().await;
+        let left = reading.finish(&mut outcomes).await;
+        consumer.close(left).await;
         outcome
     }
 }
@@ -334,8 +334,12 @@ impl Reading<'_> {
         }
     }
 
-    /// Waits for what is being handled, then gives back what is not.
-    async fn hand_back(&mut self, outcomes: &mut mpsc::UnboundedReceiver<(usize, Ended)>) {
+    /// Waits for what is being handled, and returns what is not, in the order
+    /// of the stream, so that it comes again in order.
+    async fn finish(
+        &mut self,
+        outcomes: &mut mpsc::UnboundedReceiver<(usize, Ended)>,
+    ) -> Vec<Delivery> {
         let patience = Instant::now() + ACK_WAIT / 3;
         while self.lanes.iter_mut().any(|(_, held)| held.running) {
             let Ok(Some((slot, ended))) = timeout_at(patience, outcomes.recv()).await else {
@@ -348,12 +352,8 @@ impl Reading<'_> {
             }
         }
         let mut left = self.lanes.take_all();
-        // In the order of the stream, so that they come again in order.
         left.sort_by_key(|held| held.delivery.message.sequence);
-        for held in left {
-            // What cannot be given back comes again after its ack wait.
-            held.delivery.nak(Duration::ZERO).await.ok();
-        }
+        left.into_iter().map(|held| held.delivery).collect()
     }
 }
 

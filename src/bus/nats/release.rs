@@ -1,13 +1,13 @@
 //! How a handle to a consumer lets go, so that another need not wait.
 
 use super::{
-    ack::word,
+    ack::{Acker, word},
     consume::Consumer,
     core::{SEND_WAIT, send_all},
     durable::GROUP,
 };
 use crate::bus::consumer::Ack;
-use async_nats::Subject;
+use async_nats::{Request, Subject};
 use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -19,9 +19,23 @@ impl Consumer {
         timeout(SEND_WAIT, self.pull().drain()).await.ok();
     }
 
-    /// Gives back what was not returned, and the pin, and waits until that is sent.
-    pub(in crate::bus) async fn close(mut self) {
-        let giving_back = send_all(self.link().client().clone(), self.belongings());
+    /// Gives back these messages, what was not returned, and the pin.
+    pub(in crate::bus) async fn close(mut self, held: Vec<Acker>) {
+        let mut replies: Vec<_> = held.into_iter().map(Acker::into_reply).collect();
+        replies.extend(self.pull().leftovers());
+        let client = self.link().client().clone();
+        let giving_back = async {
+            let last = replies.pop();
+            send_all(client.clone(), again(replies)).await;
+            if let Some(last) = last {
+                // The server takes the pin back past its queue of acknowledgements:
+                // unless it has seen them all, another handle gets newer messages first.
+                let word = word(Ack::Again(Duration::ZERO));
+                let request = Request::new().payload(word).timeout(None);
+                drop(client.send_request(last, request).await);
+            }
+            send_all(client, self.belongings()).await;
+        };
         timeout(SEND_WAIT, giving_back).await.ok();
     }
 
