@@ -85,7 +85,11 @@ fn paid(order: &str) -> Paid {
 }
 
 fn bank(pay: Pay) -> Result<(), TooMuch> {
-    if pay.amount > 100 { Err(TooMuch) } else { Ok(()) }
+    if pay.amount > 100 {
+        Err(TooMuch)
+    } else {
+        Ok(())
+    }
 }
 
 #[tokio::test]
@@ -98,7 +102,10 @@ async fn what_is_given_is_handled_and_what_follows_is_heard() -> Result<(), Repl
         .await?;
     assert_eq!(heard.events::<Paid>(), [paid("a")]);
     assert_eq!(heard.events::<Ordered>(), [], "what was given is not heard");
-    assert_eq!(heard.commands::<Pay>(), [Pay { amount: 10 }, Pay { amount: 1_000 }]);
+    assert_eq!(
+        heard.commands::<Pay>(),
+        [Pay { amount: 10 }, Pay { amount: 1_000 }]
+    );
     assert_eq!(heard.dead_letters(), []);
     Ok(())
 }
@@ -127,9 +134,21 @@ async fn what_fails_to_the_end_becomes_a_dead_letter_with_its_reason() -> Result
     let letters: Vec<_> = heard
         .dead_letters()
         .iter()
-        .map(|letter| (letter.kind.as_str(), letter.reason.as_str(), letter.attempts))
+        .map(|letter| {
+            (
+                letter.kind.as_str(),
+                letter.reason.as_str(),
+                letter.attempts,
+            )
+        })
         .collect();
-    assert_eq!(letters, [("orders.ordered", "no luck", 5), ("orders.ordered", "no use", 1)]);
+    assert_eq!(
+        letters,
+        [
+            ("orders.ordered", "no luck", 5),
+            ("orders.ordered", "no use", 1)
+        ]
+    );
     Ok(())
 }
 
@@ -184,6 +203,10 @@ async fn a_day_of_timers_passes_in_no_time() -> Result<(), Box<dyn std::error::E
         .settle()
         .await?;
     assert_eq!(heard.answers::<Count>().remove(0)?, 24 * 60);
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
     Ok(())
 }
