@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 /// A customer was told about an order.
+///
+/// Its key is the id of the event it tells about, so that a stream can hold at
+/// most one notification of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotificationSent {
     /// The id of the event it tells about; one event is told once.
@@ -23,7 +26,7 @@ impl Event for NotificationSent {
     const SUBJECT: Subject = Subject::new("notifications.sent");
 
     fn key(&self) -> Cow<'_, str> {
-        self.user.as_str().into()
+        self.about.as_str().into()
     }
 }
 

@@ -1,8 +1,114 @@
 //! An event-driven actor runtime: supervised domains that talk in events.
+//!
+//! Each business domain is a [`Group`]: a supervised tree of actors. Groups
+//! talk through [`Event`]s (facts, kept in streams, heard at least once) and
+//! [`Command`]s (requests with one reply and one deadline), both MessagePack
+//! under subjects of a [`Bus`]. The bus is this process or a NATS server; the
+//! groups do not know which.
+//!
+//! An [`Actor`] is a plain struct and a table of its `async fn`s. No handler
+//! trait, no macro: what is not in the table is never called, and the compiler
+//! says so.
+//!
+//! # Examples
+//!
+//! ```
+//! use callboard::{Actor, Answer, Bus, Command, Context, Group, Infallible, Node, Subject};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Greet {
+//!     name: String,
+//! }
+//!
+//! impl Command for Greet {
+//!     const SUBJECT: Subject = Subject::new("porter.greet");
+//!     type Outcome = Result<String, Infallible>;
+//! }
+//!
+//! struct Porter {
+//!     guests: u32,
+//! }
+//!
+//! impl Porter {
+//!     async fn greet(&mut self, greet: Greet, _: &Context) -> Answer<Greet> {
+//!         self.guests += 1;
+//!         Ok(format!("welcome, {}, you are number {}", greet.name, self.guests))
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let porter = Actor::new("porter", async || Ok(Porter { guests: 0 })).answer(Porter::greet);
+//! let node = Node::new("house-1", Bus::embedded())
+//!     .group(Group::new("porter").child(porter))
+//!     .start()
+//!     .await?;
+//! let welcome = node.client().call(Greet { name: "Ada".into() }).await?;
+//! assert_eq!(welcome, "welcome, Ada, you are number 1");
+//! node.stop().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The programs in `examples/` go on from here, in reading order.
+//!
+//! # Architecture
+//!
+//! The rooms of this crate stand on floors, and look down only; a test walks
+//! their imports.
+//!
+//! ```text
+//! 9  cli           the operator's command
+//! 8  replay        groups under test, on a paused clock
+//! 7  node          threads, start, intake, drain, stop
+//! 5  supervision   groups: who is restarted with whom, when, how often
+//! 4  actor         one actor: its table, its cell, its reactions
+//! 3  call          one request, one reply, one deadline; publishing
+//! 2  bus           send, ask, append, read, consume; embedded and NATS
+//! 1  message       what is said: types, headers, bytes, subjects
+//! 0  error, telemetry, time
+//! ```
+//!
+//! **A message's way in.** A [`Node`] listens for the commands of its groups'
+//! domains and reads the streams of the domains they hear. A command goes to
+//! the mailbox of its actor, which is bounded: what does not fit is answered
+//! with 503. Events are read by partition, in order per key and side by side
+//! across keys, and acknowledged when they are handled or stored as dead letters.
+//!
+//! **A turn.** The cell of an actor, hosted on actix, takes the state out,
+//! runs one handler to its end, and puts the state back; the mailbox waits. A
+//! panic ends the turn: the caller gets an error, the state is dropped, and the
+//! supervisor is told.
+//!
+//! **Two kinds of trouble.** `Err` is about the message: a [`Rejection`] is the
+//! domain's answer, a [`Failure`] says whether to try again. A panic is about
+//! the actor: it is rebuilt in place, and what waits in its mailbox stays.
+//! Restarts are decided by a pure machine as in Erlang's OTP ([`Strategy`],
+//! [`Restart`], [`Group::intensity`], [`Backoff`]), and carried out by the group.
+//!
+//! **A message's way out.** A handler's [`Context`] publishes and calls. What
+//! follows from a message carries its correlation, names it as its cause, and
+//! has an id derived from it, so that streams keep one of each when it is
+//! handled twice. A command whose group lives in the same process skips bus and
+//! codec; all else is the same.
+//!
+//! **What survives.** The embedded bus keeps streams in memory. On NATS an event
+//! is published once the server has it; when that reaches the disk is the
+//! server's setting. An actor's state is what its factory builds.
+//!
+//! # Features
+//!
+//! - `nats` (default): the carrier for NATS servers from 2.12.6 on, `Bus::nats`.
+//! - `cli` (default): the command `callboard`; embedders leave it out.
+//! - `test-util`: `Replay`, for tests.
 
 pub mod actor;
 pub mod bus;
 pub mod call;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod error;
 pub mod message;
 pub mod node;

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// Where a virtual clock starts: 2026-01-01T00:00:00Z.
-const VIRTUAL_START: Duration = Duration::from_secs(1_767_225_600);
+const VIRTUAL_START: Duration = Duration::from_hours(20_454 * 24);
 
 /// Tells the time of day.
 #[derive(Clone, Copy, Debug)]

@@ -59,8 +59,8 @@ struct Desk;
 impl Desk {
     async fn ordered(&mut self, ordered: Ordered, ctx: &Context) -> Result<(), Failure> {
         let Ordered { order, amount } = ordered;
+        assert!(order != "panics-once" || ctx.attempt() > 1, "unlucky");
         match order.as_str() {
-            "panics-once" if ctx.attempt() == 1 => panic!("unlucky"),
             "fails-always" => return Err(Failure::retry("no luck")),
             "discarded" => return Err(Failure::discard("no use")),
             _ => {}
@@ -84,6 +84,7 @@ fn paid(order: &str) -> Paid {
     Paid { order: order.to_owned() }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a stub owns its command")]
 fn bank(pay: Pay) -> Result<(), TooMuch> {
     if pay.amount > 100 {
         Err(TooMuch)
@@ -204,7 +205,7 @@ async fn a_day_of_timers_passes_in_no_time() -> Result<(), Box<dyn std::error::E
         .await?;
     assert_eq!(heard.answers::<Count>().remove(0)?, 24 * 60);
     assert!(
-        started.elapsed() < Duration::from_secs(10),
+        started.elapsed() < Duration::from_mins(1),
         "{:?}",
         started.elapsed()
     );

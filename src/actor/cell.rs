@@ -98,6 +98,10 @@ impl<A: 'static> actix::Handler<Mail> for Cell<A> {
 }
 
 impl<A: 'static> Cell<A> {
+    #[expect(
+        clippy::unnecessary_box_returns,
+        reason = "the box moves, the host does not"
+    )]
     fn take(&mut self) -> Box<Host<A>> {
         self.host
             .take()

@@ -119,6 +119,18 @@ impl Context {
         &self.client
     }
 
+    /// Returns the span in which a handler runs, so that its log lines tell
+    /// what they are about.
+    pub(super) fn span(&self, subject: &'static str) -> tracing::Span {
+        tracing::info_span!(
+            "handle",
+            child = &*self.cause.by,
+            subject,
+            id = %self.cause.id,
+            correlation = %self.cause.correlation,
+        )
+    }
+
     pub(super) fn leaves(&self) -> bool {
         self.leave.load(Ordering::Relaxed)
     }

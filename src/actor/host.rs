@@ -17,6 +17,7 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep, timeout},
 };
+use tracing::Instrument;
 
 pub(super) type Factory<A> =
     Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
@@ -92,12 +93,7 @@ impl<A: 'static> Host<A> {
         let (ctx, input, receipt) = self.open(parcel);
         if self.state.is_none() {
             let reason = NotTaken::Stopped.to_string();
-            return respond(
-                &ctx,
-                NotTaken::Stopped.status().headers(&reason),
-                Bytes::new(),
-            )
-            .await;
+            return respond(&ctx, NotTaken::STATUS.headers(&reason), Bytes::new()).await;
         }
         if late {
             let reason = format!("the deadline passed before {} came to it", self.path);
@@ -122,7 +118,7 @@ impl<A: 'static> Host<A> {
         let started = Instant::now();
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
-        let mut turn = pin!(run(state, input, ctx));
+        let mut turn = pin!(run(state, input, ctx).instrument(ctx.span(subject)));
         let limit = self.plan.handle_within;
         let ended = match futures_util::poll!(&mut turn) {
             Poll::Ready(ended) => Ok(ended),
@@ -246,7 +242,7 @@ impl<A: 'static> Host<A> {
     async fn build(&mut self) -> Result<(), String> {
         self.drop_state();
         // A kill that came too late for the life before must not hit this one.
-        let _: Poll<()> = futures_util::poll!(pin!(self.gauge.kill.notified()));
+        let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let within = self.plan.start_within;
         let factory = Arc::clone(&self.plan.factory);
         match timeout(within, caught(async move { factory().await })).await {

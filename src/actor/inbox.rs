@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::Notify;
 
 /// What reaches a cell through its mailbox.
+#[expect(clippy::large_enum_variant, reason = "nearly all mail is a parcel")]
 pub(crate) enum Mail {
     Parcel(Parcel),
     /// Look at the control channel.

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 pub(super) struct Lanes<T> {
     held: Vec<Option<Held<T>>>,
     free: Vec<usize>,
-    lanes: HashMap<Box<str>, VecDeque<usize>>,
+    by_key: HashMap<Box<str>, VecDeque<usize>>,
 }
 
 #[derive(Debug)]
@@ -19,7 +19,7 @@ struct Held<T> {
 
 impl<T> Lanes<T> {
     pub(super) fn new() -> Self {
-        Self { held: Vec::new(), free: Vec::new(), lanes: HashMap::new() }
+        Self { held: Vec::new(), free: Vec::new(), by_key: HashMap::new() }
     }
 
     /// Returns how many messages are held.
@@ -37,11 +37,11 @@ impl<T> Lanes<T> {
             self.held.push(held);
             self.held.len() - 1
         };
-        if let Some(lane) = self.lanes.get_mut(key) {
+        if let Some(lane) = self.by_key.get_mut(key) {
             lane.push_back(slot);
             return None;
         }
-        self.lanes.insert(key.into(), VecDeque::from([slot]));
+        self.by_key.insert(key.into(), VecDeque::from([slot]));
         Some(slot)
     }
 
@@ -55,13 +55,13 @@ impl<T> Lanes<T> {
         let held = self.held.get_mut(slot)?.take()?;
         self.free.push(slot);
         let lane = self
-            .lanes
+            .by_key
             .get_mut(&held.key)
             .expect("a held message has a lane");
         lane.pop_front();
         let next = lane.front().copied();
         if next.is_none() {
-            self.lanes.remove(&held.key);
+            self.by_key.remove(&held.key);
         }
         Some((held.item, next))
     }
@@ -76,7 +76,7 @@ impl<T> Lanes<T> {
 
     /// Takes all held messages out.
     pub(super) fn take_all(&mut self) -> Vec<T> {
-        self.lanes.clear();
+        self.by_key.clear();
         self.free.clear();
         self.held
             .drain(..)

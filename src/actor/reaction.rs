@@ -1,7 +1,7 @@
 use super::{Inbox, Retry, dead::Letter, lanes::Lanes};
 use crate::{
     bus::{Consumer, ConsumerConfig, Delivery, Stream},
-    call::{Client, Ended, NotTaken, Parcel, Receipt, Work},
+    call::{Client, Ended, Parcel, Receipt, Work},
     error::Verdict,
     message::{Envelope, Origin, Subject},
     telemetry::{DEAD_LETTERS_TOTAL, RETRIES_TOTAL, SKIPPED_TOTAL},
@@ -194,7 +194,7 @@ impl Reading<'_> {
         let inbox = &reaction.inboxes[instance(envelope.key.as_str(), reaction.inboxes.len())];
         let work = Work::Event(Box::new(envelope), receipt);
         // A parcel that is not taken comes back through its receipt.
-        let _: Result<(), NotTaken> = inbox.push(Parcel { route, work, deadline: None });
+        inbox.push(Parcel { route, work, deadline: None }).ok();
         None
     }
 
@@ -336,7 +336,10 @@ impl Reading<'_> {
                 held.running = false;
             }
         }
-        for held in self.lanes.take_all() {
+        let mut left = self.lanes.take_all();
+        // In the order of the stream, so that they come again in order.
+        left.sort_by_key(|held| held.delivery.message.sequence);
+        for held in left {
             // What cannot be given back comes again after its ack wait.
             held.delivery.nak(Duration::ZERO).await.ok();
         }

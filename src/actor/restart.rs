@@ -4,8 +4,8 @@ pub enum Restart {
     /// Starts it again, however it ended.
     #[default]
     Permanent,
-    /// Starts it again only if it failed. One that finished is done, and stays
-    /// away also when the restart of a sibling would reach it.
+    /// Starts it again only if it failed. One that finished comes back only when
+    /// the restart of a sibling reaches it.
     Transient,
     /// Never starts it again, also not when a sibling takes it down.
     Temporary,

@@ -108,6 +108,9 @@ impl<A: 'static> Actor<A> {
 
     /// Hears an event, at least once, in order per key.
     ///
+    /// Order holds while one node reads a key. When a node dies, what it held
+    /// comes again elsewhere within 30 s, and newer events may come first.
+    ///
     /// A failed event is tried again as [`retry`](Self::retry) says, then it
     /// becomes a dead letter.
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
@@ -216,7 +219,6 @@ impl<A: 'static> Actor<A> {
             restart: self.restart,
             instances: self.instances,
             stop_within: self.stop_within,
-            start_within: plan.start_within,
             retry: self.retry,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
@@ -253,7 +255,6 @@ pub(crate) struct Blueprint {
     pub(crate) restart: Restart,
     pub(crate) instances: usize,
     pub(crate) stop_within: Duration,
-    pub(crate) start_within: Duration,
     pub(crate) retry: Retry,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }

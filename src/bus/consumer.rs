@@ -61,10 +61,14 @@ pub enum Start {
 pub struct Consumer(Kind);
 
 #[derive(Debug)]
+#[cfg_attr(
+    feature = "nats",
+    expect(clippy::large_enum_variant, reason = "a consumer is moved once")
+)]
 enum Kind {
     Embedded(embedded::Consumer),
     #[cfg(feature = "nats")]
-    Nats(nats::Consumer),
+    Nats(Box<nats::Consumer>),
 }
 
 impl Consumer {
@@ -73,8 +77,8 @@ impl Consumer {
     }
 
     #[cfg(feature = "nats")]
-    pub(super) const fn nats(consumer: nats::Consumer) -> Self {
-        Self(Kind::Nats(consumer))
+    pub(super) fn nats(consumer: nats::Consumer) -> Self {
+        Self(Kind::Nats(Box::new(consumer)))
     }
 
     /// Waits for the next message.

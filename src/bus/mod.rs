@@ -9,10 +9,12 @@
 //! and it does not decide what is retried.
 
 mod consumer;
+mod declared;
 mod embedded;
 mod error;
 mod filter;
 mod message;
+mod names;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod partition;

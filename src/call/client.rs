@@ -152,8 +152,19 @@ impl Client {
         (door.command == std::any::TypeId::of::<C>()).then_some(door)
     }
 
-    /// Opens the stream of a domain's events, once.
-    pub(crate) async fn events(&self, domain: &'static str) -> Result<Stream, StreamError> {
+    /// Opens the stream of a domain's events, and makes it if it is not there.
+    ///
+    /// A domain that keeps no other database reads its own past here.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StreamError`] if the stream is there with other settings, or
+    /// the bus cannot open it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not make the stream; opening it again is harmless.
+    pub async fn events(&self, domain: &'static str) -> Result<Stream, StreamError> {
         if let Some(stream) = self.0.streams.get(domain) {
             return Ok(stream.clone());
         }

@@ -87,9 +87,8 @@ pub(crate) enum NotTaken {
 }
 
 impl NotTaken {
-    pub(crate) const fn status(self) -> Status {
-        Status::Unavailable
-    }
+    /// What a caller on the bus is told of it.
+    pub(crate) const STATUS: Status = Status::Unavailable;
 }
 
 /// Where the commands of one subject are taken in this process.

@@ -2,7 +2,7 @@ use super::NodeError;
 use crate::{
     actor::Reaction,
     bus::{Message, Subscription},
-    call::{Content, Parcel, Settings, Work},
+    call::{Content, NotTaken, Parcel, Settings, Work},
     message::{Request, Status},
 };
 use bytes::Bytes;
@@ -111,6 +111,6 @@ impl Desk {
         let content = Content::Encoded(message.payload.clone());
         let work = Work::Remote(request, content, reply);
         (door.offer)(Parcel { route: 0, work, deadline }, None)
-            .map_err(|why| (why.status(), format!("{name}: {why}")))
+            .map_err(|why| (NotTaken::STATUS, format!("{name}: {why}")))
     }
 }

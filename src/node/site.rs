@@ -56,7 +56,7 @@ impl Site {
             Self::There(arbiter) => {
                 let bus = settings.bus.clone();
                 arbiter.spawn_fn(move || {
-                    drop(tokio::task::spawn_local(tend(seed, Some(bus), planted)))
+                    drop(tokio::task::spawn_local(tend(seed, Some(bus), planted)));
                 });
             }
         }

@@ -173,6 +173,6 @@ impl fmt::Debug for Replay {
         f.debug_struct("Replay")
             .field("groups", &groups)
             .field("steps", &self.steps.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,10 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 struct Child {
     restart: Restart,
+    /// Whether it is in the group; a temporary child that ended is not.
     present: bool,
+    /// Whether it runs, or is about to.
+    up: bool,
     /// Restarts in a row, none of them followed by a quiet time.
     consecutive: u32,
     /// When the quiet time is over; nothing if that is never.
@@ -30,7 +33,8 @@ struct Child {
 /// What follows when a child ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Decision {
-    /// The child stays away; nothing else changes.
+    /// The child stays away; nothing else changes. A transient child comes back
+    /// with the restart of a sibling that reaches it, a temporary one never.
     Remove,
     /// Stop some siblings, then start some children after a delay.
     ///
@@ -83,8 +87,9 @@ impl Machine {
         jitter: f64,
     ) -> Decision {
         let child = &mut self.children[index];
-        if !child.present || !child.restart.follows(exit) {
-            child.present = false;
+        if !child.up || !child.restart.follows(exit) {
+            child.up = false;
+            child.present = child.restart != Restart::Temporary;
             return Decision::Remove;
         }
         if self.window.exceeded_by(now) {
@@ -95,15 +100,18 @@ impl Machine {
         let reach = self.strategy.restarts(index, self.children.len());
         let stop = self.siblings(index, reach.clone());
         let remove = self.forget_temporary(&stop);
-        let start = reach.filter(|&i| self.children[i].present).collect();
+        let start: Vec<_> = reach.filter(|&i| self.children[i].present).collect();
+        for &i in &start {
+            self.children[i].up = true;
+        }
         Decision::Restart { stop, remove, start, after }
     }
 
-    /// Returns the present siblings of a child within a range, right to left.
+    /// Returns the running siblings of a child within a range, right to left.
     fn siblings(&self, index: usize, range: Range<usize>) -> Vec<usize> {
         range
             .rev()
-            .filter(|&i| i != index && self.children[i].present)
+            .filter(|&i| i != index && self.children[i].up)
             .collect()
     }
 
@@ -113,6 +121,7 @@ impl Machine {
         gone.retain(|&i| self.children[i].restart == Restart::Temporary);
         for &i in &gone {
             self.children[i].present = false;
+            self.children[i].up = false;
         }
         gone
     }
@@ -120,7 +129,7 @@ impl Machine {
 
 impl Child {
     const fn new(restart: Restart) -> Self {
-        Self { restart, present: true, consecutive: 0, quiet_at: None }
+        Self { restart, present: true, up: true, consecutive: 0, quiet_at: None }
     }
 
     /// Counts one more restart in a row, and returns how long it has to wait.

@@ -24,6 +24,8 @@ struct Reference {
     backoff_ms: (u64, u64, u64),
     /// Names and types of those present, in start order.
     list: Vec<(usize, Restart)>,
+    /// Names of those in the list that finished.
+    done: Vec<usize>,
     /// When there were restarts, of anyone.
     restarts_ms: Vec<u64>,
     /// The same of each child: when it was to be up again, in µs.
@@ -47,18 +49,25 @@ impl Reference {
         let Some(at) = self.list.iter().position(|child| child.0 == name) else {
             return Answer::Nothing;
         };
-        let stays_away = match (self.list[at].1, exit) {
-            (Restart::Temporary, _) | (Restart::Transient, Exit::Normal) => true,
-            (Restart::Transient, Exit::Failed) | (Restart::Permanent, _) => false,
-        };
-        if stays_away {
-            self.list.remove(at);
+        if self.done.contains(&name) {
             return Answer::Nothing;
+        }
+        match (self.list[at].1, exit) {
+            (Restart::Temporary, _) => {
+                self.list.remove(at);
+                return Answer::Nothing;
+            }
+            (Restart::Transient, Exit::Normal) => {
+                self.done.push(name);
+                return Answer::Nothing;
+            }
+            (Restart::Transient, Exit::Failed) | (Restart::Permanent, _) => {}
         }
         self.restarts_ms.push(now_ms);
         if self.restarts_in_the_last_period(now_ms) > self.allowed {
             let mut others = self.list.clone();
             others.remove(at);
+            others.retain(|child| !self.done.contains(&child.0));
             return Answer::GiveUp(names(others.into_iter().rev()));
         }
         self.restarted(at)
@@ -84,6 +93,7 @@ impl Reference {
             .iter()
             .rev()
             .chain(left.iter().rev())
+            .filter(|child| !self.done.contains(&child.0))
             .copied()
             .collect();
         let temporary = |c: &(usize, Restart)| c.1 == Restart::Temporary;
@@ -98,6 +108,8 @@ impl Reference {
             gone: names(gone),
             start: names(start.iter().copied()),
         };
+        self.done
+            .retain(|name| start.iter().all(|child| child.0 != *name));
         self.list = [untouched_before, start, untouched_after].concat();
         answer
     }
@@ -209,6 +221,7 @@ fn born(rng: &mut Rng) -> (Machine, Reference) {
         period_ms,
         backoff_ms: (first, max, quiet),
         list: children.iter().copied().enumerate().collect(),
+        done: Vec::new(),
         restarts_ms: Vec::new(),
         up_us: vec![Vec::new(); children.len()],
     };

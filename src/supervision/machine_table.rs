@@ -69,13 +69,13 @@ const ALLOWED: &[Case] = &[
     (OneForAll,  "PMP",   1, Failed, "remove"),
     (OneForAll,  "PMP",   1, Normal, "remove"),
     (OneForAll,  "MMM",   0, Failed, "remove"),
-    // Who is away is neither stopped nor started.
+    // Who is away is not stopped; a transient child comes back, a temporary one does not.
     (OneForAll,  "PmP",   0, Failed, "stop 2; start 0 2"),
     (OneForAll,  "PmP",   2, Normal, "stop 0; start 0 2"),
-    (OneForAll,  "PtP",   0, Failed, "stop 2; start 0 2"),
-    (OneForAll,  "tPm",   1, Failed, "start 1"),
-    (OneForAll,  "tPMm",  1, Failed, "stop 2; forget 2; start 1"),
-    (OneForAll,  "tTTt",  2, Failed, "stop 1; start 1 2"),
+    (OneForAll,  "PtP",   0, Failed, "stop 2; start 0 1 2"),
+    (OneForAll,  "tPm",   1, Failed, "start 0 1"),
+    (OneForAll,  "tPMm",  1, Failed, "stop 2; forget 2; start 0 1"),
+    (OneForAll,  "tTTt",  2, Failed, "stop 1; start 0 1 2 3"),
     (OneForAll,  "tTTt",  2, Normal, "remove"),
 
     // Rest for one: the ones to the right, and nobody to the left.
@@ -94,10 +94,10 @@ const ALLOWED: &[Case] = &[
     (RestForOne, "MPM",   1, Failed, "stop 2; forget 2; start 1"),
     (RestForOne, "MMPMM", 2, Failed, "stop 4 3; forget 4 3; start 2"),
     (RestForOne, "PmP",   0, Failed, "stop 2; start 0 2"),
-    (RestForOne, "PtP",   0, Normal, "stop 2; start 0 2"),
-    (RestForOne, "Ptm",   0, Failed, "start 0"),
-    (RestForOne, "tPPt",  1, Failed, "stop 2; start 1 2"),
-    (RestForOne, "mTMt",  1, Failed, "stop 2; forget 2; start 1"),
+    (RestForOne, "PtP",   0, Normal, "stop 2; start 0 1 2"),
+    (RestForOne, "Ptm",   0, Failed, "start 0 1"),
+    (RestForOne, "tPPt",  1, Failed, "stop 2; start 1 2 3"),
+    (RestForOne, "mTMt",  1, Failed, "stop 2; forget 2; start 1 3"),
 
     // Who is away already stays away, whatever is said of it.
     (OneForOne,  "Pt",    1, Failed, "remove"),

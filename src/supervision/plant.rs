@@ -7,7 +7,7 @@ use super::{
     supervisor::{Policy, Supervisor},
 };
 use crate::{
-    actor::{Answered, Blueprint, Hosted, Inbox, Reaction, Report, Seat, instance},
+    actor::{Answered, Blueprint, Hosted, Inbox, Reaction, Report, Restart, Seat, instance},
     bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
 };
@@ -64,29 +64,10 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
     let path: Arc<str> = join(place.parent, group.name()).into();
     let (control, orders) = mpsc::channel(4);
     let (report, reports) = mpsc::channel(64);
-    let client = Client::of(place.soil.settings.clone(), group.name());
-    let mut restarts = Vec::new();
-    let mut members = Vec::new();
-    for Child(kind) in std::mem::take(&mut group.children) {
-        let place = Place {
-            soil: place.soil,
-            parent: &path,
-            member: members.len(),
-            report: report.clone(),
-        };
-        match kind {
-            Kind::Group(group) => {
-                restarts.push(group.restart);
-                members.push(grow_group(group, &place, feed));
-            }
-            Kind::Actor(actor) => {
-                let grown = grow_actor(&actor, &place, &client, feed);
-                restarts.extend(grown.iter().map(|_| actor.restart));
-                members.extend(grown);
-            }
-        }
-    }
-    let below = members
+    let children = std::mem::take(&mut group.children);
+    let below = Below { soil: place.soil, path: &path, group: group.name(), report };
+    let (members, restarts) = below.grow(children, feed);
+    let lives = members
         .iter()
         .map(|member| Arc::clone(member.live()))
         .collect();
@@ -94,7 +75,7 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
         group.name().to_owned(),
         group.strategy.to_string(),
         None,
-        below,
+        lives,
     );
     let supervisor = Supervisor {
         path: Arc::clone(&path),
@@ -115,6 +96,41 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
     // Its parent notices its end: the control channel closes with it.
     drop(tokio::task::spawn_local(supervisor.run()));
     Member::new(path, live, control)
+}
+
+/// The ground below a group, where its children grow.
+struct Below<'a> {
+    soil: &'a Soil,
+    path: &'a str,
+    group: &'a str,
+    report: mpsc::Sender<Report>,
+}
+
+impl Below<'_> {
+    /// Grows all children, each instance of an actor as one of its own.
+    fn grow(&self, children: Vec<Child>, feed: &mut Feed) -> (Vec<Member>, Vec<Restart>) {
+        let client = Client::of(self.soil.settings.clone(), self.group);
+        let (mut members, mut restarts) = (Vec::new(), Vec::new());
+        for Child(kind) in children {
+            let place = Place {
+                soil: self.soil,
+                parent: self.path,
+                member: members.len(),
+                report: self.report.clone(),
+            };
+            match kind {
+                Kind::Group(group) => {
+                    restarts.push(group.restart);
+                    members.push(grow_group(group, &place, feed));
+                }
+                Kind::Actor(actor) => {
+                    restarts.extend(std::iter::repeat_n(actor.restart, actor.instances));
+                    members.extend(grow_actor(&actor, &place, &client, feed));
+                }
+            }
+        }
+        (members, restarts)
+    }
 }
 
 fn grow_actor(

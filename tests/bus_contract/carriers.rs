@@ -1,8 +1,12 @@
 //! The carriers under contract: how each is opened, and what it promises
 //! where promises may differ.
 
+#[cfg(feature = "nats")]
+use crate::support::nats::Server;
 use callboard::bus::Bus;
 use std::any::Any;
+#[cfg(feature = "nats")]
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// What a carrier promises where carriers may differ; everything else is the
 /// same for all.
@@ -27,12 +31,16 @@ pub(crate) struct Opened {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carrier {
     Embedded,
+    #[cfg(feature = "nats")]
+    Nats,
 }
 
 impl Carrier {
     pub(crate) async fn open(self) -> Opened {
         match self {
             Self::Embedded => embedded(),
+            #[cfg(feature = "nats")]
+            Self::Nats => nats().await,
         }
     }
 }
@@ -43,4 +51,29 @@ fn embedded() -> Opened {
         guarantees: Guarantees { survives_the_process: false, remote: false },
         keeps: None,
     }
+}
+
+#[cfg(feature = "nats")]
+async fn nats() -> Opened {
+    let server = server();
+    let bus = Bus::nats(server.url())
+        .await
+        .expect("the server was started");
+    Opened {
+        bus,
+        guarantees: Guarantees { survives_the_process: true, remote: true },
+        keeps: Some(Box::new(server)),
+    }
+}
+
+/// Returns the server that all cases which run now share; the last one ends it.
+#[cfg(feature = "nats")]
+fn server() -> Arc<Server> {
+    static SHARED: Mutex<Weak<Server>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let server = Arc::new(Server::start());
+        *shared = Arc::downgrade(&server);
+        server
+    })
 }

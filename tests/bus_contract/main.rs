@@ -12,6 +12,9 @@ mod reads;
 mod requests;
 mod scope;
 mod streams;
+#[cfg(feature = "nats")]
+#[path = "../support/mod.rs"]
+mod support;
 
 use carriers::Carrier;
 use scope::{Scope, Verdict};
@@ -210,7 +213,10 @@ macro_rules! suite {
 
 // A carrier is put under contract by one more name here and one more opening
 // in `carriers.rs`.
+#[cfg(not(feature = "nats"))]
 suite!(embedded: Embedded);
+#[cfg(feature = "nats")]
+suite!(embedded: Embedded, nats: Nats);
 
 #[test]
 fn every_carrier_is_held_to_the_same_cases() {

@@ -266,7 +266,7 @@ fn make_executable(_: &Path) -> io::Result<()> {
 }
 
 /// Returns the workspace's target directory, also for a member of it.
-fn target_directory() -> PathBuf {
+pub(crate) fn target_directory() -> PathBuf {
     if let Some(folder) = env::var_os("CARGO_TARGET_DIR") {
         return folder.into();
     }

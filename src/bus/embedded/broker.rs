@@ -1,9 +1,8 @@
 use super::{
-    Stream, Subscription, declared,
+    Stream, Subscription,
     inbox::Inboxes,
     kept::Kept,
     log::Outcome,
-    names::{LARGEST, is_filter, is_queue, is_subject, size},
     pub_ack::pub_ack,
     read,
     routes::{Listener, Routes},
@@ -12,7 +11,9 @@ use super::{
 use crate::{
     bus::{
         Expect, Message, RequestError, SendError, StreamConfig, StreamError, StreamInfo,
-        SubscribeError, overlap,
+        SubscribeError, declared,
+        names::{LARGEST, is_filter, is_queue, is_subject, size},
+        overlap,
     },
     time::Clock,
 };
@@ -111,7 +112,7 @@ impl Broker {
             .iter()
             .find(|kept| kept.config().name == config.name)
         {
-            return match declared::difference(kept.config(), config) {
+            return match super::declared::difference(kept.config(), config) {
                 None => Ok(Stream::new(self.clone(), Arc::clone(kept))),
                 Some(difference) => Err(StreamError::Differs { name: name(), difference }),
             };

@@ -1,45 +1,8 @@
-//! Whether a stream or consumer can be as it is declared.
+//! What a declaration means for what is there already.
 
-use super::{
-    interest::Part,
-    names::{is_filter, is_name},
-};
-use crate::bus::{ConsumerConfig, ConsumerError, StreamConfig, StreamError, overlap};
+use super::interest::Part;
+use crate::bus::{ConsumerConfig, ConsumerError, StreamConfig, declared};
 use std::fmt::Debug;
-
-/// Checks a stream's declaration by itself.
-pub(super) fn stream(config: &StreamConfig) -> Result<(), StreamError> {
-    match stream_fault(config) {
-        None => Ok(()),
-        Some(reason) => Err(StreamError::Invalid { name: config.name.clone(), reason }),
-    }
-}
-
-fn stream_fault(config: &StreamConfig) -> Option<String> {
-    let subjects = &config.subjects;
-    if !is_name(&config.name) {
-        return Some("a name has no dot, wildcard, slash or white space".into());
-    }
-    if subjects.is_empty() {
-        return Some("it names no subjects to keep".into());
-    }
-    if let Some(bad) = subjects.iter().find(|subject| !is_filter(subject)) {
-        return Some(format!("`{}` is not a filter", bad.escape_debug()));
-    }
-    for (at, subject) in subjects.iter().enumerate() {
-        if let Some(other) = subjects[..at].iter().find(|other| overlap(other, subject)) {
-            return Some(format!("its subjects {other} and {subject} overlap"));
-        }
-    }
-    let partitionable = matches!(&subjects[..], [only] if only.ends_with(".*"));
-    if config.partitions > 0 && !partitionable {
-        return Some("partitions need exactly one subject, ending in `.*`".into());
-    }
-    if config.replicas == 0 {
-        return Some("it needs at least one replica".into());
-    }
-    None
-}
 
 /// Returns each setting in which two declarations of one stream differ.
 pub(super) fn difference(there: &StreamConfig, wanted: &StreamConfig) -> Option<String> {
@@ -71,47 +34,12 @@ fn differs<T: PartialEq + Debug>(setting: &str, there: &T, wanted: &T) -> Option
 
 /// Checks a consumer's declaration and returns which part of the stream it reads.
 pub(super) fn part(config: &ConsumerConfig, stream: &StreamConfig) -> Result<Part, ConsumerError> {
-    let invalid = |reason: String| ConsumerError::Invalid { name: config.name.clone(), reason };
-    if let Some(reason) = consumer_fault(config, stream) {
-        return Err(invalid(reason));
-    }
+    declared::consumer(config, stream)?;
     Ok(match (&config.filter, config.partition) {
         (Some(filter), _) => Part::of(filter, &stream.subjects),
         (None, Some(partition)) => Part::Partition(partition),
         (None, None) => Part::All,
     })
-}
-
-fn consumer_fault(config: &ConsumerConfig, stream: &StreamConfig) -> Option<String> {
-    if !is_name(&config.name) {
-        return Some("a name has no dot, wildcard, slash or white space".into());
-    }
-    if config.ack_wait.is_zero() {
-        return Some("an ack wait of zero leaves no time to acknowledge".into());
-    }
-    if config.max_ack_pending == 0 || config.max_deliver == Some(0) {
-        return Some("a limit of zero delivers nothing".into());
-    }
-    if config.filter.is_some() && config.partition.is_some() {
-        return Some("it has a filter and a partition; give one".into());
-    }
-    if let Some(partition) = config.partition.filter(|at| *at >= stream.partitions) {
-        let count = stream.partitions;
-        return Some(format!("there is no partition {partition} of {count}"));
-    }
-    let filter = config.filter.as_deref()?;
-    if !is_filter(filter) {
-        return Some(format!("`{}` is not a filter", filter.escape_debug()));
-    }
-    (!keeps(stream, filter)).then(|| format!("stream {} keeps nothing of {filter}", stream.name))
-}
-
-/// Whether a stream keeps some subject of a filter.
-pub(super) fn keeps(stream: &StreamConfig, filter: &str) -> bool {
-    stream
-        .subjects
-        .iter()
-        .any(|subject| overlap(subject, filter))
 }
 
 #[cfg(test)]
@@ -120,14 +48,6 @@ mod tests {
 
     fn config(subjects: &[&str]) -> StreamConfig {
         StreamConfig::new("s", subjects.iter().map(|&subject| subject.to_owned()))
-    }
-
-    #[test]
-    fn a_stream_needs_subjects_that_do_not_overlap() {
-        assert_eq!(stream(&config(&["a.*", "b.>"])), Ok(()));
-        for bad in [&[][..], &["a..b"], &["a.*", "a.b"]] {
-            assert!(stream(&config(bad)).is_err(), "{bad:?}");
-        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-use super::{names::is_one, pattern::Pattern};
+use super::pattern::Pattern;
+use crate::bus::names::is_one;
 use std::collections::HashMap;
 
 /// Which part of a stream a consumer reads.

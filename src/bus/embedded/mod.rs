@@ -18,13 +18,14 @@ mod inbox;
 mod interest;
 mod kept;
 mod log;
-mod names;
 mod pattern;
 mod pub_ack;
 mod reader;
 mod routes;
 mod stream;
 mod subscription;
+#[cfg(test)]
+mod tests;
 
 pub(super) use broker::Broker;
 pub(super) use consumer::{Acker, Consumer};

@@ -1,5 +1,5 @@
-use super::{interest::Part, kept::Kept, log::Record, names::is_one};
-use crate::bus::{ReadError, Stored};
+use super::{interest::Part, kept::Kept, log::Record};
+use crate::bus::{ReadError, Stored, names::is_one};
 use std::{collections::VecDeque, fmt, sync::Arc};
 use tokio::task::coop::consume_budget;
 

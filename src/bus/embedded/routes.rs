@@ -1,4 +1,5 @@
-use super::{names::is_one, pattern::Pattern};
+use super::pattern::Pattern;
+use crate::bus::names::is_one;
 use crate::{bus::Message, telemetry};
 use std::{
     collections::HashMap,

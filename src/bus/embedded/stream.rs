@@ -1,13 +1,10 @@
-use super::{
-    Broker, Consumer, Reader, declared,
-    kept::Kept,
-    log::Outcome,
-    names::{is_filter, is_subject},
-};
+use super::{Broker, Consumer, Reader, kept::Kept, log::Outcome};
 use crate::{
     bus::{
         Append, AppendError, ConsumerConfig, ConsumerError, Expect, Message, ReadError, Stored,
         StreamInfo,
+        declared::keeps,
+        names::{is_filter, is_subject},
     },
     message::headers,
 };
@@ -67,7 +64,7 @@ impl Stream {
     }
 
     pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
-        if !is_filter(filter) || !declared::keeps(self.kept.config(), filter) {
+        if !is_filter(filter) || !keeps(self.kept.config(), filter) {
             return Err(self.unreadable(filter));
         }
         Ok(Reader::new(Arc::clone(&self.kept), filter, from))

@@ -6,10 +6,9 @@ use super::{
     place::Place,
     pull::{Plan, Pull, Trouble},
     streams::Stream,
-    subjects::{is_filter, is_name},
 };
 use crate::{
-    bus::{ConsumerConfig, ConsumerError, Delivery, Start, consumer},
+    bus::{ConsumerConfig, ConsumerError, Delivery, Start, consumer, declared},
     telemetry,
 };
 use async_nats::{
@@ -40,8 +39,8 @@ impl Stream {
         &self,
         config: &ConsumerConfig,
     ) -> Result<Consumer, ConsumerError> {
-        check(config)?;
-        let wanted = self.server_consumer(config)?;
+        declared::consumer(config, self.config())?;
+        let wanted = self.server_consumer(config);
         let info = self
             .take_up(&wanted)
             .await
@@ -103,25 +102,18 @@ impl Stream {
         self.link().ask_patiently(&subject, &create).await
     }
 
-    fn server_consumer(&self, config: &ConsumerConfig) -> Result<pull::Config, ConsumerError> {
+    fn server_consumer(&self, config: &ConsumerConfig) -> pull::Config {
         let filters = match (&config.filter, config.partition) {
-            (None, None) => vec![String::new()],
-            (Some(filter), None) => self.subjects().filters(filter),
+            (Some(filter), _) => self.subjects().filters(filter),
             (None, Some(partition)) => self.subjects().partition(partition).into_iter().collect(),
-            (Some(_), Some(_)) => return Err(invalid(config, "it has a filter and a partition")),
+            (None, None) => vec![String::new()],
         };
-        if filters.is_empty() {
-            return Err(invalid(
-                config,
-                "the stream keeps nothing of what it filters",
-            ));
-        }
         let pinned = if config.pinned {
             PriorityPolicy::PinnedClient
         } else {
             PriorityPolicy::None
         };
-        Ok(pull::Config {
+        pull::Config {
             durable_name: Some(config.name.clone()),
             deliver_policy: match config.start {
                 Start::First | Start::Sequence(0) => DeliverPolicy::All,
@@ -149,7 +141,7 @@ impl Stream {
                 Duration::ZERO
             },
             ..filtered(&filters)
-        })
+        }
     }
 
     fn unusable(&self, config: &ConsumerConfig, mismatch: Mismatch) -> ConsumerError {
@@ -370,29 +362,6 @@ fn plan(config: &ConsumerConfig) -> Plan {
     }
 }
 
-fn check(config: &ConsumerConfig) -> Result<(), ConsumerError> {
-    if !is_name(&config.name) {
-        return Err(invalid(
-            config,
-            "a name is one token without wildcard, slash or white space",
-        ));
-    }
-    if config
-        .filter
-        .as_ref()
-        .is_some_and(|filter| !is_filter(filter))
-    {
-        return Err(invalid(config, "its filter is not well formed"));
-    }
-    if config.ack_wait.is_zero() || config.max_ack_pending == 0 || config.max_deliver == Some(0) {
-        return Err(invalid(
-            config,
-            "a wait or limit of 0 would deliver nothing",
-        ));
-    }
-    Ok(())
-}
-
 /// Names what makes it another consumer: what it reads, and whether by one handle.
 fn differences(
     found: &async_nats::jetstream::consumer::Config,
@@ -449,10 +418,6 @@ fn is_missing(code: ErrorCode) -> bool {
         code,
         ErrorCode::CONSUMER_NOT_FOUND | ErrorCode::CONSUMER_DOES_NOT_EXIST
     )
-}
-
-fn invalid(config: &ConsumerConfig, reason: &str) -> ConsumerError {
-    ConsumerError::Invalid { name: config.name.clone(), reason: reason.into() }
 }
 
 fn unavailable(config: &ConsumerConfig, reason: String) -> ConsumerError {

@@ -3,10 +3,12 @@
 use super::{
     headers::{inbound, outbound},
     link::Link,
-    subjects::{is_filter, is_literal, is_subject},
 };
 use crate::{
-    bus::{Message, RequestError, SendError, SubscribeError},
+    bus::{
+        Message, RequestError, SendError, SubscribeError,
+        names::{is_filter, is_queue, is_subject},
+    },
     message::Headers,
 };
 use async_nats::{PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
@@ -78,7 +80,7 @@ impl Link {
         filter: &str,
         queue: Option<&str>,
     ) -> Result<Subscription, SubscribeError> {
-        if !is_filter(filter) || queue.is_some_and(|queue| !queue.split('.').all(is_literal)) {
+        if !is_filter(filter) || queue.is_some_and(|queue| !is_queue(queue)) {
             return Err(SubscribeError::Filter { filter: filter.into() });
         }
         let unconfirmed =

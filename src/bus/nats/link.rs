@@ -2,10 +2,12 @@ use super::{
     api::{ApiError, Nothing},
     events::Events,
     options::Options,
-    subjects::is_subject,
 };
 use crate::{
-    bus::{ConnectError, SendError},
+    bus::{
+        ConnectError, SendError,
+        names::{is_subject, size},
+    },
     message::Headers,
 };
 use async_nats::{
@@ -274,17 +276,6 @@ fn reconnect_delay(attempts: usize) -> Duration {
 pub(super) fn backoff(failures: u32) -> Duration {
     let full = 50_u64.saturating_mul(1 << failures.min(6)).min(2_000);
     Duration::from_millis(full / 2 + fastrand::u64(0..=full / 2))
-}
-
-/// Returns the size of headers and payload as the server counts it.
-fn size(headers: &Headers, payload: &[u8]) -> usize {
-    if headers.is_empty() {
-        return payload.len();
-    }
-    let block = headers
-        .iter()
-        .map(|(name, value)| name.len() + value.len() + ": \r\n".len());
-    "NATS/1.0\r\n\r\n".len() + block.sum::<usize>() + payload.len()
 }
 
 #[cfg(test)]

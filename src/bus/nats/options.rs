@@ -82,9 +82,16 @@ impl Options {
             return Err(ConnectError::Options { reason: "no address is given".into() });
         }
         let parse = |address: &String| {
-            address.parse().map_err(|error| ConnectError::Options {
-                reason: format!("`{}`: {error}", address.escape_debug()),
-            })
+            let refused = |why: String| ConnectError::Options {
+                reason: format!("`{}`: {why}", address.escape_debug()),
+            };
+            let server: ServerAddr = address
+                .parse()
+                .map_err(|error: std::io::Error| refused(error.to_string()))?;
+            if server.host().is_empty() {
+                return Err(refused("it names no host".into()));
+            }
+            Ok(server)
         };
         self.addresses.iter().map(parse).collect()
     }

@@ -7,10 +7,12 @@ use super::{
     place::Place,
     pull::{Plan, Pull, Trouble},
     streams::Stream,
-    subjects::{is_filter, is_subject},
 };
 use crate::{
-    bus::{ReadError, Stored},
+    bus::{
+        ReadError, Stored,
+        names::{is_filter, is_subject},
+    },
     telemetry,
 };
 use async_nats::jetstream::{

@@ -1,9 +1,9 @@
 use super::{
     api::{ApiError, Nothing},
     link::Link,
-    subjects::{Subjects, is_filter, is_name},
+    subjects::Subjects,
 };
-use crate::bus::{ReadError, StreamConfig, StreamError, StreamInfo, overlap};
+use crate::bus::{ReadError, StreamConfig, StreamError, StreamInfo, declared, overlap};
 use async_nats::jetstream::{
     ErrorCode,
     message::StreamMessage,
@@ -21,7 +21,7 @@ pub(in crate::bus) struct Stream(Arc<Inner>);
 
 struct Inner {
     link: Link,
-    name: String,
+    config: StreamConfig,
     subjects: Subjects,
     raw: async_nats::jetstream::stream::Stream<()>,
 }
@@ -31,7 +31,7 @@ impl Link {
         &self,
         config: &StreamConfig,
     ) -> Result<Stream, StreamError> {
-        check(config)?;
+        declared::stream(config)?;
         let subjects = Subjects::new(config);
         let wanted = server_config(config, &subjects);
         let name = &config.name;
@@ -56,13 +56,8 @@ impl Link {
         }
         let raw = self.api().get_stream_no_info(name).await;
         let raw = raw.map_err(|error| invalid(name, error.to_string()))?;
-        let name = name.clone();
-        Ok(Stream(Arc::new(Inner {
-            link: self.clone(),
-            name,
-            subjects,
-            raw,
-        })))
+        let (link, config) = (self.clone(), config.clone());
+        Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
     }
 
     pub(in crate::bus) async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
@@ -141,7 +136,11 @@ impl Stream {
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.0.name
+        &self.0.config.name
+    }
+
+    pub(super) fn config(&self) -> &StreamConfig {
+        &self.0.config
     }
 
     pub(super) fn subjects(&self) -> &Subjects {
@@ -183,31 +182,8 @@ impl Stream {
 
 impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Stream").field(&self.0.name).finish()
+        f.debug_tuple("Stream").field(&self.0.config.name).finish()
     }
-}
-
-fn check(config: &StreamConfig) -> Result<(), StreamError> {
-    let refuse = |reason: &str| Err(invalid(&config.name, reason.into()));
-    if !is_name(&config.name) {
-        return refuse("a name is one token without wildcard, slash or white space");
-    }
-    if config.subjects.is_empty() {
-        return refuse("it keeps no subject");
-    }
-    if let Some(bad) = config.subjects.iter().find(|subject| !is_filter(subject)) {
-        return refuse(&format!("`{}` is not a filter", bad.escape_debug()));
-    }
-    if config.partitions > 0 {
-        match config.subjects.as_slice() {
-            [one] if one.ends_with(".*") => {}
-            _ => return refuse("partitions need one subject, ending in `.*`"),
-        }
-    }
-    if config.replicas == 0 {
-        return refuse("it needs at least one replica");
-    }
-    Ok(())
 }
 
 fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {

@@ -131,56 +131,12 @@ fn intersection(a: &str, b: &str) -> Option<String> {
     }
 }
 
-/// Whether this can be published on: tokens without wildcard and white space.
-pub(super) fn is_subject(text: &str) -> bool {
-    let mut previous = b'.';
-    for byte in text.bytes() {
-        match byte {
-            b'.' if previous == b'.' => return false,
-            b'*' | b'>' | ..=b' ' | 0x7F => return false,
-            0x80.. => return text.split('.').all(is_literal),
-            _ => previous = byte,
-        }
-    }
-    previous != b'.'
-}
-
-/// Whether this can be subscribed to: tokens, `*` for one, a last `>` for the rest.
-pub(super) fn is_filter(text: &str) -> bool {
-    let (front, last) = text.rsplit_once('.').unwrap_or(("*", text));
-    let is_token = |token| token == "*" || is_literal(token);
-    front.split('.').all(is_token) && (last == ">" || is_token(last))
-}
-
-/// Whether this can name a stream or a consumer.
-pub(super) fn is_name(text: &str) -> bool {
-    text.len() <= 255 && is_literal(text) && !text.contains(['.', '/', '\\'])
-}
-
-/// Whether this is one token or several, none of them a wildcard.
-pub(super) fn is_literal(token: &str) -> bool {
-    !token.is_empty()
-        && !token.contains(|c: char| c == '*' || c == '>' || c.is_whitespace() || c.is_control())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn orders() -> Subjects {
         Subjects { published: vec!["s.evt.orders.*".into()], partitions: 8 }
-    }
-
-    #[test]
-    fn a_subject_has_no_empty_token_wildcard_or_white_space() {
-        for good in ["a", "a.b", "a-b._c.9", "$SRV.PING", "ä.b"] {
-            assert!(is_subject(good), "{good}");
-        }
-        for bad in [
-            "", ".", "a.", ".a", "a..b", "a.*", "a.>", "*", "a b", "a\t.b", "a\0", "ä..b",
-        ] {
-            assert!(!is_subject(bad), "{bad:?}");
-        }
     }
 
     #[test]

@@ -8,7 +8,16 @@ pub(super) const LARGEST: usize = 1024 * 1024;
 
 /// Whether this can be published on: tokens without wildcard and white space.
 pub(super) fn is_subject(text: &str) -> bool {
-    text.split('.').all(is_literal)
+    let mut previous = b'.';
+    for byte in text.bytes() {
+        match byte {
+            b'.' if previous == b'.' => return false,
+            b'*' | b'>' | ..=b' ' | 0x7F => return false,
+            0x80.. => return text.split('.').all(is_literal),
+            _ => previous = byte,
+        }
+    }
+    previous != b'.'
 }
 
 /// Whether this can be subscribed to: tokens, `*` for one, a last `>` for the rest.
@@ -63,7 +72,7 @@ mod tests {
             assert!(is_subject(good), "{good}");
         }
         for bad in [
-            "", ".", "a.", ".a", "a..b", "a.*", "a.>", "*", "a b", "a\t.b", "a\0",
+            "", ".", "a.", ".a", "a..b", "a.*", "a.>", "*", "a b", "a\t.b", "a\0", "ä..b",
         ] {
             assert!(!is_subject(bad), "{bad:?}");
         }

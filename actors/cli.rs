@@ -1,0 +1,222 @@
+//! What can be said on the command line and in the environment.
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use schemas::Cents;
+use shop::{groups::Name, payments};
+use std::{env, ffi::OsString, fs, process};
+
+/// Hosts the shop's groups until SIGTERM or SIGINT.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) options: Options,
+    #[command(subcommand)]
+    pub(crate) action: Option<Action>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  shop demo                                      six groups in one process, nothing else needed
+  shop --nats localhost:4222                     all groups on a NATS server
+  shop --nats localhost:4222 --groups orders,notifications
+                                                 two of them; other nodes host the others
+  shop --nats localhost:4222 demo --remote       place orders with the nodes that run
+
+Exit codes: 0 done, 1 failed, 2 not understood. RUST_LOG says how much is logged.";
+
+impl Cli {
+    /// Reads a command line, the program's name first.
+    pub(crate) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let cli = Self::try_parse_from(line)?;
+        let is_remote = matches!(cli.action, Some(Action::Demo { remote: true }));
+        // clap's `requires` does not see what stands before the subcommand.
+        if is_remote && cli.options.nats.is_none() {
+            let cure =
+                "`demo --remote` places orders with nodes on a server; name it with --nats URL";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, cure));
+        }
+        Ok(cli)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Places a handful of orders and shows what comes of them.
+    ///
+    /// Hosts the groups itself, for as long as it takes.
+    Demo {
+        /// Host nothing: place the orders with the nodes that run on --nats.
+        #[arg(long)]
+        remote: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// The NATS server, or several of one cluster with commas in between;
+    /// without one, messages stay in this process.
+    #[arg(long, env = "CALLBOARD_NATS", value_name = "URL", global = true)]
+    pub(crate) nats: Option<String>,
+    /// The groups to host, with commas in between; without, all of them.
+    #[arg(
+        long,
+        env = "CALLBOARD_GROUPS",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        global = true
+    )]
+    groups: Vec<Name>,
+    /// The first token of all subjects: keeps several shops on one server apart.
+    #[arg(
+        long,
+        env = "CALLBOARD_NAMESPACE",
+        value_name = "NAME",
+        default_value = "shop",
+        global = true
+    )]
+    pub(crate) namespace: String,
+    /// The node's name, unique in its namespace.
+    #[arg(
+        long,
+        env = "CALLBOARD_NODE",
+        value_name = "NAME",
+        default_value_t = own_name(),
+        global = true
+    )]
+    pub(crate) node: String,
+    /// How the log is written.
+    #[arg(
+        long,
+        env = "CALLBOARD_LOG_FORMAT",
+        value_enum,
+        default_value_t,
+        global = true
+    )]
+    pub(crate) log_format: LogFormat,
+    /// The most that one payment may take.
+    #[arg(
+        long,
+        env = "CALLBOARD_PAYMENT_LIMIT",
+        value_name = "AMOUNT",
+        value_parser = amount,
+        default_value_t = payments::LIMIT,
+        global = true
+    )]
+    pub(crate) payment_limit: Cents,
+}
+
+impl Options {
+    /// Returns the groups to host, in the order to start them.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = Name> {
+        let all = self.groups.is_empty();
+        Name::ALL
+            .into_iter()
+            .filter(move |name| all || self.groups.contains(name))
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Reads an amount as it is written, such as `1000` or `1000.00`.
+fn amount(text: &str) -> Result<Cents, String> {
+    let refused = || format!("`{text}` is no amount; write one such as 1000 or 1000.00");
+    let (whole, cents) = text.split_once('.').unwrap_or((text, "00"));
+    let is_digits = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+    if whole.is_empty() || cents.len() != 2 || !is_digits(whole) || !is_digits(cents) {
+        return Err(refused());
+    }
+    format!("{whole}{cents}")
+        .parse()
+        .map(Cents)
+        .map_err(|_| refused())
+}
+
+/// Names this process: unique on its host, and beyond if the host has a name.
+fn own_name() -> String {
+    let host = env::var("HOSTNAME").or_else(|_| fs::read_to_string("/proc/sys/kernel/hostname"));
+    let host: String = host
+        .unwrap_or_default()
+        .trim()
+        .chars()
+        .map(|letter| letter.to_ascii_lowercase())
+        .map(|letter| {
+            if letter.is_ascii_alphanumeric() {
+                letter
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let id = process::id();
+    if host.is_empty() {
+        return format!("shop-{id}");
+    }
+    format!("shop-{host}-{id}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, amount};
+    use clap::{CommandFactory, error::ErrorKind};
+    use schemas::Cents;
+    use shop::groups::Name;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::read(line.split(' ').map(Into::into))
+    }
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_amount_has_no_cents_or_two_digits_of_them() {
+        assert_eq!(amount("1000"), Ok(Cents(100_000)));
+        assert_eq!(amount("0.05"), Ok(Cents(5)));
+        for bad in [
+            "",
+            ".50",
+            "1.5",
+            "1.505",
+            "-1",
+            "1,00",
+            "ten",
+            "99999999999999999999",
+        ] {
+            assert!(amount(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn groups_are_started_in_the_shops_order_and_once() {
+        let cli = parse("shop --groups orders,users,orders").expect("these are groups");
+        let groups: Vec<_> = cli.options.groups().collect();
+        assert_eq!(groups, [Name::Users, Name::Orders]);
+    }
+
+    #[test]
+    fn an_unknown_group_is_refused_with_those_that_there_are() {
+        let refused = parse("shop --groups users,cheese").expect_err("there is no cheese");
+        assert_eq!(refused.exit_code(), 2);
+        let text = refused.to_string();
+        assert!(text.contains("there is no group `cheese`"), "{text}");
+        assert!(text.contains("users, products, inventory"), "{text}");
+    }
+
+    #[test]
+    fn a_remote_demo_needs_a_server() {
+        let refused = parse("shop demo --remote").expect_err("there is no server");
+        assert_eq!(refused.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(parse("shop --nats localhost:4222 demo --remote").is_ok());
+        assert!(parse("shop demo --remote --nats localhost:4222").is_ok());
+    }
+}

@@ -1,0 +1,119 @@
+//! The `shop` program as a shell sees it.
+
+use std::{
+    io::{self, BufRead, BufReader},
+    process::{Command, Output, Stdio},
+};
+
+fn shop(arguments: &str) -> Command {
+    let mut shop = Command::new(env!("CARGO_BIN_EXE_shop"));
+    shop.args(arguments.split_whitespace());
+    for name in [
+        "NATS",
+        "GROUPS",
+        "NAMESPACE",
+        "NODE",
+        "LOG_FORMAT",
+        "PAYMENT_LIMIT",
+    ] {
+        shop.env_remove(format!("CALLBOARD_{name}"));
+    }
+    shop.env_remove("RUST_LOG");
+    shop
+}
+
+fn said(output: &Output) -> (String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn the_demo_shows_the_end_of_every_order() -> io::Result<()> {
+    let output = shop("demo").output()?;
+    let (shown, complaint) = said(&output);
+    assert!(output.status.success(), "{complaint}");
+    assert_eq!(complaint, "");
+    assert!(shown.contains("nothing survives the process"), "{shown}");
+    let end = shown.split("\norders\n").nth(1).unwrap_or_default();
+    assert_eq!(end.matches("  confirmed").count(), 3, "{shown}");
+    assert_eq!(
+        end.matches("  cancelled  out of stock: 6 of `teapot`")
+            .count(),
+        1,
+        "{shown}"
+    );
+    assert_eq!(
+        end.matches("  cancelled  payment declined").count(),
+        1,
+        "{shown}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_environment_sets_what_the_command_line_does_not() -> io::Result<()> {
+    let output = shop("demo")
+        .env("CALLBOARD_PAYMENT_LIMIT", "20000")
+        .output()?;
+    let (shown, _) = said(&output);
+    assert_eq!(shown.matches("payments.declined").count(), 0, "{shown}");
+    Ok(())
+}
+
+#[test]
+fn what_is_not_understood_ends_with_2_and_says_what_would_be() -> io::Result<()> {
+    for (arguments, cure) in [
+        ("--groups users,cheese", "the shop has users, products"),
+        ("--payment-limit ten", "write one such as 1000"),
+        ("demo --remote", "name it with --nats URL"),
+        ("--cheese", "--help"),
+    ] {
+        let output = shop(arguments).output()?;
+        let (shown, complaint) = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{arguments}: {complaint}");
+        assert!(complaint.contains(cure), "{arguments}: {complaint}");
+        assert_eq!(shown, "");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_fails_ends_with_1_and_one_line() -> io::Result<()> {
+    for (arguments, cause) in [
+        (
+            "--nats 127.0.0.1:1",
+            "no NATS server can be reached at 127.0.0.1:1",
+        ),
+        ("--node a.b", "`a.b` cannot name a node"),
+        ("--namespace a.b", "`a.b` cannot be a namespace"),
+    ] {
+        let output = shop(arguments).output()?;
+        let (_, complaint) = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments}: {complaint}");
+        assert!(
+            complaint.starts_with(&format!("shop: {cause}")),
+            "{complaint}"
+        );
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_node_that_is_asked_to_end_stops_in_good_order() -> io::Result<()> {
+    let mut node = shop("--log-format json").stderr(Stdio::piped()).spawn()?;
+    let log = node.stderr.take().map(BufReader::new);
+    let mut log = log
+        .into_iter()
+        .flat_map(BufRead::lines)
+        .map_while(Result::ok);
+    assert!(log.any(|line| line.starts_with('{') && line.contains("the node is ready")));
+    let kill = Command::new("kill")
+        .args(["-TERM", &node.id().to_string()])
+        .status()?;
+    assert!(kill.success());
+    assert!(log.any(|line| line.contains("the node has stopped")));
+    assert!(node.wait()?.success());
+    Ok(())
+}

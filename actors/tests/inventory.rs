@@ -1,0 +1,189 @@
+//! Stock, and what of it is held for whom.
+
+use callboard::{CallError, Replay, ReplayError};
+use schemas::{
+    Cents, Line, OrderId,
+    inventory::{
+        GetStock, OutOfStock, Release, Reserve, Stock, StockAdded, StockLevel, StockRefused,
+        StockReleased, StockReserved,
+    },
+    orders::OrderPlaced,
+    payments::{Declined, PaymentDeclined},
+};
+
+fn tea(quantity: u32) -> Stock {
+    Stock { product: "tea".into(), quantity }
+}
+
+fn placed(order: &str, quantity: u32) -> OrderPlaced {
+    OrderPlaced {
+        order: order.into(),
+        user: "ada".into(),
+        lines: vec![Line::new("tea", quantity)],
+        total: Cents(100),
+    }
+}
+
+fn declined(order: &str) -> PaymentDeclined {
+    PaymentDeclined {
+        order: order.into(),
+        amount: Cents(100),
+        reason: Declined::OverLimit { limit: Cents(1) },
+    }
+}
+
+fn level(available: u32, reserved: u32) -> StockLevel {
+    StockLevel { product: "tea".into(), available, reserved }
+}
+
+#[tokio::test]
+async fn a_placed_order_is_held_with_what_it_costs() -> Result<(), ReplayError> {
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(placed("o-1", 3))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    let held =
+        StockReserved { order: "o-1".into(), lines: vec![Line::new("tea", 3)], total: Cents(100) };
+    assert_eq!(heard.events::<StockReserved>(), [held]);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(2, 3)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_wants_too_much_is_refused_as_a_whole() -> Result<(), ReplayError> {
+    let mut order = placed("o-1", 1);
+    order.lines.push(Line::new("jam", 1));
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(order)
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    let reason = OutOfStock { product: "jam".into(), wanted: 1, available: 0 };
+    let refused = StockRefused { order: "o-1".into(), reason };
+    assert_eq!(heard.events::<StockRefused>(), [refused]);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(5, 0)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_order_that_is_heard_twice_is_held_once_also_after_its_release()
+-> Result<(), ReplayError> {
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(placed("o-1", 3))
+        .given(placed("o-1", 3))
+        .given(declined("o-1"))
+        .given(declined("o-1"))
+        .given(placed("o-1", 3))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<StockReserved>().len(), 1);
+    assert_eq!(heard.events::<StockReleased>().len(), 1);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(5, 0)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_fresh_warehouse_knows_what_the_old_one_held() -> Result<(), ReplayError> {
+    let lines = vec![Line::new("tea", 3)];
+    let mut heard = Replay::of(shop::inventory::group())
+        .given(StockAdded { product: "tea".into(), quantity: 5 })
+        .given(StockReserved { order: "o-1".into(), lines, total: Cents(100) })
+        .given(placed("o-1", 3))
+        .given(placed("o-2", 3))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    assert!(heard.events::<StockReserved>().is_empty());
+    let refused = heard.events::<StockRefused>();
+    let orders: Vec<&OrderId> = refused.iter().map(|refused| &refused.order).collect();
+    assert_eq!(orders, [&OrderId::new("o-2")]);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(2, 3)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn by_command_an_order_is_held_once_and_given_back_once() -> Result<(), ReplayError> {
+    let reserve = || Reserve { order: "o-1".into(), lines: vec![Line::new("tea", 2)] };
+    let too_much = Reserve { order: "o-2".into(), lines: vec![Line::new("tea", 4)] };
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .ask(reserve())
+        .ask(reserve())
+        .ask(too_much)
+        .ask(Release { order: "o-1".into() })
+        .ask(Release { order: "o-1".into() })
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    let short = OutOfStock { product: "tea".into(), wanted: 4, available: 3 };
+    assert!(matches!(
+        &heard.answers::<Reserve>()[..],
+        [Ok(first), Ok(again), Err(CallError::Rejected(why))] if first == again && *why == short
+    ));
+    assert!(matches!(
+        &heard.answers::<Release>()[..],
+        [Ok(first), Ok(again)] if first.lines.len() == 1 && again.lines.is_empty()
+    ));
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(5, 0)));
+    Ok(())
+}
+
+/// The next of a fixed row of numbers that look random (xorshift).
+fn next(state: &mut u32) -> u32 {
+    *state ^= *state << 13;
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    *state
+}
+
+#[tokio::test]
+async fn stock_is_never_negative_under_200_random_orders() -> Result<(), ReplayError> {
+    let products = ["tea", "jam", "pot"];
+    let mut random = 0x2545_F491;
+    let mut replay = Replay::of(shop::inventory::group());
+    for product in products {
+        replay = replay.ask(Stock { product: product.into(), quantity: 150 });
+    }
+    for number in 0..200 {
+        let lines = (0..=next(&mut random) % 3).map(|_| {
+            let product = products[next(&mut random) as usize % 3];
+            Line::new(product, 1 + next(&mut random) % 9)
+        });
+        let order = OrderPlaced { lines: lines.collect(), ..placed(&format!("o-{number}"), 1) };
+        replay = replay.given(order);
+        if next(&mut random).is_multiple_of(4) {
+            let order = next(&mut random) % (number + 1);
+            replay = replay.given(declined(&format!("o-{order}")));
+        }
+    }
+    for product in products {
+        replay = replay.ask(GetStock { product: product.into() });
+    }
+    let mut heard = replay.settle().await?;
+
+    let held = heard.events::<StockReserved>();
+    let released = heard.events::<StockReleased>();
+    assert_eq!(held.len() + heard.events::<StockRefused>().len(), 200);
+    assert!(held.len() > 20 && held.len() < 180 && released.len() > 10);
+    let count = |lines: &[Line], product: &str| -> u32 {
+        let own = lines.iter().filter(|line| line.product.as_str() == product);
+        own.map(|line| line.quantity).sum()
+    };
+    for (level, product) in heard.answers::<GetStock>().into_iter().zip(products) {
+        let level = level.expect("stock can always be asked for");
+        let taken: u32 = held.iter().map(|held| count(&held.lines, product)).sum();
+        let back: u32 = released
+            .iter()
+            .map(|back| count(&back.lines, product))
+            .sum();
+        assert_eq!(level.reserved, taken - back, "{product}");
+        // Counts are unsigned: below zero, this would not add up.
+        assert_eq!(level.available + level.reserved, 150, "{product}");
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+use super::{
+    filter::Filter,
+    place::Place,
+    target::{Target, kind, wait},
+};
+use crate::message::{Key, Subject};
+use clap::{Args as Options, Parser, Subcommand};
+use clap_complete::Shell;
+use std::time::Duration;
+
+const EXAMPLES: &str = "\
+Examples:
+  callboard --namespace shop publish orders.placed --key o-1 '{\"order\":\"o-1\",\"total\":2500}'
+  callboard --namespace shop request users.get '{\"name\":\"ada\"}'
+  callboard --namespace shop tail 'orders.*'
+  callboard --namespace shop tree
+
+Exit codes:
+  0  done
+  1  something failed, here or at the other end
+  2  the arguments or the JSON make no sense
+  3  the domain says no
+  4  nobody answers, or not now; try again later
+  5  no answer in time; what was asked may have been done
+
+JSON goes in and comes out; on the wire it is MessagePack with field names.
+Results go to standard output, everything else to standard error.";
+
+const PUBLISH: &str = "\
+Examples:
+  An event of a type, kept in the stream of its domain; ends when it is stored:
+    callboard publish orders.placed --key o-1 '{\"order\":\"o-1\",\"total\":2500}'
+  The same event twice, stored once (within the stream's two minutes):
+    callboard publish orders.placed --key o-1 --id import-17 @order.json
+  From a pipe:
+    jq .order export.json | callboard publish orders.placed --key o-1 -
+  A plain message on a subject of three or more tokens; whoever listens hears it:
+    callboard publish shop.note.hello '\"good morning\"'";
+
+const REQUEST: &str = "\
+Examples:
+  callboard request users.get '{\"name\":\"ada\"}'
+  callboard request payments.charge @charge.json --timeout 30s
+  callboard request users.get '{\"name\":\"ada\"}' | jq .email
+
+The reply is one line of JSON on standard output. A rejection is exit code 3:
+its reason, then the domain's own words as JSON, on standard error.";
+
+const TAIL: &str = "\
+Examples:
+  callboard tail                         all events from now on
+  callboard tail orders                  the events of one domain
+  callboard tail orders.placed --all     one type, from the stream's start
+  callboard tail '*.cancelled' --json    one name in every domain, as JSON
+  callboard tail orders --key o-1 --all --no-follow
+                                         the life of one order
+Each line has the time, type, key and payload. A message that is no event is
+shown with a `!` and the reason. Ctrl-C ends it with exit code 0.";
+
+const TREE: &str = "\
+Examples:
+  callboard tree
+  callboard tree --node shop-1
+  callboard tree --json | jq '.groups[] | select(.restarts > 0)'";
+
+const COMPLETIONS: &str = "\
+Examples:
+  callboard completions bash > ~/.local/share/bash-completion/completions/callboard
+  callboard completions zsh > ~/.zfunc/_callboard
+  callboard completions fish > ~/.config/fish/completions/callboard.fish";
+
+/// Speaks to the groups of a Callboard namespace: publish, ask, listen, look.
+#[derive(Debug, Parser)]
+#[command(name = "callboard", version, after_help = EXAMPLES)]
+#[command(propagate_version = true, max_term_width = 100)]
+pub struct Args {
+    #[command(flatten, next_help_heading = "Where to speak")]
+    pub(super) place: Place,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Publishes an event, or sends a plain message.
+    #[command(after_help = PUBLISH)]
+    Publish(Publish),
+    /// Sends a command to a domain and prints the reply.
+    #[command(after_help = REQUEST)]
+    Request(Request),
+    /// Shows events as they happen, and those that did.
+    #[command(after_help = TAIL)]
+    Tail(Tail),
+    /// Shows what every node runs: groups, actors, states, restarts.
+    #[command(after_help = TREE)]
+    Tree(Tree),
+    /// Writes the completions of a shell.
+    #[command(after_help = COMPLETIONS)]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Options)]
+pub(super) struct Publish {
+    /// A type such as `orders.placed`, or a whole subject such as `shop.note.hello`.
+    #[arg(value_name = "TYPE|SUBJECT")]
+    pub(super) target: Target,
+    /// The payload: JSON, `-` for standard input, or `@file`.
+    #[arg(allow_negative_numbers = true)]
+    pub(super) json: String,
+    /// The entity that the event is about.
+    #[arg(long, value_parser = Key::new)]
+    pub(super) key: Option<Key>,
+    /// The event's id; a second event of that id is not stored. Default: a new one.
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// The version of the event's schema.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) schema_version: u32,
+    /// How many servers keep the domain's events, should their stream be new.
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        env = "CALLBOARD_REPLICAS"
+    )]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub(super) replicas: u8,
+}
+
+#[derive(Debug, Options)]
+pub(super) struct Request {
+    /// The command, such as `users.get`.
+    #[arg(value_name = "DOMAIN.COMMAND", value_parser = kind)]
+    pub(super) command: Subject,
+    /// Its content: JSON, `-` for standard input, or `@file`.
+    #[arg(allow_negative_numbers = true)]
+    pub(super) json: String,
+    /// How long to wait; the command is not begun later than that.
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = wait)]
+    pub(super) timeout: Duration,
+    /// The command's id, the same for every attempt. Default: a new one.
+    #[arg(long)]
+    pub(super) id: Option<String>,
+}
+
+#[derive(Debug, Options)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch on the command line"
+)]
+pub(super) struct Tail {
+    /// A domain, a type or a pattern of types; all without it.
+    #[arg(default_value = "*", hide_default_value = true)]
+    pub(super) filter: Filter,
+    /// Shows only the events of this entity.
+    #[arg(long, value_parser = Key::new)]
+    pub(super) key: Option<Key>,
+    /// Begins at this sequence of each stream.
+    #[arg(long, value_name = "N", conflicts_with_all = ["all", "new"])]
+    pub(super) from: Option<u64>,
+    /// Begins with the oldest event.
+    #[arg(long, conflicts_with = "new")]
+    pub(super) all: bool,
+    /// Begins with the next event (the default).
+    #[arg(long)]
+    pub(super) new: bool,
+    /// Ends when all that is stored has been shown, from the oldest unless `--from` says else.
+    #[arg(long, conflicts_with = "new")]
+    pub(super) no_follow: bool,
+    /// Ends after so many events.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+    /// Writes one JSON object per line, with all attributes.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Options)]
+pub(super) struct Tree {
+    /// Shows only this node.
+    #[arg(long, value_name = "NAME")]
+    pub(super) node: Option<String>,
+    /// Writes one JSON object per node and line.
+    #[arg(long)]
+    pub(super) json: bool,
+    /// How long to wait for the first node.
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = wait)]
+    pub(super) wait: Duration,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+}

@@ -1,0 +1,110 @@
+//! The operator's command: publish, ask, listen and look from a shell.
+//!
+//! The nouns are [`Args`], what the operator typed, and [`Exit`], how it
+//! ended. JSON goes in and comes out; on the bus it is the same MessagePack
+//! that the library speaks, with the same headers and streams.
+//!
+//! This room runs no groups: commands that need a binary's own groups belong
+//! to that binary.
+
+mod args;
+mod draw;
+mod error;
+mod exit;
+mod feed;
+mod filter;
+mod input;
+mod json;
+mod line;
+mod out;
+mod place;
+mod publish;
+mod request;
+mod stream;
+mod tail;
+mod target;
+mod tree;
+
+pub use args::Args;
+pub use exit::Exit;
+
+use args::Command;
+use clap::{CommandFactory, Parser};
+use error::CommandError;
+use out::{Out, warn};
+use std::ffi::OsString;
+use tokio::signal;
+use tracing::level_filters::LevelFilter;
+
+/// Reads the arguments; help, the version and mistakes are shown here.
+///
+/// # Errors
+///
+/// Returns how to exit if there is nothing to run.
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Exit> {
+    Args::try_parse_from(words).map_err(|error| {
+        let failed = error.print().is_err();
+        match error.use_stderr() {
+            true => Exit::Usage,
+            false if failed => Exit::Failed,
+            false => Exit::Done,
+        }
+    })
+}
+
+/// Runs a command to its end, or until Ctrl-C.
+///
+/// # Cancel safety
+///
+/// Dropping the future may or may not do what was asked.
+pub async fn run(args: Args) -> Exit {
+    log(args.place.verbose);
+    let mut out = Out::stdout();
+    let follows = matches!(args.command, Command::Tail(_));
+    let ended = tokio::select! {
+        ended = Box::pin(command(args, &mut out)) => ended,
+        _ = signal::ctrl_c() => {
+            if follows { Ok(()) } else { Err(CommandError::Interrupted) }
+        }
+    };
+    let flushed = out.flush().map_err(CommandError::Output);
+    match ended.and(flushed) {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            let exit = error.exit();
+            if exit != Exit::Done {
+                warn(&error.to_string());
+            }
+            exit
+        }
+    }
+}
+
+async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
+    let place = &args.place;
+    match args.command {
+        Command::Publish(publish) => publish::run(place, publish, out).await,
+        Command::Request(request) => request::run(place, request, out).await,
+        Command::Tail(tail) => tail::run(place, tail, out).await,
+        Command::Tree(tree) => tree::run(place, tree, out).await,
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);
+            Ok(out.text(&text)?)
+        }
+    }
+}
+
+fn log(verbose: u8) {
+    let level = match verbose {
+        0 => LevelFilter::ERROR,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::DEBUG,
+    };
+    // A log of its own may be set up already where this runs inside a program.
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .try_init()
+        .ok();
+}

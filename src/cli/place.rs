@@ -1,0 +1,57 @@
+use crate::{
+    bus::{Bus, ConnectError, nats},
+    message::Namespace,
+};
+use clap::Args;
+use std::{env, fmt, path::PathBuf};
+
+/// Where to speak.
+#[derive(Args)]
+pub(super) struct Place {
+    /// The server, or several of one cluster separated by commas; also with `user:password@`.
+    #[arg(long, global = true, value_name = "URL", env = "CALLBOARD_NATS")]
+    #[arg(default_value = "nats://localhost:4222", hide_env_values = true)]
+    pub(super) nats: String,
+    /// A credentials file as `nsc` writes it.
+    #[arg(long, global = true, value_name = "FILE", env = "CALLBOARD_CREDS")]
+    pub(super) creds: Option<PathBuf>,
+    /// The first token of every subject.
+    #[arg(long, global = true, value_name = "NAME", env = "CALLBOARD_NAMESPACE")]
+    #[arg(default_value = "callboard")]
+    pub(super) namespace: Namespace,
+    /// Says more on standard error; twice for even more.
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+impl Place {
+    /// Connects to the server.
+    pub(super) async fn connect(&self) -> Result<Bus, ConnectError> {
+        let mut options = nats::Options::new(self.nats.as_str()).name("callboard command");
+        if let Some(file) = &self.creds {
+            options = options.credentials_file(file);
+        }
+        Bus::nats(options).await
+    }
+
+    /// Returns who publishes: this command, and the name of its user.
+    pub(super) fn source(&self) -> String {
+        let user = env::var("USER").or_else(|_| env::var("USERNAME"));
+        let user: String = user
+            .unwrap_or_default()
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+            .collect();
+        let user = if user.is_empty() { "operator" } else { &user };
+        format!("/{}/cli/{user}", self.namespace)
+    }
+}
+
+// The address may hold a password.
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("namespace", &self.namespace)
+            .finish_non_exhaustive()
+    }
+}

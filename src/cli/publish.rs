@@ -1,0 +1,106 @@
+use super::{
+    args,
+    error::CommandError,
+    input,
+    out::{Out, warn},
+    place::Place,
+    stream,
+    target::Target,
+};
+use crate::{
+    bus::{Append, Expect, Message, StreamConfig, matches},
+    message::{
+        Envelope, Headers, Id, Key, Subject,
+        codec::MEDIA_TYPE,
+        headers::{CONTENT_TYPE, MSG_ID},
+    },
+};
+
+pub(super) async fn run(
+    place: &Place,
+    args: args::Publish,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    match &args.target {
+        Target::Event(kind) => {
+            let Some(key) = args.key.clone() else {
+                return Err(CommandError::Usage(
+                    "an event needs the key of its entity; add `--key`, as in `--key o-1`",
+                ));
+            };
+            event(place, *kind, key, &args, out).await
+        }
+        Target::Plain(_) if args.key.is_some() => Err(CommandError::Usage(
+            "a plain message has no `--key`; give a type such as `orders.placed` to publish an event",
+        )),
+        Target::Plain(subject) => plain(place, subject, &args, out).await,
+    }
+}
+
+async fn event(
+    place: &Place,
+    kind: Subject,
+    key: Key,
+    args: &args::Publish,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let payload = input::payload(&args.json)?;
+    let id = args.id.as_deref().map_or_else(Id::new, Id::from);
+    let to = place.namespace.event(kind.domain(), &key);
+    let envelope = Envelope {
+        id: id.clone(),
+        kind: kind.to_string(),
+        version: args.schema_version,
+        source: place.source(),
+        subject: key.decode(),
+        key,
+        time: None,
+        correlation: id.clone(),
+        causation: None,
+        trace: None,
+        payload,
+    };
+    let message = Message::new(to, envelope.payload.clone()).headers(envelope.headers()?);
+    let bus = place.connect().await?;
+    let config = StreamConfig::events(&place.namespace, kind.domain());
+    let stream = stream::open(&bus, config.replicas(args.replicas.into())).await?;
+    let name = place.namespace.event_stream(kind.domain());
+    match stream.append(message, Expect::Any).await? {
+        Append::Committed { sequence, duplicate: false } => {
+            out.line(&format!("{name} {sequence} {id}"))?;
+        }
+        Append::Committed { sequence, duplicate: true } => {
+            out.line(&format!(
+                "{name} {sequence} {id} duplicate: an event of this id was there"
+            ))?;
+        }
+        Append::Conflict => unreachable!("nothing was expected"),
+        Append::Unknown { reason } => return Err(CommandError::Unconfirmed { id, reason }),
+    }
+    bus.close().await;
+    Ok(())
+}
+
+async fn plain(
+    place: &Place,
+    subject: &str,
+    args: &args::Publish,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let payload = input::payload(&args.json)?;
+    let mut headers = Headers::new();
+    headers.insert(CONTENT_TYPE, MEDIA_TYPE)?;
+    if let Some(id) = &args.id {
+        headers.insert(MSG_ID, id.as_str())?;
+    }
+    if matches(&place.namespace.events("*"), subject) {
+        warn("without a type this is no event: nobody reacts to it; publish a type with `--key`");
+    }
+    let bus = place.connect().await?;
+    let bytes = payload.len();
+    bus.send(Message::new(subject, payload).headers(headers))
+        .await?;
+    bus.close().await;
+    out.line(&format!("{subject} {bytes} bytes"))?;
+    Ok(())
+}

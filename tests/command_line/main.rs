@@ -1,0 +1,11 @@
+//! What the operator's command promises at the shell, against a server of its own.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod ask;
+mod connect;
+mod look;
+mod publish;
+mod shell;
+mod tail;
