@@ -2,13 +2,13 @@ use super::{
     Context, Exit,
     context::{Source, cause_of},
     inbox::Gauge,
+    meter::Meter,
     route::{Input, Run, caught, drop_caught, respond},
 };
 use crate::{
     call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
-    telemetry::{HANDLED_TOTAL, HANDLER_SECONDS},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -60,6 +60,8 @@ pub(crate) struct Report {
 /// sequential code.
 pub(super) struct Host<A> {
     pub(super) plan: Arc<Plan<A>>,
+    /// One for each route of the plan.
+    pub(super) meters: Box<[Meter]>,
     pub(super) state: Option<A>,
     pub(super) client: Client,
     pub(super) path: Arc<str>,
@@ -136,7 +138,7 @@ impl<A: 'static> Host<A> {
                 Ended::Crashed(reason)
             }
         };
-        count(&self.path, subject, &ended, started);
+        self.meters[route].count(&ended, started.elapsed());
         ended
     }
 
@@ -296,18 +298,4 @@ fn crash_of(ended: &Ended) -> Option<String> {
         Ended::Failed(failure) if failure.verdict() == Verdict::Crash => Some(failure.to_string()),
         _ => None,
     }
-}
-
-fn count(path: &Arc<str>, subject: &'static str, ended: &Ended, started: Instant) {
-    let outcome = match ended {
-        Ended::Done => "done",
-        Ended::Failed(_) => "failed",
-        Ended::Crashed(_) => "crashed",
-        Ended::Unhandled => "unhandled",
-    };
-    let child = metrics::SharedString::from_shared(Arc::clone(path));
-    metrics::counter!(HANDLED_TOTAL, "child" => child.clone(), "subject" => subject, "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!(HANDLER_SECONDS, "child" => child, "subject" => subject)
-        .record(started.elapsed().as_secs_f64());
 }

@@ -1,8 +1,5 @@
 use super::{CallError, Cause, Client, local, remote};
-use crate::{
-    message::{Command, Id, Infallible, Refused, Reply, Request},
-    telemetry::{CALL_SECONDS, CALLS_TOTAL},
-};
+use crate::message::{Command, Id, Infallible, Refused, Reply, Request};
 use std::{fmt, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
@@ -128,13 +125,13 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let subject = C::SUBJECT.as_str();
-            let started = Instant::now();
+            let (started, meters) = (Instant::now(), self.client.meters());
             let answer = self.ask().await;
-            let outcome = answer.as_ref().err().map_or("replied", CallError::label);
-            metrics::counter!(CALLS_TOTAL, "subject" => subject, "outcome" => outcome).increment(1);
-            metrics::histogram!(CALL_SECONDS, "subject" => subject)
-                .record(started.elapsed().as_secs_f64());
+            meters.called(
+                C::SUBJECT.as_str(),
+                answer.as_ref().err(),
+                started.elapsed(),
+            );
             answer
         })
     }
