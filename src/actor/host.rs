@@ -79,18 +79,20 @@ impl<A: 'static> Host<A> {
     }
 
     /// Takes one message, after what the supervisor wants.
+    ///
+    /// What is rare is boxed: the future is moved into the mailbox's hands for
+    /// each message, so its size counts.
     pub(super) async fn deliver(&mut self, parcel: Parcel) {
         if self.gauge.interrupted() {
-            self.park().await;
+            Box::pin(self.park()).await;
         }
         self.turn(parcel).await;
         self.gauge.handled();
     }
 
     async fn turn(&mut self, parcel: Parcel) {
-        let late = parcel
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now());
+        let now = Instant::now();
+        let late = parcel.deadline.is_some_and(|deadline| deadline <= now);
         let route = parcel.route;
         let (ctx, input, receipt) = self.open(parcel);
         if self.state.is_none() {
@@ -101,7 +103,7 @@ impl<A: 'static> Host<A> {
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
         }
-        let ended = self.run(route, input, &ctx).await;
+        let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
         if let Some(receipt) = receipt {
             receipt.settle(ended);
@@ -109,15 +111,14 @@ impl<A: 'static> Host<A> {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
         }
         match crash {
-            Some(reason) => self.end(Exit::Failed, reason).await,
-            None if ctx.leaves() => self.leave(&ctx).await,
+            Some(reason) => Box::pin(self.end(Exit::Failed, reason)).await,
+            None if ctx.leaves() => Box::pin(self.leave(&ctx)).await,
             None => {}
         }
     }
 
     /// Runs a handler to its end, its deadline or a kill.
-    async fn run(&mut self, route: usize, input: Input, ctx: &Context) -> Ended {
-        let started = Instant::now();
+    async fn run(&mut self, route: usize, input: Input, ctx: &Context, started: Instant) -> Ended {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let mut turn = pin!(run(state, input, ctx).instrument(ctx.span(subject)));

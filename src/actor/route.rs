@@ -214,7 +214,9 @@ fn encoded<C: Command, T: serde::Serialize>(
 pub(super) async fn respond(ctx: &Context, headers: Headers, payload: Bytes) {
     let Some(subject) = ctx.reply() else { return };
     let message = Message::new(subject, payload).headers(headers);
-    if let Err(error) = ctx.client().bus().send(message).await {
+    // Boxed, so that turns without a reply over the bus stay small.
+    let sending = Box::pin(ctx.client().bus().send(message));
+    if let Err(error) = sending.await {
         tracing::warn!(%error, "a reply could not be sent; its caller will time out");
     }
 }

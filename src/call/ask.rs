@@ -78,26 +78,19 @@ impl<'a, C: Command> Call<'a, C> {
         }
     }
 
-    /// Returns what travels with the command, and how long to wait for its reply.
-    fn request(&mut self) -> (Request, Duration) {
-        let left = self
-            .cause
-            .and_then(|cause| cause.deadline)
-            .map_or(self.timeout, |deadline| {
-                deadline.duration_since(Instant::now())
-            });
+    async fn ask(mut self, started: Instant) -> Result<Reply<C>, CallError<Refused<C>>> {
+        let deadline = self.cause.and_then(|cause| cause.deadline);
+        let left = deadline.map_or(self.timeout, |deadline| deadline.duration_since(started));
         let timeout = self.timeout.min(left);
-        let mut request = request(self.client, self.cause, self.id.take());
-        request.deadline = Some(self.client.clock().now() + timeout);
-        (request, timeout)
-    }
-
-    async fn ask(mut self) -> Result<Reply<C>, CallError<Refused<C>>> {
-        let (request, timeout) = self.request();
+        let request = request(self.client, self.cause, self.id.take());
         self.client.note(&self.command);
         match self.client.door::<C>() {
-            Some(door) => local::ask(&door, self.command, request, timeout).await,
-            None => remote::ask(self.client, self.command, request, timeout).await,
+            Some(door) => {
+                let times = (started, timeout);
+                local::ask(&door, self.command, request, times).await
+            }
+            // Boxed, so that local calls stay small.
+            None => Box::pin(remote::ask(self.client, self.command, request, timeout)).await,
         }
     }
 }
@@ -126,7 +119,7 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (started, meters) = (Instant::now(), self.client.meters());
-            let answer = self.ask().await;
+            let answer = self.ask(started).await;
             meters.called(
                 C::SUBJECT.as_str(),
                 answer.as_ref().err(),
