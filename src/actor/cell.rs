@@ -1,6 +1,7 @@
 use super::{
     host::{Control, Host, Report},
     inbox::{Gauge, Inbox, Mail},
+    meter::Meter,
 };
 use crate::call::Client;
 use actix::{ActorContext, ActorFutureExt, AsyncContext, WrapFuture};
@@ -49,8 +50,12 @@ pub(super) fn spawn<A: 'static>(
 ) -> Hosted {
     let gauge = Arc::new(Gauge::new(Arc::clone(&seat.path), mailbox));
     let (control, orders) = mpsc::channel(4);
+    let meters = plan.routes.iter();
     let host = Host {
         plan: Arc::clone(plan),
+        meters: meters
+            .map(|(subject, _)| Meter::new(&seat.path, subject))
+            .collect(),
         state: None,
         client: seat.client,
         path: seat.path,

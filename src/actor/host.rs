@@ -3,13 +3,13 @@ use super::{
     bounds::{Bounds, Cut, Turn, caught},
     context::{Source, cause_of},
     inbox::Gauge,
+    meter::Meter,
     route::{Input, Run, respond},
 };
 use crate::{
     call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
-    telemetry::{HANDLED_TOTAL, HANDLER_SECONDS},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -62,6 +62,8 @@ pub(crate) struct Report {
 /// sequential code.
 pub(super) struct Host<A> {
     pub(super) plan: Arc<Plan<A>>,
+    /// One for each route of the plan.
+    pub(super) meters: Box<[Meter]>,
     pub(super) state: Option<A>,
     pub(super) client: Client,
     pub(super) path: Arc<str>,
@@ -82,18 +84,20 @@ impl<A: 'static> Host<A> {
     }
 
     /// Takes one message, after what the supervisor wants.
+    ///
+    /// What is rare is boxed: the future is moved into the mailbox's hands for
+    /// each message, so its size counts.
     pub(super) async fn deliver(&mut self, parcel: Parcel) {
         if self.gauge.interrupted() {
-            self.park().await;
+            Box::pin(self.park()).await;
         }
         self.turn(parcel).await;
         self.gauge.handled();
     }
 
     async fn turn(&mut self, parcel: Parcel) {
-        let late = parcel
-            .deadline
-            .is_some_and(|deadline| deadline <= Instant::now());
+        let now = Instant::now();
+        let late = parcel.deadline.is_some_and(|deadline| deadline <= now);
         let route = parcel.route;
         let (ctx, input, receipt) = self.open(parcel);
         if self.state.is_none() {
@@ -104,7 +108,7 @@ impl<A: 'static> Host<A> {
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
         }
-        let ended = self.run(route, input, &ctx).await;
+        let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
         if let Some(receipt) = receipt {
             receipt.settle(ended);
@@ -112,22 +116,21 @@ impl<A: 'static> Host<A> {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
         }
         match crash {
-            Some(reason) => self.end(Exit::Failed, reason).await,
-            None if ctx.leaves() => self.leave(&ctx).await,
+            Some(reason) => Box::pin(self.end(Exit::Failed, reason)).await,
+            None if ctx.leaves() => Box::pin(self.leave(&ctx)).await,
             None => {}
         }
     }
 
     /// Runs a handler to its end, its deadline or a kill.
-    async fn run(&mut self, route: usize, input: Input, ctx: &Context) -> Ended {
-        let started = Instant::now();
+    async fn run(&mut self, route: usize, input: Input, ctx: &Context, started: Instant) -> Ended {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
         let ended = run(state, input, Turn { ctx, bounds })
             .instrument(ctx.span(subject))
             .await;
-        count(&self.path, subject, &ended, started);
+        self.meters[route].count(&ended, started.elapsed());
         ended
     }
 
@@ -284,18 +287,4 @@ fn crash_of(ended: &Ended) -> Option<String> {
         Ended::Failed(failure) if failure.verdict() == Verdict::Crash => Some(failure.to_string()),
         _ => None,
     }
-}
-
-fn count(path: &Arc<str>, subject: &'static str, ended: &Ended, started: Instant) {
-    let outcome = match ended {
-        Ended::Done => "done",
-        Ended::Failed(_) => "failed",
-        Ended::Crashed(_) => "crashed",
-        Ended::Unhandled => "unhandled",
-    };
-    let child = metrics::SharedString::from_shared(Arc::clone(path));
-    metrics::counter!(HANDLED_TOTAL, "child" => child.clone(), "subject" => subject, "outcome" => outcome)
-        .increment(1);
-    metrics::histogram!(HANDLER_SECONDS, "child" => child, "subject" => subject)
-        .record(started.elapsed().as_secs_f64());
 }

@@ -1,4 +1,7 @@
-use std::collections::{HashMap, VecDeque};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 /// Messages in order per key, parallel across keys.
 ///
@@ -8,18 +11,21 @@ use std::collections::{HashMap, VecDeque};
 pub(super) struct Lanes<T> {
     held: Vec<Option<Held<T>>>,
     free: Vec<usize>,
-    by_key: HashMap<Box<str>, VecDeque<usize>>,
+    /// The last message of each lane.
+    ends: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
 struct Held<T> {
     item: T,
-    key: Box<str>,
+    key: Arc<str>,
+    /// The one behind it in its lane.
+    next: Option<usize>,
 }
 
 impl<T> Lanes<T> {
     pub(super) fn new() -> Self {
-        Self { held: Vec::new(), free: Vec::new(), by_key: HashMap::new() }
+        Self { held: Vec::new(), free: Vec::new(), ends: HashMap::new() }
     }
 
     /// Returns how many messages are held.
@@ -28,8 +34,8 @@ impl<T> Lanes<T> {
     }
 
     /// Takes a message in; returns its slot if it is the head of its lane.
-    pub(super) fn arrive(&mut self, key: &str, item: T) -> Option<usize> {
-        let held = Some(Held { item, key: key.into() });
+    pub(super) fn arrive(&mut self, key: Arc<str>, item: T) -> Option<usize> {
+        let held = Some(Held { item, key: Arc::clone(&key), next: None });
         let slot = if let Some(slot) = self.free.pop() {
             self.held[slot] = held;
             slot
@@ -37,12 +43,18 @@ impl<T> Lanes<T> {
             self.held.push(held);
             self.held.len() - 1
         };
-        if let Some(lane) = self.by_key.get_mut(key) {
-            lane.push_back(slot);
-            return None;
+        match self.ends.entry(key) {
+            Entry::Vacant(lane) => {
+                lane.insert(slot);
+                Some(slot)
+            }
+            Entry::Occupied(mut lane) => {
+                let before = lane.insert(slot);
+                let before = self.held[before].as_mut();
+                before.expect("a lane ends in a held message").next = Some(slot);
+                None
+            }
         }
-        self.by_key.insert(key.into(), VecDeque::from([slot]));
-        Some(slot)
     }
 
     /// Returns a held message.
@@ -54,16 +66,10 @@ impl<T> Lanes<T> {
     pub(super) fn leave(&mut self, slot: usize) -> Option<(T, Option<usize>)> {
         let held = self.held.get_mut(slot)?.take()?;
         self.free.push(slot);
-        let lane = self
-            .by_key
-            .get_mut(&held.key)
-            .expect("a held message has a lane");
-        lane.pop_front();
-        let next = lane.front().copied();
-        if next.is_none() {
-            self.by_key.remove(&held.key);
+        if held.next.is_none() {
+            self.ends.remove(&held.key);
         }
-        Some((held.item, next))
+        Some((held.item, held.next))
     }
 
     /// Returns all held messages with their slots.
@@ -76,7 +82,7 @@ impl<T> Lanes<T> {
 
     /// Takes all held messages out.
     pub(super) fn take_all(&mut self) -> Vec<T> {
-        self.by_key.clear();
+        self.ends.clear();
         self.free.clear();
         self.held
             .drain(..)
@@ -93,10 +99,10 @@ mod tests {
     #[test]
     fn one_message_of_a_key_is_out_at_a_time_and_keys_do_not_wait_for_each_other() {
         let mut lanes = Lanes::new();
-        let first = lanes.arrive("a", 1);
+        let first = lanes.arrive("a".into(), 1);
         assert!(first.is_some());
-        assert_eq!(lanes.arrive("a", 2), None);
-        let other = lanes.arrive("b", 3);
+        assert_eq!(lanes.arrive("a".into(), 2), None);
+        let other = lanes.arrive("b".into(), 3);
         assert!(other.is_some() && other != first);
 
         let (item, next) = lanes.leave(first.unwrap()).unwrap();
@@ -104,7 +110,7 @@ mod tests {
         assert_eq!(lanes.get_mut(next.unwrap()), Some(&mut 2));
         assert_eq!(lanes.leave(next.unwrap()), Some((2, None)));
         assert!(
-            lanes.arrive("a", 4).is_some(),
+            lanes.arrive("a".into(), 4).is_some(),
             "an empty lane is open again"
         );
         assert_eq!(lanes.len(), 2);
@@ -114,7 +120,7 @@ mod tests {
     fn slots_are_used_again() {
         let mut lanes = Lanes::new();
         for round in 0..1_000 {
-            let slot = lanes.arrive("k", round).unwrap();
+            let slot = lanes.arrive("k".into(), round).unwrap();
             assert_eq!(slot, 0);
             lanes.leave(slot);
         }

@@ -13,6 +13,7 @@ mod dead;
 mod host;
 mod inbox;
 mod lanes;
+mod meter;
 mod reaction;
 mod restart;
 mod retry;

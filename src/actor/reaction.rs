@@ -6,7 +6,7 @@ use crate::{
     message::{Envelope, Origin, Subject},
     telemetry::{DEAD_LETTERS_TOTAL, RETRIES_TOTAL, SKIPPED_TOTAL},
 };
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep, sleep_until, timeout_at},
@@ -17,6 +17,9 @@ const HELD: usize = 256;
 
 /// How long a delivered event may stay without a sign of life.
 const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a held event may go without one.
+const RENEW: Duration = Duration::from_secs(10);
 
 /// How long to wait before something that must succeed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -53,12 +56,23 @@ struct Held {
     renewed: Instant,
 }
 
+impl Held {
+    /// Lets it wait before it is tried again; returns when that is.
+    fn put_off(&mut self, wait: Duration) -> Instant {
+        let due = Instant::now() + wait;
+        self.due = Some(due);
+        due
+    }
+}
+
 /// What a running reaction holds.
 struct Reading<'a> {
     reaction: &'a Reaction,
     lanes: Lanes<Held>,
     ended: mpsc::UnboundedSender<(usize, Ended)>,
     stream: &'a str,
+    /// Nothing held needs attention before this.
+    look: Instant,
 }
 
 impl Reaction {
@@ -120,19 +134,29 @@ impl Reaction {
         let stream = self.client.namespace().event_stream(self.domain);
         // Bounded by what is held: a slot sends once each time it is worked on.
         let (ended, mut outcomes) = mpsc::unbounded_channel();
-        let mut reading = Reading { reaction: self, lanes: Lanes::new(), ended, stream: &stream };
+        let mut reading = Reading {
+            reaction: self,
+            lanes: Lanes::new(),
+            ended,
+            stream: &stream,
+            look: Instant::now(),
+        };
+        let mut stopping = pin!(stop.changed());
+        let mut alarm = pin!(sleep_until(reading.look));
         let outcome = loop {
-            let next = reading.next_wake();
+            if alarm.deadline() != reading.look {
+                alarm.as_mut().reset(reading.look);
+            }
             tokio::select! {
                 biased;
-                _ = stop.changed() => break Ok(()),
+                _ = &mut stopping => break Ok(()),
                 Some((slot, ended)) = outcomes.recv() => {
                     reading.settle(slot, ended).await;
                     if self.is_away() {
                         break Err("its actor is away".to_owned());
                     }
                 }
-                () = sleep_until(next), if reading.lanes.len() > 0 => reading.wake().await,
+                () = &mut alarm, if reading.lanes.len() > 0 => reading.wake().await,
                 delivery = consumer.next(), if reading.lanes.len() < HELD => match delivery {
                     Ok(delivery) => reading.arrive(delivery).await,
                     Err(error) => break Err(error.to_string()),
@@ -141,30 +165,33 @@ impl Reaction {
         };
         // What is handed back shall not come here again.
         consumer.retire().await;
-        let left = reading.finish(&mut outcomes).await;
-        consumer.close(left).await;
+        reading.hand_back(&mut outcomes).await;
+        consumer.close().await;
         outcome
     }
 }
 
 impl Reading<'_> {
     async fn arrive(&mut self, delivery: Delivery) {
-        let token = delivery
+        let now = Instant::now();
+        if self.lanes.len() == 0 {
+            self.look = now + RENEW;
+        }
+        let (_, token) = delivery
             .message
             .subject
-            .rsplit('.')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+            .rsplit_once('.')
+            .unwrap_or_default();
+        let token = Arc::from(token);
         let held = Held {
             attempt: delivery.attempt,
             delivery,
             due: None,
             dead: None,
             running: false,
-            renewed: Instant::now(),
+            renewed: now,
         };
-        let next = self.lanes.arrive(&token, held);
+        let next = self.lanes.arrive(token, held);
         self.advance(next).await;
     }
 
@@ -220,7 +247,7 @@ impl Reading<'_> {
                 return self.advance(next).await;
             }
             Ended::Unhandled => {
-                held.due = Some(Instant::now() + AGAIN);
+                self.look = self.look.min(held.put_off(AGAIN));
                 return;
             }
             Ended::Failed(failure) => (failure.verdict(), failure.to_string()),
@@ -238,7 +265,7 @@ impl Reading<'_> {
             tracing::warn!(child = path, attempt, reason, again_in = ?wait, "an event could not be handled");
             metrics::counter!(RETRIES_TOTAL, "child" => path.to_owned()).increment(1);
             held.attempt += 1;
-            held.due = Some(Instant::now() + wait);
+            self.look = self.look.min(held.put_off(wait));
         } else {
             let next = self.bury(slot, reason).await;
             self.advance(next).await;
@@ -285,7 +312,7 @@ impl Reading<'_> {
                 "a dead letter could not be written, trying again"
             );
             held.dead = Some(reason);
-            held.due = Some(Instant::now() + AGAIN);
+            self.look = self.look.min(held.put_off(AGAIN));
             return None;
         }
         tracing::error!(
@@ -300,14 +327,13 @@ impl Reading<'_> {
         self.done(slot).await
     }
 
-    /// Returns when something held needs attention next.
-    fn next_wake(&mut self) -> Instant {
-        let calm = Instant::now() + ACK_WAIT;
-        self.lanes
-            .iter_mut()
-            .map(|(_, held)| (held.renewed + ACK_WAIT / 3).min(held.due.unwrap_or(calm)))
-            .min()
-            .unwrap_or(calm)
+    /// Finds out when something held needs attention next.
+    fn look_ahead(&mut self) {
+        let next = self.lanes.iter_mut().map(|(_, held)| {
+            let renewal = held.renewed + RENEW;
+            held.due.map_or(renewal, |due| due.min(renewal))
+        });
+        self.look = next.min().unwrap_or_else(|| Instant::now() + RENEW);
     }
 
     /// Renews the ack wait of what is held for long, and tries again what is due.
@@ -315,7 +341,7 @@ impl Reading<'_> {
         let now = Instant::now();
         let mut due = Vec::new();
         for (slot, held) in self.lanes.iter_mut() {
-            if held.renewed + ACK_WAIT / 3 <= now {
+            if held.renewed + RENEW <= now {
                 held.renewed = now;
                 if let Err(error) = held.delivery.progress().await {
                     tracing::warn!(%error, "an event may come twice");
@@ -332,15 +358,12 @@ impl Reading<'_> {
             };
             self.advance(next).await;
         }
+        self.look_ahead();
     }
 
-    /// Waits for what is being handled, and returns what is not, in the order
-    /// of the stream, so that it comes again in order.
-    async fn finish(
-        &mut self,
-        outcomes: &mut mpsc::UnboundedReceiver<(usize, Ended)>,
-    ) -> Vec<Delivery> {
-        let patience = Instant::now() + ACK_WAIT / 3;
+    /// Waits for what is being handled, then gives back what is not.
+    async fn hand_back(&mut self, outcomes: &mut mpsc::UnboundedReceiver<(usize, Ended)>) {
+        let patience = Instant::now() + RENEW;
         while self.lanes.iter_mut().any(|(_, held)| held.running) {
             let Ok(Some((slot, ended))) = timeout_at(patience, outcomes.recv()).await else {
                 break;
@@ -352,8 +375,12 @@ impl Reading<'_> {
             }
         }
         let mut left = self.lanes.take_all();
+        // In the order of the stream, so that they come again in order.
         left.sort_by_key(|held| held.delivery.message.sequence);
-        left.into_iter().map(|held| held.delivery).collect()
+        for held in left {
+            // What cannot be given back comes again after its ack wait.
+            held.delivery.nak(Duration::ZERO).await.ok();
+        }
     }
 }
 

@@ -228,12 +228,12 @@ pub(super) async fn respond(ctx: &Context, headers: Headers, payload: Bytes) {
     let Some(subject) = ctx.reply() else { return };
     let bus = ctx.client().bus();
     let message = Message::new(subject, payload).headers(headers);
-    let mut sent = bus.send(message).await;
+    // Boxed, so that turns without a reply over the bus stay small.
+    let mut sent = Box::pin(bus.send(message)).await;
     if let Err(error @ SendError::TooLarge { .. }) = &sent {
         let headers = Status::Failed.headers(&error.to_string());
-        sent = bus
-            .send(Message::new(subject, Bytes::new()).headers(headers))
-            .await;
+        let refusal = Message::new(subject, Bytes::new()).headers(headers);
+        sent = Box::pin(bus.send(refusal)).await;
     }
     if let Err(error) = sent {
         tracing::warn!(%error, "a reply could not be sent; its caller will time out");

@@ -111,27 +111,13 @@ impl Consumer {
         }
     }
 
-    /// Gives back these, in this order, and what came and was not returned;
-    /// then makes room for another handle, which gets them before anything newer.
-    ///
-    /// Dropping it gives back the latter only, with nobody to wait for it.
-    pub(crate) async fn close(self, held: Vec<Delivery>) {
+    /// Gives back what came and was not returned, and makes room for another
+    /// handle. Dropping it does the same, with nobody to wait for it.
+    pub(crate) async fn close(self) {
         match self.0 {
-            Kind::Embedded(consumer) => {
-                for delivery in held {
-                    // What cannot be given back comes again after its ack wait.
-                    delivery.nak(Duration::ZERO).await.ok();
-                }
-                drop(consumer);
-            }
+            Kind::Embedded(consumer) => drop(consumer),
             #[cfg(feature = "nats")]
-            Kind::Nats(consumer) => {
-                let ackers = held.into_iter().filter_map(|held| match held.acker {
-                    Acker::Embedded(_) => None,
-                    Acker::Nats(acker) => Some(acker),
-                });
-                consumer.close(ackers.collect()).await;
-            }
+            Kind::Nats(consumer) => consumer.close().await,
         }
     }
 }

@@ -1,8 +1,5 @@
 use super::{CallError, Cause, Client, local, remote};
-use crate::{
-    message::{Command, Id, Infallible, Refused, Reply, Request},
-    telemetry::{CALL_SECONDS, CALLS_TOTAL},
-};
+use crate::message::{Command, Id, Infallible, Refused, Reply, Request};
 use std::{fmt, pin::Pin, time::Duration};
 use tokio::time::Instant;
 
@@ -84,29 +81,22 @@ impl<'a, C: Command> Call<'a, C> {
         }
     }
 
-    /// Returns what travels with the command, and how long to wait for its reply.
-    fn request(&mut self) -> (Request, Duration) {
-        let left = self
-            .cause
-            .and_then(|cause| cause.deadline)
-            .map_or(self.timeout, |deadline| {
-                deadline.duration_since(Instant::now())
-            });
+    async fn ask(mut self, started: Instant) -> Result<Reply<C>, CallError<Refused<C>>> {
+        let deadline = self.cause.and_then(|cause| cause.deadline);
+        let left = deadline.map_or(self.timeout, |deadline| deadline.duration_since(started));
         let timeout = self.timeout.min(left).min(LONGEST);
-        let mut request = request(self.client, self.cause, self.id.take());
-        request.deadline = Some(self.client.clock().now() + timeout);
-        (request, timeout)
-    }
-
-    async fn ask(mut self) -> Result<Reply<C>, CallError<Refused<C>>> {
-        let (request, timeout) = self.request();
         if timeout.is_zero() {
             return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
         }
+        let request = request(self.client, self.cause, self.id.take());
         self.client.note(&self.command);
         match self.client.door::<C>() {
-            Some(door) => local::ask(&door, self.command, request, timeout).await,
-            None => remote::ask(self.client, self.command, request, timeout).await,
+            Some(door) => {
+                let times = (started, timeout);
+                local::ask(&door, self.command, request, times).await
+            }
+            // Boxed, so that local calls stay small.
+            None => Box::pin(remote::ask(self.client, self.command, request, timeout)).await,
         }
     }
 }
@@ -134,13 +124,13 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let subject = C::SUBJECT.as_str();
-            let started = Instant::now();
-            let answer = self.ask().await;
-            let outcome = answer.as_ref().err().map_or("replied", CallError::label);
-            metrics::counter!(CALLS_TOTAL, "subject" => subject, "outcome" => outcome).increment(1);
-            metrics::histogram!(CALL_SECONDS, "subject" => subject)
-                .record(started.elapsed().as_secs_f64());
+            let (started, meters) = (Instant::now(), self.client.meters());
+            let answer = self.ask(started).await;
+            meters.called(
+                C::SUBJECT.as_str(),
+                answer.as_ref().err(),
+                started.elapsed(),
+            );
             answer
         })
     }

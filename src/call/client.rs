@@ -1,4 +1,4 @@
-use super::{Call, Cause, Doors, Publish, Record, TellError, local, remote};
+use super::{Call, Cause, Doors, Publish, Record, TellError, local, meters::Meters, remote};
 use crate::{
     bus::{Bus, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
@@ -35,6 +35,7 @@ struct Inner {
     domain: Box<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
+    meters: Meters,
 }
 
 /// What all clients of one node share.
@@ -75,6 +76,7 @@ impl Client {
             domain: domain.into(),
             source: source.into(),
             streams: DashMap::new(),
+            meters: Meters::default(),
         }))
     }
 
@@ -134,6 +136,10 @@ impl Client {
 
     pub(crate) fn source(&self) -> &str {
         &self.0.source
+    }
+
+    pub(super) fn meters(&self) -> &Meters {
+        &self.0.meters
     }
 
     /// Notes a command if this is a replay.

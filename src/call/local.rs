@@ -20,10 +20,10 @@ pub(super) async fn ask<C: Command>(
     door: &Door,
     command: C,
     request: Request,
-    timeout: Duration,
+    (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     let subject = C::SUBJECT;
-    let deadline = Instant::now() + timeout;
+    let deadline = started + timeout;
     let (reply, answer) = oneshot::channel();
     offer(door, command, request, Some((reply, deadline)))
         .map_err(|reason| CallError::Unavailable { subject, reason })?;

@@ -12,6 +12,7 @@ mod cause;
 mod client;
 mod error;
 mod local;
+mod meters;
 mod parcel;
 mod publish;
 mod record;

@@ -2,7 +2,6 @@ use super::{Cause, Client, PublishError};
 use crate::{
     bus::{Append, Expect, Message},
     message::{Envelope, Event, Id, Key, codec},
-    telemetry::PUBLISHED_TOTAL,
 };
 use std::{borrow::Cow, fmt, pin::Pin};
 
@@ -122,13 +121,9 @@ impl<'a, E: Event> IntoFuture for Publish<'a, E> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            let meters = self.client.meters();
             let published = self.publish().await;
-            let outcome = published
-                .as_ref()
-                .err()
-                .map_or("stored", PublishError::label);
-            metrics::counter!(PUBLISHED_TOTAL, "subject" => E::SUBJECT.as_str(), "outcome" => outcome)
-                .increment(1);
+            meters.published(E::SUBJECT.as_str(), published.as_ref().err());
             published
         })
     }

@@ -12,10 +12,11 @@ use std::time::Duration;
 pub(super) async fn ask<C: Command>(
     client: &Client,
     command: C,
-    request: Request,
+    mut request: Request,
     timeout: Duration,
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     let subject = C::SUBJECT;
+    request.deadline = Some(client.clock().now() + timeout);
     let message = message(client, &command, &request)
         .map_err(|reason| CallError::Codec { subject, reason })?;
     let reply = client

@@ -19,10 +19,6 @@ impl Acker {
         Self { link, reply }
     }
 
-    pub(super) fn into_reply(self) -> Subject {
-        self.reply
-    }
-
     pub(in crate::bus) async fn say(&self, message: &Stored, ack: Ack) -> Result<(), AckError> {
         if !self.link.is_connected() {
             return Err(failed(message, "no connection"));
@@ -68,7 +64,8 @@ pub(super) fn word(ack: Ack) -> Bytes {
         Ack::Done => Bytes::from_static(b"+ACK"),
         Ack::Working => Bytes::from_static(b"+WPI"),
         Ack::Never => Bytes::from_static(b"+TERM"),
-        // With a delay, even of zero, newer messages come first.
+        // A delay, even of zero, is a timer: newer messages would come first, and
+        // a later word on the message would put it off.
         Ack::Again(Duration::ZERO) => Bytes::from_static(b"-NAK"),
         Ack::Again(delay) => format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into(),
     }

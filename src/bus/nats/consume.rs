@@ -12,9 +12,12 @@ use crate::{
     bus::{ConsumerConfig, ConsumerError, Delivery, consumer},
     telemetry,
 };
-use async_nats::jetstream::{
-    ErrorCode,
-    consumer::{DeliverPolicy, Info, PriorityPolicy, pull},
+use async_nats::{
+    Subject,
+    jetstream::{
+        ErrorCode,
+        consumer::{DeliverPolicy, Info, PriorityPolicy, pull},
+    },
 };
 use metrics::counter;
 use std::{mem, time::Duration};
@@ -34,6 +37,8 @@ pub(in crate::bus) struct Consumer {
     floor: u64,
     trouble: Option<Trouble>,
     failures: u32,
+    /// Where the last message returned is acknowledged.
+    last: Option<Subject>,
 }
 
 impl Consumer {
@@ -46,11 +51,25 @@ impl Consumer {
     ) -> Self {
         let (stream, config) = (stream.clone(), config.clone());
         let floor = info.ack_floor.stream_sequence;
-        Self { stream, config, wanted, plan, pull, floor, trouble: None, failures: 0 }
+        Self {
+            stream,
+            config,
+            wanted,
+            plan,
+            pull,
+            floor,
+            trouble: None,
+            failures: 0,
+            last: None,
+        }
     }
 
     pub(super) fn link(&self) -> &Link {
         self.stream.link()
+    }
+
+    pub(super) const fn last(&self) -> Option<&Subject> {
+        self.last.as_ref()
     }
 
     pub(super) const fn pull(&mut self) -> &mut Pull {
@@ -81,9 +100,10 @@ impl Consumer {
         }
     }
 
-    fn delivery(&self, mut message: async_nats::Message) -> Option<Delivery> {
+    fn delivery(&mut self, mut message: async_nats::Message) -> Option<Delivery> {
         let place = Place::of(&message)?;
         let reply = message.reply.take()?;
+        self.last = Some(reply.clone());
         let acker = Acker::new(self.stream.link().clone(), reply);
         let stored = self.stream.delivered(message, place);
         let acker = consumer::Acker::Nats(acker);

@@ -1,7 +1,7 @@
 //! How a handle to a consumer lets go, so that another need not wait.
 
 use super::{
-    ack::{Acker, word},
+    ack::word,
     consume::Consumer,
     core::{SEND_WAIT, send_all},
     durable::GROUP,
@@ -19,42 +19,51 @@ impl Consumer {
         timeout(SEND_WAIT, self.pull().drain()).await.ok();
     }
 
-    /// Gives back these messages, what was not returned, and the pin.
-    pub(in crate::bus) async fn close(mut self, held: Vec<Acker>) {
-        let mut replies: Vec<_> = held.into_iter().map(Acker::into_reply).collect();
-        replies.extend(self.pull().leftovers());
-        let client = self.link().client().clone();
+    /// Gives back what was not returned, then the pin, and waits until that is sent.
+    pub(in crate::bus) async fn close(mut self) {
         let giving_back = async {
-            let last = replies.pop();
-            send_all(client.clone(), again(replies)).await;
-            if let Some(last) = last {
-                // The server takes the pin back past its queue of acknowledgements:
-                // unless it has seen them all, another handle gets newer messages first.
-                let word = word(Ack::Again(Duration::ZERO));
-                let request = Request::new().payload(word).timeout(None);
-                drop(client.send_request(last, request).await);
-            }
-            send_all(client, self.belongings()).await;
+            let client = self.link().client().clone();
+            let messages = again(self.pull().leftovers());
+            send_all(client.clone(), messages).await;
+            // Who is pinned next must find what came back, or newer messages come first.
+            self.settled().await;
+            let unpin = self.unpin();
+            send_all(client, unpin).await;
         };
         timeout(SEND_WAIT, giving_back).await.ok();
     }
 
-    /// Takes what another handle would wait for, as messages that give it back.
-    fn belongings(&mut self) -> Vec<(Subject, Bytes)> {
-        let mut messages = again(self.pull().leftovers());
-        if self.pull().unpin().is_some() {
-            let group = format!(r#"{{"group":"{GROUP}"}}"#);
-            messages.push((self.unpin_subject().into(), group.into()));
-        }
-        messages
+    /// Waits until the server has done what was said of this handle's messages:
+    /// it does so in order, and confirms this last word on one of them.
+    async fn settled(&self) {
+        let Some(last) = self.last() else { return };
+        let request = Request::new()
+            .payload(word(Ack::Working))
+            .timeout(Some(SEND_WAIT));
+        drop(
+            self.link()
+                .client()
+                .send_request(last.clone(), request)
+                .await,
+        );
+    }
+
+    fn unpin(&mut self) -> Vec<(Subject, Bytes)> {
+        let group = || format!(r#"{{"group":"{GROUP}"}}"#).into();
+        let pinned = self.pull().unpin().is_some();
+        pinned
+            .then(|| (self.unpin_subject().into(), group()))
+            .into_iter()
+            .collect()
     }
 }
 
 /// As [`Consumer::close`], but nobody waits for it.
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let belongings = self.belongings();
-        self.link().send_later(belongings);
+        let mut messages = again(self.pull().leftovers());
+        messages.extend(self.unpin());
+        self.link().send_later(messages);
     }
 }
 
