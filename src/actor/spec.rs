@@ -107,10 +107,9 @@ impl<A: 'static> Actor<A> {
 
     /// Hears an event, at least once, in order per key.
     ///
-    /// Order holds while one node reads a key. When a node dies, what it held
-    /// comes again elsewhere within 30 s, and newer events may come first. One
-    /// that stops hands back in order, but a server may let an event pass that
-    /// was on its way.
+    /// Order holds while one node reads a key, and when one that stops hands
+    /// over to another. When a node dies, what it held comes again elsewhere
+    /// within 30 s, and newer events may come first.
     ///
     /// A failed event is tried again as [`retry`](Self::retry) says, then it
     /// becomes a dead letter.

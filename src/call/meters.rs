@@ -22,13 +22,14 @@ impl Meters {
         error: Option<&CallError<R>>,
         took: Duration,
     ) {
-        let meter = self.call(subject);
-        let (replied, seconds) = &*meter;
-        match error {
-            None => replied.increment(1),
-            Some(error) => called(subject, error.label()).increment(1),
+        if let Some(error) = error {
+            called(subject, error.label()).increment(1);
         }
-        seconds.record(took);
+        let meter = self.call(subject);
+        if error.is_none() {
+            meter.0.increment(1);
+        }
+        meter.1.record(took);
     }
 
     /// Counts an event.

@@ -24,8 +24,8 @@ use tokio::{
 /// How often draining looks whether all is done.
 const GLANCE: Duration = Duration::from_millis(5);
 
-/// How long refusing what was left over may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long refusing and handing back what was left over may take.
+const FAREWELL: Duration = Duration::from_secs(4);
 
 /// A node as it is to be, checked.
 #[derive(Debug)]

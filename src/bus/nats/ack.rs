@@ -64,8 +64,7 @@ pub(super) fn word(ack: Ack) -> Bytes {
         Ack::Done => Bytes::from_static(b"+ACK"),
         Ack::Working => Bytes::from_static(b"+WPI"),
         Ack::Never => Bytes::from_static(b"+TERM"),
-        // A delay, even of zero, is a timer: newer messages would come first, and
-        // a later word on the message would put it off.
+        // A delay, even of zero, is a timer, which newer messages would pass.
         Ack::Again(Duration::ZERO) => Bytes::from_static(b"-NAK"),
         Ack::Again(delay) => format!("-NAK {{\"delay\":{}}}", delay.as_nanos()).into(),
     }

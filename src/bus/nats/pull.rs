@@ -137,15 +137,27 @@ impl Pull {
         }
     }
 
-    /// Ends the flow of messages: unsubscribes, and keeps what was on its way
-    /// for [`leftovers`](Self::leftovers).
+    /// Asks for nothing more, and keeps what still comes for
+    /// [`leftovers`](Self::leftovers), until the server has ended what was asked.
+    ///
+    /// A request that nobody listens for any more would swallow the first
+    /// message that is given back, and let it come again as the last.
     pub(super) async fn drain(&mut self) {
-        if self.subscriber.drain().await.is_err() {
-            return;
+        while self.asked > 0 {
+            let Some(message) = self.subscriber.next().await else {
+                return;
+            };
+            match self.take(message) {
+                Ok(Some(message)) => self.keep(message),
+                Ok(None) => {}
+                Err(_) => return,
+            }
         }
-        while let Some(message) = self.subscriber.next().await {
-            self.keep(message);
-        }
+    }
+
+    /// Returns how long the server may take to end what was asked.
+    pub(super) fn patience(&self) -> Duration {
+        self.plan.expires + Duration::from_secs(1)
     }
 
     /// Takes the replies of messages that came and were not handed out.

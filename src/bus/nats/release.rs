@@ -15,8 +15,9 @@ use tokio::time::timeout;
 impl Consumer {
     /// Lets nothing more come to this handle, and takes in what was on its way.
     pub(in crate::bus) async fn retire(&mut self) {
+        let patience = self.pull().patience();
         // Without the server's word, what was on its way comes again after its ack wait.
-        timeout(SEND_WAIT, self.pull().drain()).await.ok();
+        timeout(patience, self.pull().drain()).await.ok();
     }
 
     /// Gives back what was not returned, then the pin, and waits until that is sent.
@@ -33,19 +34,16 @@ impl Consumer {
         timeout(SEND_WAIT, giving_back).await.ok();
     }
 
-    /// Waits until the server has done what was said of this handle's messages:
-    /// it does so in order, and confirms this last word on one of them.
+    /// Waits until the server has filed what was given back: it handles words on
+    /// messages in order, and confirms this last one. That says again what was
+    /// said before, because any other, also of progress, would undo it.
     async fn settled(&self) {
         let Some(last) = self.last() else { return };
         let request = Request::new()
-            .payload(word(Ack::Working))
+            .payload(word(Ack::Again(Duration::ZERO)))
             .timeout(Some(SEND_WAIT));
-        drop(
-            self.link()
-                .client()
-                .send_request(last.clone(), request)
-                .await,
-        );
+        let client = self.link().client();
+        drop(client.send_request(last.clone(), request).await);
     }
 
     fn unpin(&mut self) -> Vec<(Subject, Bytes)> {
