@@ -1,8 +1,8 @@
 use super::{CallError, PublishError};
 use crate::telemetry::{CALL_SECONDS, CALLS_TOTAL, PUBLISHED_TOTAL};
-use dashmap::{DashMap, mapref::one::Ref};
+use dashmap::DashMap;
 use metrics::{Counter, Histogram};
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 /// The metrics of a client, by subject.
 ///
@@ -10,8 +10,13 @@ use std::time::Duration;
 /// recorder before it calls or publishes.
 #[derive(Default)]
 pub(super) struct Meters {
-    calls: DashMap<&'static str, (Counter, Histogram)>,
+    calls: DashMap<&'static str, Arc<CallMeter>>,
     stored: DashMap<&'static str, Counter>,
+}
+
+struct CallMeter {
+    replied: Counter,
+    seconds: Histogram,
 }
 
 impl Meters {
@@ -23,12 +28,11 @@ impl Meters {
         took: Duration,
     ) {
         let meter = self.call(subject);
-        let (replied, seconds) = &*meter;
         match error {
-            None => replied.increment(1),
+            None => meter.replied.increment(1),
             Some(error) => called(subject, error.label()).increment(1),
         }
-        seconds.record(took);
+        meter.seconds.record(took);
     }
 
     /// Counts an event.
@@ -45,15 +49,16 @@ impl Meters {
             .increment(1);
     }
 
-    fn call(&self, subject: &'static str) -> Ref<'_, &'static str, (Counter, Histogram)> {
+    fn call(&self, subject: &'static str) -> Arc<CallMeter> {
         if let Some(known) = self.calls.get(subject) {
-            return known;
+            return Arc::clone(&known);
         }
-        let new = self.calls.entry(subject).or_insert_with(|| {
+        let meter = self.calls.entry(subject).or_insert_with(|| {
+            let replied = called(subject, "replied");
             let seconds = metrics::histogram!(CALL_SECONDS, "subject" => subject);
-            (called(subject, "replied"), seconds)
+            Arc::new(CallMeter { replied, seconds })
         });
-        new.downgrade()
+        Arc::clone(&meter)
     }
 }
 
