@@ -29,6 +29,8 @@ pub(super) struct Cell<A: 'static> {
 pub(crate) struct Seat {
     pub(crate) client: Client,
     pub(crate) path: Arc<str>,
+    /// The path of the actor, of which it may be one instance.
+    pub(crate) actor: Arc<str>,
     pub(crate) member: usize,
     pub(crate) report: mpsc::Sender<Report>,
 }
@@ -57,6 +59,7 @@ pub(super) fn spawn<A: 'static>(
         state: None,
         client: seat.client,
         path: seat.path,
+        actor: seat.actor,
         gauge: Arc::clone(&gauge),
         control: orders,
         report: seat.report,

@@ -1,7 +1,7 @@
 use crate::{
-    bus::{Append, Expect, Message, Stored, Stream},
+    bus::{Append, AppendError, Expect, Message, SendError, Stored, Stream},
     message::{
-        Id,
+        Headers, Id,
         headers::{
             CB_DEAD_ATTEMPTS, CB_DEAD_REASON, CB_DEAD_SEQUENCE, CB_DEAD_STREAM, CB_DEAD_SUBJECT,
             MSG_ID,
@@ -9,6 +9,7 @@ use crate::{
         one_line,
     },
 };
+use bytes::Bytes;
 
 /// What is known of a message that was given up.
 pub(super) struct Letter<'a> {
@@ -22,23 +23,34 @@ pub(super) struct Letter<'a> {
 impl Letter<'_> {
     /// Writes the letter; it is the original message with the reason beside it.
     ///
-    /// Its id is derived from the original's place, so writing it twice keeps one.
+    /// Its id is derived from the original's place, so writing it twice keeps
+    /// one. An original that leaves no room for the reason stays where it
+    /// stands: its letter has the reason and the place only.
     pub(super) async fn write(&self, letters: &Stream, subject: String) -> Result<(), String> {
+        let full = self.message(subject.clone(), &self.stored.headers, &self.stored.payload);
+        let mut written = letters.append(full, Expect::Any).await;
+        if let Err(AppendError::Send(SendError::TooLarge { .. })) = written {
+            let bare = self.message(subject, &Headers::new(), &Bytes::new());
+            written = letters.append(bare, Expect::Any).await;
+        }
+        match written {
+            Ok(Append::Committed { .. }) => Ok(()),
+            Ok(Append::Conflict) => Err("an expectation failed that was never made".to_owned()),
+            Ok(Append::Unknown { reason }) => Err(reason),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    fn message(&self, subject: String, headers: &Headers, payload: &Bytes) -> Message {
         let place = format!("{}:{}", self.stream, self.stored.sequence);
         let id = Id::from(place.as_str()).derived(self.path, 0);
-        let mut headers = self.stored.headers.clone();
+        let mut headers = headers.clone();
         headers.put(MSG_ID, id.to_string());
         headers.put(CB_DEAD_REASON, one_line(self.reason));
         headers.put(CB_DEAD_SUBJECT, self.stored.subject.clone());
         headers.put(CB_DEAD_STREAM, self.stream);
         headers.put(CB_DEAD_SEQUENCE, self.stored.sequence.to_string());
         headers.put(CB_DEAD_ATTEMPTS, self.attempts.to_string());
-        let message = Message::new(subject, self.stored.payload.clone()).headers(headers);
-        match letters.append(message, Expect::Any).await {
-            Ok(Append::Committed { .. }) => Ok(()),
-            Ok(Append::Conflict) => Err("an expectation failed that was never made".to_owned()),
-            Ok(Append::Unknown { reason }) => Err(reason),
-            Err(error) => Err(error.to_string()),
-        }
+        Message::new(subject, payload.clone()).headers(headers)
     }
 }

@@ -1,9 +1,10 @@
 use super::{
     Context, Exit,
+    bounds::{Bounds, Cut, Turn, caught},
     context::{Source, cause_of},
     inbox::Gauge,
     meter::Meter,
-    route::{Input, Run, caught, drop_caught, respond},
+    route::{Input, Run, respond},
 };
 use crate::{
     call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
@@ -12,10 +13,10 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep, timeout},
+    time::Instant,
 };
 use tracing::Instrument;
 
@@ -29,6 +30,7 @@ pub(super) struct Plan<A> {
     pub(super) on_stop: Option<Run<A>>,
     pub(super) start_within: Duration,
     pub(super) handle_within: Duration,
+    pub(super) stop_within: Duration,
 }
 
 /// What a supervisor tells its child.
@@ -65,6 +67,9 @@ pub(super) struct Host<A> {
     pub(super) state: Option<A>,
     pub(super) client: Client,
     pub(super) path: Arc<str>,
+    /// The path without the instance: what follows from a message has the same
+    /// ids whichever instance handles it.
+    pub(super) actor: Arc<str>,
     pub(super) gauge: Arc<Gauge>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) report: mpsc::Sender<Report>,
@@ -121,30 +126,16 @@ impl<A: 'static> Host<A> {
     async fn run(&mut self, route: usize, input: Input, ctx: &Context, started: Instant) -> Ended {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
-        let mut turn = pin!(run(state, input, ctx).instrument(ctx.span(subject)));
-        let limit = self.plan.handle_within;
-        let ended = match futures_util::poll!(&mut turn) {
-            Poll::Ready(ended) => Ok(ended),
-            Poll::Pending => tokio::select! {
-                biased;
-                ended = &mut turn => Ok(ended),
-                () = self.gauge.kill.notified() => Err("it was cut off to stop".to_owned()),
-                () = sleep(limit) => Err(format!("it ran longer than its {}", humantime::format_duration(limit))),
-            },
-        };
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(reason) => {
-                respond(ctx, Status::Failed.headers(&reason), Bytes::new()).await;
-                Ended::Crashed(reason)
-            }
-        };
+        let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
+        let ended = run(state, input, Turn { ctx, bounds })
+            .instrument(ctx.span(subject))
+            .await;
         self.meters[route].count(&ended, started.elapsed());
         ended
     }
 
     fn open(&self, parcel: Parcel) -> (Context, Input, Option<Receipt>) {
-        let by = Arc::clone(&self.path);
+        let by = Arc::clone(&self.actor);
         let (cause, source, input, receipt) = match parcel.work {
             Work::Local(request, call) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
@@ -246,19 +237,19 @@ impl<A: 'static> Host<A> {
         self.drop_state();
         // A kill that came too late for the life before must not hit this one.
         let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
-        let within = self.plan.start_within;
+        let bounds = Bounds { within: self.plan.start_within, kill: &self.gauge.kill };
         let factory = Arc::clone(&self.plan.factory);
-        match timeout(within, caught(async move { factory().await })).await {
-            Ok(Ok(Ok(state))) => {
+        match bounds.run(async move { factory().await }).await {
+            Ok(Ok(state)) => {
                 self.state = Some(state);
                 Ok(())
             }
-            Ok(Ok(Err(failure))) => Err(failure.to_string()),
-            Ok(Err(panic)) => Err(panic),
-            Err(_) => Err(format!(
+            Ok(Err(failure)) => Err(failure.to_string()),
+            Err(Cut::Late(within)) => Err(format!(
                 "it did not start within {}",
                 humantime::format_duration(within)
             )),
+            Err(cut) => Err(cut.to_string()),
         }
     }
 
@@ -267,11 +258,8 @@ impl<A: 'static> Host<A> {
         let (Some(run), Some(state)) = (&self.plan.on_stop, self.state.as_mut()) else {
             return;
         };
-        let ended = tokio::select! {
-            ended = run(state, Input::Nothing, ctx) => ended,
-            () = self.gauge.kill.notified() => Ended::Crashed("it was cut off".to_owned()),
-        };
-        match ended {
+        let bounds = Bounds { within: self.plan.stop_within, kill: &self.gauge.kill };
+        match run(state, Input::Nothing, Turn { ctx, bounds }).await {
             Ended::Failed(failure) => {
                 tracing::warn!(child = &*self.path, %failure, "stopping was not clean");
             }
@@ -283,10 +271,10 @@ impl<A: 'static> Host<A> {
     }
 
     fn drop_state(&mut self) {
-        if let Err(panic) = drop_caught(self.state.take()) {
+        if let Err(panic) = caught(|| drop(self.state.take())) {
             tracing::warn!(
                 child = &*self.path,
-                reason = panic,
+                %panic,
                 "dropping the state was not clean"
             );
         }

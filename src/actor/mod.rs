@@ -6,6 +6,7 @@
 //!
 //! This room does not decide who restarts: a crashed cell reports and waits.
 
+mod bounds;
 mod cell;
 mod context;
 mod dead;

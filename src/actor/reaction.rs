@@ -79,6 +79,13 @@ impl Reaction {
     /// Reads until told to stop, and starts over when the bus fails.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
+            if self.is_away() {
+                tokio::select! {
+                    () = sleep(AGAIN) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
             let Err(error) = self.read(&mut stop).await else {
                 return;
             };
@@ -156,7 +163,10 @@ impl Reaction {
                 },
             }
         };
+        // What is handed back shall not come here again.
+        consumer.retire().await;
         reading.hand_back(&mut outcomes).await;
+        consumer.close().await;
         outcome
     }
 }
@@ -205,7 +215,8 @@ impl Reading<'_> {
             .iter()
             .find(|(subject, _)| subject.as_str() == envelope.kind);
         let Some(&(_, route)) = heard else {
-            if !envelope.kind.starts_with(reaction.domain) {
+            let domain = envelope.kind.split_once('.').map(|(domain, _)| domain);
+            if domain != Some(reaction.domain) {
                 let reason = format!(
                     "its type `{}` is not of the domain `{}`",
                     envelope.kind, reaction.domain

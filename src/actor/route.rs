@@ -3,16 +3,20 @@
 //! Each route takes the message out of its form, runs the handler where a
 //! panic is caught, and sends the answer. What is left for the cell is how it ended.
 
-use super::Context;
+use super::{
+    Context,
+    bounds::{Cut, Turn, caught},
+};
 use crate::{
-    bus::Message,
+    bus::{Message, SendError},
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
     message::{Command, Event, Headers, Status, codec},
 };
 use bytes::Bytes;
-use futures_util::{FutureExt, future::LocalBoxFuture};
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use futures_util::future::LocalBoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{any::Any, sync::Arc};
 
 /// What a handler is called with.
 pub(super) enum Input {
@@ -33,7 +37,7 @@ impl Input {
 
 /// Decodes a command to find its key; nothing if it does not decode.
 pub(crate) fn peek<C: Command>(payload: &Bytes) -> Option<(Box<dyn Any + Send>, String)> {
-    let opened = std::panic::catch_unwind(|| {
+    let opened = caught(|| {
         let command: C = codec::decode(payload).ok()?;
         let key = command.key().into_owned();
         Some((command, key))
@@ -44,15 +48,12 @@ pub(crate) fn peek<C: Command>(payload: &Bytes) -> Option<(Box<dyn Any + Send>, 
 
 /// A handler for one kind of message, its type erased.
 pub(super) type Run<A> =
-    Arc<dyn for<'a> Fn(&'a mut A, Input, &'a Context) -> LocalBoxFuture<'a, Ended> + Send + Sync>;
+    Arc<dyn for<'a> Fn(&'a mut A, Input, Turn<'a>) -> LocalBoxFuture<'a, Ended> + Send + Sync>;
 
 /// Gives the closure the one signature that inference does not find by itself.
 fn erase<A, F>(run: F) -> Run<A>
 where
-    F: for<'a> Fn(&'a mut A, Input, &'a Context) -> LocalBoxFuture<'a, Ended>
-        + Send
-        + Sync
-        + 'static,
+    F: for<'a> Fn(&'a mut A, Input, Turn<'a>) -> LocalBoxFuture<'a, Ended> + Send + Sync + 'static,
 {
     Arc::new(run)
 }
@@ -61,9 +62,10 @@ pub(super) fn answer<A: 'static, C: Command, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, C, &Context) -> Answer<C> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, ctx| {
+    erase(move |state, input, turn| {
         let handler = handler.clone();
         Box::pin(async move {
+            let Turn { ctx, bounds } = turn;
             let (command, waiting) = match open::<C>(input) {
                 Ok(opened) => opened,
                 Err(reason) => {
@@ -72,7 +74,10 @@ where
                     return Ended::Done;
                 }
             };
-            let answer = caught(async { handler(state, command, ctx).await }).await;
+            let answer = bounds
+                .run(async { handler(state, command, ctx).await })
+                .await;
+            let answer = answer.map_err(|cut| cut.to_string());
             match waiting {
                 Waiting::Local(reply) => reply_local::<C>(reply, answer),
                 Waiting::Bus => reply_remote::<C>(ctx, answer).await,
@@ -85,19 +90,19 @@ pub(super) fn on<A: 'static, E: Event, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, ctx| {
+    erase(move |state, input, Turn { ctx, bounds }| {
         let handler = handler.clone();
         Box::pin(async move {
             let Input::Encoded(payload) = input else {
                 return Ended::Unhandled;
             };
-            let event = match codec::decode::<E>(&payload) {
+            let event = match decode::<E>(&payload) {
                 Ok(event) => event,
                 Err(error) => {
                     return Ended::Failed(Failure::discard(format!("{} {error}", E::SUBJECT)));
                 }
             };
-            ended(caught(async { handler(state, event, ctx).await }).await)
+            ended(bounds.run(async { handler(state, event, ctx).await }).await)
         })
     })
 }
@@ -106,17 +111,17 @@ pub(super) fn tick<A: 'static, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, _, ctx| {
+    erase(move |state, _, Turn { ctx, bounds }| {
         let handler = handler.clone();
-        Box::pin(async move { ended(caught(async { handler(state, ctx).await }).await) })
+        Box::pin(async move { ended(bounds.run(async { handler(state, ctx).await }).await) })
     })
 }
 
-fn ended(outcome: Result<Result<(), Failure>, String>) -> Ended {
+fn ended(outcome: Result<Result<(), Failure>, Cut>) -> Ended {
     match outcome {
         Ok(Ok(())) => Ended::Done,
         Ok(Err(failure)) => Ended::Failed(failure),
-        Err(panic) => Ended::Crashed(panic),
+        Err(cut) => Ended::Crashed(cut.to_string()),
     }
 }
 
@@ -131,15 +136,20 @@ fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> {
             let call: LocalCall<C> = *call.downcast().map_err(|_| "is of another type here")?;
             Ok((call.command, Waiting::Local(call.reply)))
         }
-        Input::Encoded(payload) => match codec::decode(&payload) {
-            Ok(command) => Ok((command, Waiting::Bus)),
-            Err(error) => Err(error.to_string()),
-        },
+        Input::Encoded(payload) => decode(&payload).map(|command| (command, Waiting::Bus)),
         Input::Decoded(command) => {
             let command = *command.downcast().map_err(|_| "is of another type here")?;
             Ok((command, Waiting::Bus))
         }
         Input::Nothing => Err("came without a payload".to_owned()),
+    }
+}
+
+/// Decodes a message; a type that panics over it has refused it.
+fn decode<T: DeserializeOwned>(payload: &Bytes) -> Result<T, String> {
+    match caught(|| codec::decode(payload)) {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(cut) => Err(format!("could not be decoded: {cut}")),
     }
 }
 
@@ -158,11 +168,11 @@ fn reply_local<C: Command>(
                 Ended::Failed(failure),
             )
         }
-        Err(panic) => {
-            let reason = panic.clone();
+        Err(cut) => {
+            let reason = cut.clone();
             (
                 Err(CallError::Failed { subject, reason }),
-                Ended::Crashed(panic),
+                Ended::Crashed(cut),
             )
         }
     };
@@ -183,24 +193,25 @@ async fn reply_remote<C: Command>(ctx: &Context, answer: Result<Answer<C>, Strin
             let headers = Status::Failed.headers(&failure.to_string());
             (headers, Bytes::new(), Ended::Failed(failure))
         }
-        Err(panic) => (
-            Status::Failed.headers(&panic),
+        Err(cut) => (
+            Status::Failed.headers(&cut),
             Bytes::new(),
-            Ended::Crashed(panic),
+            Ended::Crashed(cut),
         ),
     };
     respond(ctx, headers, payload).await;
     ended
 }
 
-fn encoded<C: Command, T: serde::Serialize>(
-    headers: Headers,
-    reply: &T,
-) -> (Headers, Bytes, Ended) {
-    match codec::encode(reply) {
+fn encoded<C: Command, T: Serialize>(headers: Headers, reply: &T) -> (Headers, Bytes, Ended) {
+    let encoded = match caught(|| codec::encode(reply)) {
+        Ok(encoded) => encoded.map_err(|error| error.to_string()),
+        Err(cut) => Err(format!("could not be encoded: {cut}")),
+    };
+    match encoded {
         Ok(payload) => (headers, payload, Ended::Done),
-        Err(error) => {
-            let reason = format!("the answer to {} {error}", C::SUBJECT);
+        Err(reason) => {
+            let reason = format!("the answer to {} {reason}", C::SUBJECT);
             (
                 Status::Failed.headers(&reason),
                 Bytes::new(),
@@ -211,34 +222,20 @@ fn encoded<C: Command, T: serde::Serialize>(
 }
 
 /// Sends a reply to a caller on the bus; without one there is nothing to do.
+///
+/// A caller whose reply the carrier does not take learns that, not silence.
 pub(super) async fn respond(ctx: &Context, headers: Headers, payload: Bytes) {
     let Some(subject) = ctx.reply() else { return };
+    let bus = ctx.client().bus();
     let message = Message::new(subject, payload).headers(headers);
     // Boxed, so that turns without a reply over the bus stay small.
-    let sending = Box::pin(ctx.client().bus().send(message));
-    if let Err(error) = sending.await {
+    let mut sent = Box::pin(bus.send(message)).await;
+    if let Err(error @ SendError::TooLarge { .. }) = &sent {
+        let headers = Status::Failed.headers(&error.to_string());
+        let refusal = Message::new(subject, Bytes::new()).headers(headers);
+        sent = Box::pin(bus.send(refusal)).await;
+    }
+    if let Err(error) = sent {
         tracing::warn!(%error, "a reply could not be sent; its caller will time out");
     }
-}
-
-/// Runs what a user wrote, and turns a panic into its text.
-pub(super) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
-    AssertUnwindSafe(work)
-        .catch_unwind()
-        .await
-        .map_err(|panic| text_of(&*panic))
-}
-
-/// Drops what a user built, and turns a panic in its `Drop` into its text.
-pub(super) fn drop_caught<T>(value: T) -> Result<(), String> {
-    std::panic::catch_unwind(AssertUnwindSafe(|| drop(value))).map_err(|panic| text_of(&*panic))
-}
-
-fn text_of(panic: &(dyn Any + Send)) -> String {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("with something that is no text");
-    format!("it panicked: {text}")
 }

@@ -54,7 +54,6 @@ pub struct Actor<A> {
     restart: Restart,
     instances: usize,
     mailbox: usize,
-    stop_within: Duration,
     retry: Retry,
 }
 
@@ -79,6 +78,7 @@ impl<A: 'static> Actor<A> {
                 on_stop: None,
                 start_within: Duration::from_secs(30),
                 handle_within: Duration::from_secs(30),
+                stop_within: Duration::from_secs(5),
             },
             answers: Vec::new(),
             hears: Vec::new(),
@@ -86,7 +86,6 @@ impl<A: 'static> Actor<A> {
             restart: Restart::default(),
             instances: 1,
             mailbox: 1_024,
-            stop_within: Duration::from_secs(5),
             retry: Retry::default(),
         }
     }
@@ -198,7 +197,7 @@ impl<A: 'static> Actor<A> {
 
     /// Sets how long stopping may take before it is cut off; 5 s by default.
     pub const fn stop_within(mut self, limit: Duration) -> Self {
-        self.stop_within = limit;
+        self.plan.stop_within = limit;
         self
     }
 
@@ -218,7 +217,7 @@ impl<A: 'static> Actor<A> {
             ticks: self.ticks,
             restart: self.restart,
             instances: self.instances,
-            stop_within: self.stop_within,
+            stop_within: plan.stop_within,
             retry: self.retry,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }

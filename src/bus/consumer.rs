@@ -61,10 +61,6 @@ pub enum Start {
 pub struct Consumer(Kind);
 
 #[derive(Debug)]
-#[cfg_attr(
-    feature = "nats",
-    expect(clippy::large_enum_variant, reason = "a consumer is moved once")
-)]
 enum Kind {
     Embedded(embedded::Consumer),
     #[cfg(feature = "nats")]
@@ -99,6 +95,29 @@ impl Consumer {
             Kind::Embedded(consumer) => consumer.next().await,
             #[cfg(feature = "nats")]
             Kind::Nats(consumer) => consumer.next().await,
+        }
+    }
+
+    /// Lets nothing more come to this handle; there is no `next` after this.
+    ///
+    /// What is given back from now on goes to another handle, in the order in
+    /// which it is given back.
+    pub(crate) async fn retire(&mut self) {
+        match &mut self.0 {
+            // It is handed nothing that it does not ask for.
+            Kind::Embedded(_) => {}
+            #[cfg(feature = "nats")]
+            Kind::Nats(consumer) => consumer.retire().await,
+        }
+    }
+
+    /// Gives back what came and was not returned, and makes room for another
+    /// handle. Dropping it does the same, with nobody to wait for it.
+    pub(crate) async fn close(self) {
+        match self.0 {
+            Kind::Embedded(consumer) => drop(consumer),
+            #[cfg(feature = "nats")]
+            Kind::Nats(consumer) => consumer.close().await,
         }
     }
 }

@@ -224,6 +224,7 @@ impl Bus {
 
     /// Returns how many messages the embedded bus still has to deliver or waits
     /// to see acknowledged; nothing for another carrier.
+    #[cfg(feature = "test-util")]
     pub(crate) fn unsettled(&self) -> Option<usize> {
         match &self.0 {
             Carrier::Embedded(broker) => Some(broker.unsettled()),

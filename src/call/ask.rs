@@ -6,6 +6,9 @@ use tokio::time::Instant;
 /// How long a call waits for its reply by default.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The longest that a call waits, so that its deadline is a time that clocks can say.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// A command about to be sent; awaiting it returns the reply.
 ///
 /// A call waits 5 s, and never longer than the message that it follows from
@@ -81,7 +84,10 @@ impl<'a, C: Command> Call<'a, C> {
     async fn ask(mut self, started: Instant) -> Result<Reply<C>, CallError<Refused<C>>> {
         let deadline = self.cause.and_then(|cause| cause.deadline);
         let left = deadline.map_or(self.timeout, |deadline| deadline.duration_since(started));
-        let timeout = self.timeout.min(left);
+        let timeout = self.timeout.min(left).min(LONGEST);
+        if timeout.is_zero() {
+            return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
+        }
         let request = request(self.client, self.cause, self.id.take());
         self.client.note(&self.command);
         match self.client.door::<C>() {

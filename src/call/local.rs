@@ -29,6 +29,7 @@ pub(super) async fn ask<C: Command>(
         .map_err(|reason| CallError::Unavailable { subject, reason })?;
     match timeout_at(deadline, answer).await {
         Ok(Ok(answer)) => answer,
+        Ok(Err(_)) if deadline <= Instant::now() => Err(CallError::DeadlinePassed { subject }),
         Ok(Err(_)) => {
             let reason = "it stopped before it came to this command".to_owned();
             Err(CallError::Unavailable { subject, reason })

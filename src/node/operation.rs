@@ -24,6 +24,9 @@ use tokio::{
 /// How often draining looks whether all is done.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// How long refusing what was left over may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// A node as it is to be, checked.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -46,6 +49,9 @@ pub(crate) struct Operation {
     pub(super) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
 }
 
+/// Tells a node's tree as it is when it is asked.
+type Told = Arc<dyn Fn() -> Tree + Send + Sync>;
+
 /// A node in full swing.
 struct Station {
     bus: Bus,
@@ -54,8 +60,8 @@ struct Station {
     live: Vec<Arc<Live>>,
     reports: mpsc::Receiver<Report>,
     drain_within: Duration,
-    /// Dropped, and so ended, with the station.
-    _system: JoinSet<()>,
+    /// Answers what is asked of the node itself.
+    system: JoinSet<()>,
 }
 
 /// Runs a node on this thread until it is told to stop or gives up.
@@ -75,14 +81,18 @@ pub(crate) async fn operate(
         return station.close().await;
     }
     let end = tokio::select! {
-        _ = &mut operation.stopping => Ok(()),
+        _ = &mut operation.stopping => {
+            station.close().await;
+            Ok(())
+        }
         report = station.reports.recv() => {
             let reason = report.map_or_else(|| "its root is gone".to_owned(), |report| report.reason);
             tracing::error!(node = &*name, reason, "the node gives up");
+            // Its actors have stopped: there is nothing to wait for.
+            station.hang_up().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
         }
     };
-    station.close().await;
     tracing::info!(node = &*name, "the node has stopped");
     operation.ended.send_replace(Some(end));
 }
@@ -91,8 +101,33 @@ impl Station {
     async fn open(plan: Plan, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
         let bus = plan.bus.reopen().await?;
         refuse_captured(&bus, &plan.namespace).await?;
-        let settings = plan.settings(bus.clone());
-        let (report, reports) = mpsc::channel(64);
+        let settings = plan.settings(bus);
+        // The program around the node has its own connection and runtime.
+        let outside = Settings { bus: plan.bus.clone(), record: None, ..settings.clone() };
+        let (mut station, tree) = Self::build(plan, sites, settings).await?;
+        if let Err(reason) = station.root.start().await {
+            station.hang_up().await;
+            return Err(NodeError::Start { reason });
+        }
+        for plot in &station.plots {
+            if let Err(error) = plot.open().await {
+                station.close().await;
+                return Err(error);
+            }
+        }
+        Ok((
+            station,
+            Handles { client: Client::of(outside, "client"), tree },
+        ))
+    }
+
+    /// Plants all groups, and answers what is asked of the node; nothing is started.
+    async fn build(
+        plan: Plan,
+        sites: &[Site],
+        settings: Settings,
+    ) -> Result<(Self, Told), NodeError> {
+        let (report, reports) = mpsc::channel(2 * plan.groups.len() + 1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
         for (place, group) in plan.groups.into_iter().enumerate() {
             let site = &sites[place % sites.len()];
@@ -106,58 +141,68 @@ impl Station {
             .map(|member| Arc::clone(Member::live(member)))
             .collect();
         let tree = tell(&settings, live.clone());
-        let system = System::open(&bus, &plan.namespace, &plan.name, Arc::clone(&tree)).await?;
-        let (parent, reports) = {
-            let (parent, up) = mpsc::channel(1);
-            (parent, (reports, up))
-        };
-        let mut root = root(members, plan.intensity, reports.0, parent);
+        let system = System::open(
+            &settings.bus,
+            &plan.namespace,
+            &plan.name,
+            Arc::clone(&tree),
+        )
+        .await?;
         let mut serving = JoinSet::new();
         serving.spawn_local(system.serve());
-        root.start()
-            .await
-            .map_err(|reason| NodeError::Start { reason })?;
+        let (parent, end) = mpsc::channel(1);
         let station = Self {
-            bus,
-            root,
+            bus: settings.bus,
+            root: root(members, plan.intensity, reports, parent),
             plots,
             live,
-            reports: reports.1,
+            reports: end,
             drain_within: plan.drain_within,
-            _system: serving,
+            system: serving,
         };
-        for plot in &station.plots {
-            if let Err(error) = plot.open().await {
-                station.close().await;
-                return Err(error);
-            }
-        }
-        // The program around the node has its own connection and runtime.
-        let client = Client::of(
-            Settings { bus: plan.bus, record: None, ..settings },
-            "client",
-        );
-        Ok((station, Handles { client, tree }))
+        Ok((station, tree))
     }
 
     /// Drains and stops, within the drain limit and what each child may take.
     async fn close(mut self) {
         let deadline = Instant::now() + self.drain_within;
-        for plot in &self.plots {
-            if timeout_at(deadline, plot.close()).await.is_err() {
-                tracing::warn!("events at hand did not end in time; they will be delivered again");
-            }
+        if !self.close_plots(deadline).await {
+            tracing::warn!("events at hand did not end in time; they will be delivered again");
         }
-        while self.live.iter().any(|live| live.depth() > 0) && Instant::now() < deadline {
-            sleep(GLANCE).await;
-        }
+        self.emptied(deadline).await;
         self.root.stop().await;
+        self.hang_up().await;
+    }
+
+    /// Refuses and hands back what is left over, then closes the connection.
+    async fn hang_up(mut self) {
         self.root.close().await;
+        // Who starts a node of this name next must not meet this one.
+        self.system.shutdown().await;
+        let deadline = Instant::now() + FAREWELL;
+        self.close_plots(deadline).await;
+        self.emptied(deadline).await;
         if timeout(Duration::from_secs(3), self.bus.close())
             .await
             .is_err()
         {
             tracing::warn!("the connection did not close in time");
+        }
+    }
+
+    /// Lets nothing more in; returns whether the events at hand ended in time.
+    async fn close_plots(&self, deadline: Instant) -> bool {
+        let mut in_time = true;
+        for plot in &self.plots {
+            in_time &= timeout_at(deadline, plot.close()).await.is_ok();
+        }
+        in_time
+    }
+
+    /// Waits until no message is left in a mailbox.
+    async fn emptied(&self, deadline: Instant) {
+        while self.live.iter().any(|live| live.depth() > 0) && Instant::now() < deadline {
+            sleep(GLANCE).await;
         }
     }
 }
@@ -242,7 +287,7 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     Ok(())
 }
 
-fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Arc<dyn Fn() -> Tree + Send + Sync> {
+fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Told {
     let (node, bus) = (settings.node.to_string(), settings.bus.to_string());
     Arc::new(move || Tree {
         node: node.clone(),

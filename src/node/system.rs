@@ -1,6 +1,6 @@
 use super::NodeError;
 use crate::{
-    bus::{Bus, Message, RequestError, Subscription},
+    bus::{Bus, Message, RequestError, SubscribeError, Subscription},
     message::{Namespace, codec},
     supervision::Tree,
 };
@@ -33,9 +33,17 @@ impl System {
         let asked = bus
             .request(Message::new(subject.clone(), Bytes::new()), PATIENCE)
             .await;
-        if !matches!(asked, Err(RequestError::NoResponders { .. })) {
-            let (name, namespace) = (name.to_owned(), namespace.to_string());
-            return Err(NodeError::NameTaken { name, namespace });
+        match asked {
+            Err(RequestError::NoResponders { .. }) => {}
+            Err(RequestError::Send(error)) => {
+                let reason = error.to_string();
+                return Err(SubscribeError::Unconfirmed { filter: subject, reason }.into());
+            }
+            // Who listens without an answer is a node too, if a busy one.
+            Ok(_) | Err(RequestError::Timeout { .. }) => {
+                let (name, namespace) = (name.to_owned(), namespace.to_string());
+                return Err(NodeError::NameTaken { name, namespace });
+            }
         }
         Ok(Self {
             tree,

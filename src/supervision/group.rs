@@ -105,6 +105,20 @@ impl Group {
         &self.name
     }
 
+    /// Returns how many places its supervisor has: one for each instance of an
+    /// actor, one for each group.
+    ///
+    /// A child that waits for its supervisor to take a report hears no orders,
+    /// so there must always be room for all of them: for the report of this
+    /// life, and for a stale one of the life before.
+    pub(super) fn seats(&self) -> usize {
+        let seats = |child: &Child| match &child.0 {
+            Kind::Actor(actor) => actor.instances,
+            Kind::Group(_) => 1,
+        };
+        self.children.iter().map(seats).sum()
+    }
+
     /// Checks what the types cannot: names, and that one command has one answerer.
     ///
     /// # Errors

@@ -46,7 +46,8 @@ impl Housed {
     }
 
     fn set_timers(&mut self) {
-        self.timers.abort_all();
+        // A new set also forgets the timers of the life before.
+        self.timers = JoinSet::new();
         for &(period, route) in &*self.ticks {
             self.timers
                 .spawn_local(tick(self.inbox.clone(), period, route));
@@ -91,6 +92,11 @@ impl Member {
     /// A cell keeps its own deadline for building the state; a group has its children's.
     pub(crate) async fn start(&mut self) -> Result<(), String> {
         self.life += 1;
+        if self.life > 1 {
+            // Counted first: its callers may be answered before this is told of its start.
+            self.live.restarted();
+            metrics::counter!(RESTARTS_TOTAL, "child" => self.path.to_string()).increment(1);
+        }
         self.live.set(State::Starting);
         if let Some(cell) = &self.cell {
             cell.inbox.open();
@@ -115,10 +121,6 @@ impl Member {
         self.live.set(State::Running);
         if let Some(cell) = &mut self.cell {
             cell.set_timers();
-        }
-        if self.life > 1 {
-            self.live.restarted();
-            metrics::counter!(RESTARTS_TOTAL, "child" => self.path.to_string()).increment(1);
         }
     }
 

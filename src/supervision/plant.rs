@@ -63,9 +63,9 @@ struct Feed {
 fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
     let path: Arc<str> = join(place.parent, group.name()).into();
     let (control, orders) = mpsc::channel(4);
-    let (report, reports) = mpsc::channel(64);
+    let (report, reports) = mpsc::channel(2 * group.seats() + 1);
     let children = std::mem::take(&mut group.children);
-    let below = Below { soil: place.soil, path: &path, group: group.name(), report };
+    let below = Below { soil: place.soil, path: &path, report };
     let (members, restarts) = below.grow(children, feed);
     let lives = members
         .iter()
@@ -102,14 +102,15 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
 struct Below<'a> {
     soil: &'a Soil,
     path: &'a str,
-    group: &'a str,
     report: mpsc::Sender<Report>,
 }
 
 impl Below<'_> {
     /// Grows all children, each instance of an actor as one of its own.
     fn grow(&self, children: Vec<Child>, feed: &mut Feed) -> (Vec<Member>, Vec<Restart>) {
-        let client = Client::of(self.soil.settings.clone(), self.group);
+        // Whoever is below speaks for the domain at the top.
+        let domain = self.path.split('/').next().unwrap_or_default();
+        let client = Client::of(self.soil.settings.clone(), domain);
         let (mut members, mut restarts) = (Vec::new(), Vec::new());
         for Child(kind) in children {
             let place = Place {
@@ -143,7 +144,7 @@ fn grow_actor(
     let mut members = Vec::new();
     let mut inboxes = Vec::new();
     for number in 0..actor.instances {
-        let (name, path) = if actor.instances == 1 {
+        let (name, own) = if actor.instances == 1 {
             (actor.name.to_owned(), Arc::clone(&path))
         } else {
             (
@@ -153,7 +154,8 @@ fn grow_actor(
         };
         let seat = Seat {
             client: client.clone(),
-            path: Arc::clone(&path),
+            path: Arc::clone(&own),
+            actor: Arc::clone(&path),
             member: place.member + number,
             report: place.report.clone(),
         };
@@ -166,7 +168,7 @@ fn grow_actor(
             Vec::new(),
         );
         let times = (actor.stop_within, Arc::from(&*actor.ticks));
-        members.push(Member::of_cell(path, live, &hosted, times));
+        members.push(Member::of_cell(own, live, &hosted, times));
     }
     let inboxes: Arc<[Inbox]> = inboxes.into();
     for answered in &actor.answers {

@@ -98,12 +98,12 @@ impl Supervisor {
         self.due.clear();
         for at in 0..self.members.len() {
             if let Err(reason) = self.members[at].start().await {
-                let path = Arc::clone(&self.members[at].path);
                 self.stop(&(0..at).rev().collect::<Vec<_>>()).await;
-                return Err(if reason.starts_with('`') {
-                    reason
-                } else {
-                    format!("`{path}` did not start: {reason}")
+                let failed = &self.members[at];
+                // A group has named the child that failed below it.
+                return Err(match failed.cell {
+                    Some(_) => format!("`{}` did not start: {reason}", failed.path),
+                    None => reason,
                 });
             }
         }
@@ -194,20 +194,23 @@ impl Supervisor {
         }
     }
 
-    /// Starts the children whose time has come.
+    /// Starts the children whose time has come, from left to right.
     async fn start_due(&mut self, machine: &mut Machine) -> Result<(), ()> {
         let now = Instant::now();
         let Some(at) = self.due.iter().position(|due| due.at <= now) else {
             return Ok(());
         };
-        for member in self.due.swap_remove(at).start {
+        let mut start = self.due.swap_remove(at).start.into_iter();
+        while let Some(member) = start.next() {
             if self.members[member].running {
                 continue;
             }
             if let Err(reason) = self.members[member].start().await {
+                // The decision may want those behind it to wait for this one.
+                self.due.push(Due { at: now, start: start.collect() });
                 let life = self.members[member].life;
                 let report = Report { member, life, exit: Exit::Failed, reason };
-                self.decide(machine, report).await?;
+                return self.decide(machine, report).await;
             }
         }
         Ok(())

@@ -6,4 +6,6 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod log;
 pub(crate) mod nats;
+pub(crate) mod way;

@@ -135,6 +135,7 @@ impl Broker {
         streams.iter().map(|kept| kept.info()).collect()
     }
 
+    #[cfg(feature = "test-util")]
     pub(in crate::bus) fn unsettled(&self) -> usize {
         let streams = read(&self.0.streams);
         let stored: usize = streams.iter().map(|kept| kept.unsettled()).sum();

@@ -121,6 +121,7 @@ impl Cursor {
     }
 
     /// Returns how many messages are not settled.
+    #[cfg(any(test, feature = "test-util"))]
     pub(super) fn unsettled(&mut self, now: Instant) -> usize {
         self.expire(now);
         self.backlog.len() + self.out.len()

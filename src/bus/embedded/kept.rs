@@ -132,6 +132,7 @@ impl Kept {
     }
 
     /// Returns how many messages its consumers have not settled.
+    #[cfg(feature = "test-util")]
     pub(super) fn unsettled(&self) -> usize {
         let now = Instant::now();
         lock(&self.state)

@@ -3,7 +3,7 @@ use super::{
     headers::{message_id, outbound},
     link::ACK_WAIT,
     streams::Stream,
-    verdict::{Refusal, Verdict},
+    verdict::{self, Refusal, Verdict},
 };
 use crate::{
     bus::{Append, AppendError, Expect, Message},
@@ -12,7 +12,7 @@ use crate::{
 };
 use async_nats::{
     HeaderValue, Subject, header,
-    jetstream::{ErrorCode, context::PublishErrorKind, message::PublishMessage, stream::Info},
+    jetstream::{ErrorCode, message::PublishMessage, stream::Info},
 };
 use metrics::counter;
 use std::time::Duration;
@@ -30,7 +30,8 @@ impl Stream {
         self.check(&message)?;
         match self.attempt(&message, expect).await {
             Verdict::Stored(ack) => Ok(committed(ack.sequence, ack.duplicate)),
-            first => self.settle(first, &message, expect).await,
+            // Boxed, so that the common way does not carry the room this one needs.
+            first => Box::pin(self.settle(first, &message, expect)).await,
         }
     }
 
@@ -111,7 +112,8 @@ impl Stream {
     }
 
     /// Tells a true conflict from a message that was stored by an earlier
-    /// attempt: a single server compares the expectation before the id.
+    /// attempt: a single server compares the expectation before the id, and a
+    /// replicated stream may refuse because of that very attempt, still on its way.
     async fn judge_conflict(&self, message: &Message, expect: Expect) -> Result<Append, String> {
         let Expect::Last(last) = expect else {
             return Err("conflict without expectation".into());
@@ -121,33 +123,43 @@ impl Stream {
         if let Some(sequence) = known? {
             return Ok(committed(sequence, true));
         }
-        let next = next.map_err(|error| error.to_string())?;
         let id = message.headers.get(headers::MSG_ID);
-        Ok(match next {
-            Some(next) if message_id(&next.headers) == id => committed(next.sequence, true),
-            _ => Append::Conflict,
-        })
+        match next.map_err(|error| error.to_string())? {
+            Some(next) if message_id(&next.headers) == id => Ok(committed(next.sequence, true)),
+            Some(_) => Ok(Append::Conflict),
+            None => {
+                let found = self.last_stored(&stored).await;
+                let found = found.map_err(|error| error.to_string())?;
+                match found.map_or(0, |found| found.sequence) {
+                    sequence if sequence == last => Err("another write is on its way".into()),
+                    _ => Ok(Append::Conflict),
+                }
+            }
+        }
     }
 
     /// Asks whether the stream remembers the message's id, without storing
-    /// anything: the id is compared first, then the id that the stream's last
-    /// message is expected to have, and no message has this one.
+    /// anything: a single server looks for the id first, then at the time to
+    /// live, and refuses this one. A replicated stream refuses it before it is
+    /// proposed; one that is refused later, such as by the expected last id of
+    /// the stream, blocks its subject there.
     async fn probe(&self, message: &Message) -> Result<Option<u64>, String> {
         let id = message.headers.get(headers::MSG_ID).unwrap_or_default();
-        let nobodys = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
-        let probe = PublishMessage::build()
-            .message_id(id)
-            .expected_last_message_id(nobodys);
+        let probe = PublishMessage::build().message_id(id);
+        let probe = probe.header(header::NATS_MESSAGE_TTL, "no time to live");
         let subject = Subject::from(message.subject.as_str());
         let answer = match self.link().appends().send_publish(subject, probe).await {
             Ok(acknowledged) => acknowledged.await,
             Err(error) => Err(error),
         };
-        match answer {
-            Ok(ack) if ack.duplicate => Ok(Some(ack.sequence)),
-            Ok(_) => Err("a probe was stored".into()),
-            Err(error) if error.kind() == PublishErrorKind::WrongLastMessageId => Ok(None),
-            Err(error) => Err(error.to_string()),
+        let error = match answer {
+            Ok(ack) if ack.duplicate => return Ok(Some(ack.sequence)),
+            Ok(_) => return Err("a probe was stored".into()),
+            Err(error) => error,
+        };
+        match verdict::code(&error) {
+            Some(ErrorCode::MESSAGE_TTL_INVALID | ErrorCode::MESSAGE_TTL_DISABLED) => Ok(None),
+            _ => Err(error.to_string()),
         }
     }
 

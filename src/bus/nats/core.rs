@@ -11,10 +11,11 @@ use crate::{
     },
     message::Headers,
 };
-use async_nats::{PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use bytes::Bytes;
 use futures_util::StreamExt;
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 /// How long a message may wait for room in the client's buffer.
 pub(super) const SEND_WAIT: Duration = Duration::from_secs(2);
@@ -110,6 +111,19 @@ impl Link {
         }
     }
 
+    /// Sends from where nobody can wait, such as a drop. What is lost of it,
+    /// the server's own timers make good.
+    pub(super) fn send_later(&self, messages: Vec<(Subject, Bytes)>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        if messages.is_empty() || !self.is_connected() {
+            return;
+        }
+        let sending = send_all(self.client().clone(), messages);
+        drop(runtime.spawn(timeout(SEND_WAIT, sending)));
+    }
+
     /// Returns once the server has seen all that was sent before: it handles a
     /// connection in order, and says at once that nobody listens on a new inbox.
     async fn round_trip(&self) -> Result<(), String> {
@@ -122,6 +136,13 @@ impl Link {
             Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(error.to_string()),
             _ => Ok(()),
         }
+    }
+}
+
+/// Sends messages in order, as far as the connection takes them.
+pub(super) async fn send_all(client: Client, messages: Vec<(Subject, Bytes)>) {
+    for (subject, payload) in messages {
+        drop(client.publish(subject, payload).await);
     }
 }
 

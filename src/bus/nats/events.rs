@@ -46,11 +46,16 @@ impl Events {
         denied.clone().filter(|text| text.contains(subject))
     }
 
+    /// Notes that there will be no further connection.
+    pub(super) fn end(&self) {
+        self.ended.send_replace(true);
+    }
+
     pub(super) fn note(&self, event: Event) {
         match event {
             Event::Connected => self.connected(),
             Event::Disconnected => self.disconnected(),
-            Event::Closed => drop(self.ended.send_replace(true)),
+            Event::Closed => self.end(),
             Event::SlowConsumer(_) => counter!(telemetry::DROPPED_TOTAL).increment(1),
             Event::ServerError(error) => self.refused(&error),
             Event::ClientError(ClientError::Other(text)) => self.failed(&text),

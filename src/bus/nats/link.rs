@@ -60,7 +60,7 @@ impl Link {
             .max_ack_inflight(ACKS_IN_FLIGHT)
             .build(client.clone());
         let link = Self(Arc::new(Inner { client, api, appends, options, events }));
-        link.check_streams().await?;
+        link.check_streams(deadline).await?;
         Ok(link)
     }
 
@@ -80,6 +80,7 @@ impl Link {
         };
         if timeout(CLOSE_WITHIN, leave).await.is_err() {
             tracing::warn!(server = %self.0.options, "the NATS connection did not close in time");
+            self.0.events.end();
         }
     }
 
@@ -148,7 +149,7 @@ impl Link {
         Ok(())
     }
 
-    async fn check_streams(&self) -> Result<(), ConnectError> {
+    async fn check_streams(&self, deadline: Instant) -> Result<(), ConnectError> {
         let info = self.0.client.server_info();
         let refuse = |reason: String| {
             Err(ConnectError::NoStreams { url: self.0.options.to_string(), reason })
@@ -156,8 +157,9 @@ impl Link {
         if !info.jetstream {
             return refuse("JetStream is off".into());
         }
-        match self.ask::<Account>("INFO".into(), &Nothing {}).await {
-            Err(ApiError::Refused(error)) if error.code() != 503 || is_off(&error) => {
+        let asking = self.ask::<Account>("INFO".into(), &Nothing {});
+        match timeout_at(deadline, asking).await {
+            Ok(Err(ApiError::Refused(error))) if error.code() != 503 || is_off(&error) => {
                 refuse(error.to_string())
             }
             // No answer: an election, or an account that may not ask. Both can have streams.

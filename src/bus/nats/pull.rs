@@ -61,6 +61,8 @@ pub(super) struct Pull {
     subscriber: Subscriber,
     plan: Plan,
     pin: Option<String>,
+    /// The replies of messages that came and will not be handed out.
+    kept: Vec<Subject>,
     asked: usize,
     heard: bool,
     quiet: u32,
@@ -87,8 +89,9 @@ impl Pull {
             subscriber,
             plan,
             pin: None,
+            kept: Vec::new(),
             asked: 0,
-            heard: true,
+            heard: false,
             quiet: 0,
             watchdog: Box::pin(sleep(plan.patience())),
             connects: link.connects(),
@@ -103,6 +106,11 @@ impl Pull {
 
     pub(super) fn pin(&self) -> Option<&str> {
         self.pin.as_deref()
+    }
+
+    /// Takes the pin away, for the server to give to another.
+    pub(super) const fn unpin(&mut self) -> Option<String> {
+        self.pin.take()
     }
 
     /// Waits for the next message. Dropping the future loses none.
@@ -129,15 +137,30 @@ impl Pull {
         }
     }
 
+    /// Ends the flow of messages: unsubscribes, and keeps what was on its way
+    /// for [`leftovers`](Self::leftovers).
+    pub(super) async fn drain(&mut self) {
+        if self.subscriber.drain().await.is_err() {
+            return;
+        }
+        while let Some(message) = self.subscriber.next().await {
+            self.keep(message);
+        }
+    }
+
     /// Takes the replies of messages that came and were not handed out.
     pub(super) fn leftovers(&mut self) -> Vec<Subject> {
-        let mut replies = Vec::new();
         while let Some(Some(message)) = self.subscriber.next().now_or_never() {
-            if message.status.is_none_or(|status| status == StatusCode::OK) {
-                replies.extend(message.reply);
-            }
+            self.keep(message);
         }
-        replies
+        std::mem::take(&mut self.kept)
+    }
+
+    fn keep(&mut self, message: Message) {
+        if message.status.is_none_or(|status| status == StatusCode::OK) {
+            self.note_pin(&message);
+            self.kept.extend(message.reply);
+        }
     }
 
     async fn ask(&mut self) -> Result<(), Trouble> {

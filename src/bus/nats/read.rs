@@ -1,7 +1,6 @@
 use super::{
     api::{ApiError, PATIENCE},
-    consume::filtered,
-    core::SEND_WAIT,
+    durable::filtered,
     headers::inbound,
     link::backoff,
     place::Place,
@@ -22,7 +21,7 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use metrics::counter;
 use std::{mem, time::Duration};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 const PLAN: Plan = Plan {
     batch: 512,
@@ -140,12 +139,12 @@ enum State {
     One(Box<Stored>),
     Lost,
     Reading(Box<Source>),
-    Read(Box<Source>),
     Done,
 }
 
 #[derive(Debug)]
 struct Source {
+    stream: Stream,
     pull: Pull,
     name: String,
     seen: u64,
@@ -170,11 +169,6 @@ impl Reader {
                     }
                     Err(trouble) => self.mend(&trouble).await?,
                 },
-                State::Read(_) => {
-                    if let State::Read(source) = mem::replace(&mut self.state, State::Done) {
-                        self.stream.forget(&source.name).await;
-                    }
-                }
             }
         }
     }
@@ -192,10 +186,8 @@ impl Reader {
         source.seen = place.turn;
         self.stuck = None;
         self.from = place.sequence + 1;
-        if place.sequence >= self.end
-            && let State::Reading(source) = mem::replace(&mut self.state, State::Done)
-        {
-            self.state = State::Read(source);
+        if place.sequence >= self.end {
+            self.state = State::Done;
         }
         (place.sequence <= self.end).then(|| self.stream.delivered(message, place))
     }
@@ -260,17 +252,20 @@ impl Stream {
         self.create_consumer(config, "create").await?;
         let pull = Pull::new(self.link(), self.name(), &name, PLAN).await;
         let pull = pull.map_err(|trouble| ApiError::Away(format!("{trouble:?}")))?;
-        Ok(Source { pull, name, seen: 0 })
+        Ok(Source { stream: self.clone(), pull, name, seen: 0 })
     }
+}
 
-    async fn forget(&self, consumer: &str) {
-        let subject = format!("$JS.API.CONSUMER.DELETE.{}.{consumer}", self.name());
-        drop(
-            timeout(
-                SEND_WAIT,
-                self.link().client().publish(subject, Bytes::new()),
-            )
-            .await,
+/// Deletes the consumer, which would else be kept until nobody asked for a while.
+impl Drop for Source {
+    fn drop(&mut self) {
+        let subject = format!(
+            "$JS.API.CONSUMER.DELETE.{}.{}",
+            self.stream.name(),
+            self.name
         );
+        self.stream
+            .link()
+            .send_later(vec![(subject.into(), Bytes::new())]);
     }
 }

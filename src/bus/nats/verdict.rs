@@ -32,13 +32,22 @@ pub(super) enum Refusal {
     Other(String),
 }
 
+/// Returns the server's code of a refusal.
+pub(super) fn code(error: &PublishError) -> Option<ErrorCode> {
+    refusal(error).map(jetstream::Error::error_code)
+}
+
+fn refusal(error: &PublishError) -> Option<&jetstream::Error> {
+    error.source()?.downcast_ref()
+}
+
 impl Verdict {
     pub(super) fn of(answer: Result<PublishAck, PublishError>) -> Self {
         let error = match answer {
             Ok(ack) => return Self::Stored(ack),
             Err(error) => error,
         };
-        if let Some(refused) = error.source().and_then(|cause| cause.downcast_ref()) {
+        if let Some(refused) = refusal(&error) {
             return Self::of_refusal(refused);
         }
         let text = error.to_string();

@@ -1,0 +1,141 @@
+//! Commands that cannot be run: their callers learn why.
+
+use crate::{
+    store::{Filled, Put, bad_payloads, fill, good, start},
+    support::{
+        log::Log,
+        way::{Verdict, both_buses, every_way},
+    },
+};
+use callboard::{
+    CallError,
+    bus::Message,
+    message::{Headers, Id, Status, headers::CB_DEADLINE},
+};
+
+#[tokio::test]
+async fn a_command_that_does_not_decode_is_a_400_with_the_reason() -> Verdict {
+    every_way(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        let payloads = bad_payloads();
+        for (words, payload) in &payloads {
+            let reply = way
+                .ask("cmd.box.put", Message::new("", payload.clone()))
+                .await?;
+            let (status, reason) = Status::read(&reply.headers).ok_or("it was answered")?;
+            assert_eq!(status, Status::Malformed, "{reason}");
+            assert!(
+                reason.starts_with("box.put ") && reason.contains(words),
+                "{reason}"
+            );
+        }
+        assert_eq!(
+            node.client()
+                .call(Put { item: "b".to_owned(), count: 2 })
+                .await?,
+            "bb"
+        );
+        assert_eq!(log.lines(), ["put b"]);
+        assert_eq!(node.tree().groups[0].children[0].restarts, 0);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn bad_command_headers_are_a_400_and_an_old_deadline_a_408() -> Verdict {
+    every_way(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        for (deadline, wanted) in [
+            ("soon", Some(Status::Malformed)),
+            ("-1", Some(Status::Malformed)),
+            ("99999999999999999999", Some(Status::Malformed)),
+            ("1", Some(Status::DeadlinePassed)),
+            ("18446744073709551615", None),
+        ] {
+            let mut headers = Headers::new();
+            headers.insert(CB_DEADLINE, deadline)?;
+            let reply = way
+                .ask("cmd.box.put", Message::new("", good()).headers(headers))
+                .await?;
+            let status = Status::read(&reply.headers);
+            assert_eq!(status.map(|(status, _)| status), wanted, "{status:?}");
+        }
+        for (subject, wanted) in [
+            ("cmd.box.pull", "box.pull"),
+            ("cmd.box.put.more", "box.put.more"),
+        ] {
+            let reply = way.ask(subject, Message::new("", good())).await?;
+            let (status, reason) = Status::read(&reply.headers).ok_or("it was answered")?;
+            assert_eq!(status, Status::NotFound);
+            assert!(
+                reason.contains(wanted) && reason.contains(".answer"),
+                "{reason}"
+            );
+        }
+        assert_eq!(log.lines(), ["put a"]);
+        let nobody = way.ask("cmd.void.go", Message::new("", good())).await;
+        assert_eq!(
+            nobody,
+            Err(format!("nobody answers {}.cmd.void.go", way.namespace))
+        );
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_line_break_in_a_header_is_refused_where_it_is_written() -> Verdict {
+    every_way(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        let smuggled = || Id::from("a\r\nNats-Expected-Stream: x");
+        let client = way.client();
+        let call = client
+            .call(Put { item: "a".to_owned(), count: 1 })
+            .id(smuggled())
+            .await;
+        let text = call.expect_err("it breaks the line").to_string();
+        assert!(
+            text.contains("box.put") && text.contains("`cb-id` holds a line break"),
+            "{text}"
+        );
+        let event = client
+            .publish(Filled { item: "a".to_owned(), count: 1 })
+            .id(smuggled())
+            .await;
+        let text = event.expect_err("it breaks the line").to_string();
+        assert!(
+            text.contains("box.filled") && text.contains("`ce-id` holds a line break"),
+            "{text}"
+        );
+        fill(&client, "b").await?;
+        assert_eq!(log.of(1).await, ["filled b"]);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_send_is_said_on_both_sides() -> Verdict {
+    both_buses(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        let client = way.client();
+        let command = client.call(Put { item: "x".repeat(300_000), count: 1 }).await;
+        assert!(matches!(command, Err(CallError::Codec { .. })), "{command:?}");
+        let text = command.expect_err("it is too large").to_string();
+        assert!(text.contains("box.put") && text.contains("send a reference"), "{text}");
+        let reply = client.call(Put { item: "x".to_owned(), count: 300_000 }).await;
+        assert!(
+            matches!(&reply, Err(CallError::Failed { reason, .. }) if reason.contains("send a reference")),
+            "{reply:?}"
+        );
+        let event = client.publish(Filled { item: "x".to_owned(), count: 1 }).await?;
+        assert_eq!(event.sequence, 1);
+        Ok(node.stop().await?)
+    })
+    .await
+}

@@ -1,0 +1,98 @@
+//! What replicated streams answer: the same as single ones.
+
+#![cfg(feature = "nats")]
+
+mod support;
+
+use callboard::{
+    bus::{Append, Bus, Expect, Message, Stream, StreamConfig},
+    message::{Headers, headers},
+};
+use std::{error::Error, time::Duration};
+use support::nats::{Server, free_port};
+use tokio::{task::JoinSet, time::Instant};
+
+type Verdict = Result<(), Box<dyn Error>>;
+
+const ELECTION: Duration = Duration::from_mins(1);
+
+fn message(id: &str) -> Message {
+    let mut named = Headers::new();
+    let sound = named.insert(headers::MSG_ID, id);
+    assert_eq!(sound, Ok(()));
+    Message::new("orders.o-1", id.to_owned()).headers(named)
+}
+
+const fn committed(sequence: u64, duplicate: bool) -> Append {
+    Append::Committed { sequence, duplicate }
+}
+
+fn three() -> Vec<Server> {
+    let ports = [free_port(), free_port(), free_port()];
+    let routes = ports
+        .map(|port| format!("nats://127.0.0.1:{port}"))
+        .join(", ");
+    let start = |port| {
+        let cluster = format!(r#"name: c, listen: "127.0.0.1:{port}", routes: [{routes}]"#);
+        Server::with(&format!("server_name: n{port}\ncluster {{ {cluster} }}"))
+    };
+    ports.into_iter().map(start).collect()
+}
+
+/// Opens a stream with three copies as soon as the servers have found each other.
+async fn replicated(bus: &Bus) -> Result<Stream, Box<dyn Error>> {
+    let mut config = StreamConfig::new("ORDERS", ["orders.*".to_owned()]).replicas(3);
+    config.partitions = 4;
+    let start = Instant::now();
+    loop {
+        match bus.stream(&config).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) if start.elapsed() > ELECTION => return Err(error.into()),
+            Err(_) => {}
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replicated_stream_gives_the_verdicts_of_a_single_one() -> Verdict {
+    let servers = three();
+    let addresses: Vec<_> = servers.iter().map(Server::url).collect();
+    let bus = Bus::nats(addresses.join(",")).await?;
+    let stream = replicated(&bus).await?;
+    let append = async |id: &str, last| stream.append(message(id), Expect::Last(last)).await;
+    assert_eq!(append("1", 0).await?, committed(1, false));
+    assert_eq!(append("1", 0).await?, committed(1, true));
+    assert_eq!(append("1", 99).await?, committed(1, true));
+    // A conflict leaves the id and the subject usable.
+    for _ in 0..3 {
+        assert_eq!(append("2", 0).await?, Append::Conflict);
+    }
+    assert_eq!(append("2", 9).await?, Append::Conflict);
+    assert_eq!(append("2", 1).await?, committed(2, false));
+    assert_eq!(append("2", 0).await?, committed(2, true));
+    race(&stream, 2).await?;
+    Ok(())
+}
+
+/// Lets six writers want the same place again and again: one of them gets it.
+async fn race(stream: &Stream, mut last: u64) -> Verdict {
+    for round in 0..50 {
+        let mut writers = JoinSet::new();
+        for writer in 0..6 {
+            let (stream, claim) = (stream.clone(), message(&format!("{round}-{writer}")));
+            writers.spawn(async move { stream.append(claim, Expect::Last(last)).await });
+        }
+        let mut won = Vec::new();
+        for ended in writers.join_all().await {
+            match ended? {
+                Append::Conflict => {}
+                Append::Committed { sequence, duplicate: false } => won.push(sequence),
+                other => return Err(format!("round {round}: {other:?}").into()),
+            }
+        }
+        assert_eq!(won.len(), 1, "round {round}: {won:?}");
+        last = won[0];
+    }
+    assert_eq!(stream.read("orders.o-1", 1).await?.all().await?.len(), 52);
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! What a node promises: it fits into any program, shares its work with its
+//! peers, stops cleanly, and says what is wrong before it starts.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod farm;
+mod lifecycle;
+mod peers;
+mod refusals;
+mod signals;

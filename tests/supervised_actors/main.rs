@@ -1,0 +1,13 @@
+//! What a group of actors promises its callers: who caused trouble learns it,
+//! nobody else notices, the process lives, and nothing is lost silently.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod escalation;
+mod instances;
+mod mailboxes;
+mod panics;
+mod puppet;
+mod stopping;
+mod strategies;
