@@ -146,3 +146,9 @@ impl fmt::Debug for Inbox {
         f.debug_tuple("Inbox").field(&self.gauge).finish()
     }
 }
+
+/// Returns the instance for a key: the same for every message of the key.
+pub(crate) fn instance(key: &str, count: usize) -> usize {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    crate::bus::partition(key, count) as usize
+}

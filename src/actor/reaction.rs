@@ -1,4 +1,4 @@
-use super::{Inbox, Retry, dead::Letter, lanes::Lanes};
+use super::{Inbox, Retry, dead::Letter, inbox::instance, lanes::Lanes};
 use crate::{
     bus::{Consumer, ConsumerConfig, Delivery, Stream},
     call::{Client, Ended, Parcel, Receipt, Work},
@@ -394,10 +394,4 @@ fn envelope_of(delivery: &Delivery, stream: &str) -> Result<Envelope, String> {
     };
     Envelope::read(&stored.headers, origin, stored.payload.clone())
         .map_err(|error| format!("{} #{} {error}", stored.subject, stored.sequence))
-}
-
-/// Returns the instance for a key: the same for every message of the key.
-pub(crate) fn instance(key: &str, count: usize) -> usize {
-    let count = u32::try_from(count).unwrap_or(u32::MAX);
-    crate::bus::partition(key, count) as usize
 }
