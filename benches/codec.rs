@@ -8,7 +8,7 @@ use callboard::message::codec;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{hint::black_box, time::Instant};
 use support::{
-    Outcome, Task,
+    Task,
     order::Order,
     round::{Round, compare},
 };
@@ -25,7 +25,7 @@ struct Counted {
     count: u64,
 }
 
-fn main() -> Outcome {
+fn main() {
     if matches!(support::task(), Task::Measure) {
         support::runtime().block_on(async {
             measure("small", &Counted { count: 7 }, COUNT).await;
@@ -34,7 +34,6 @@ fn main() -> Outcome {
             measure("4096", &Basket { orders }, COUNT / 32).await;
         });
     }
-    Ok(())
 }
 
 async fn measure<T: Serialize + DeserializeOwned>(size: &str, value: &T, count: u64) {

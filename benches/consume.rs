@@ -65,9 +65,12 @@ async fn fill(context: &JetStream) {
             let message = PublishMessage::build()
                 .headers(event_headers())
                 .payload(encode(&order).into());
-            let subject = format!("bench.evt.bench.{}", order.order);
-            let sent = context.send_publish(subject, message).await;
-            let stored = sent.expect("there is a connection").await;
+            let subject = format!("bench.evt.bench.{}", order.key);
+            let stored = context
+                .send_publish(subject, message)
+                .await
+                .expect("there is a connection")
+                .await;
             assert!(stored.is_ok(), "{stored:?}");
         })
         .buffer_unordered(1_024)

@@ -74,12 +74,15 @@ async fn publish(client: &Client, number: u64) {
 async fn publish_raw(context: &Context, number: u64, headers: bool) {
     let order = Order::new(number);
     let domain = if headers { "raw" } else { "bare" };
-    let subject = format!("bench.evt.{domain}.{}", order.order);
+    let subject = format!("bench.evt.{domain}.{}", order.key);
     let mut message = PublishMessage::build().payload(encode(&order).into());
     if headers {
         message = message.headers(event_headers());
     }
-    let sent = context.send_publish(subject, message).await;
-    let stored = sent.expect("there is a connection").await;
+    let stored = context
+        .send_publish(subject, message)
+        .await
+        .expect("there is a connection")
+        .await;
     assert!(stored.is_ok(), "{stored:?}");
 }

@@ -36,6 +36,7 @@ pub(crate) enum Task {
 /// Reads the task from the command line, and turns metrics on.
 pub(crate) fn task() -> Task {
     metrics::install();
+    order::check();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.first().is_some_and(|first| first == child::MARK) {
         return Task::Assist(arguments[1..].to_vec());

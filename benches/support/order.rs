@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Order {
-    pub(crate) order: String,
+    pub(crate) key: String,
     pub(crate) customer: String,
     pub(crate) amount: u64,
     pub(crate) note: String,
@@ -15,14 +15,13 @@ pub(crate) struct Order {
 impl Order {
     /// Builds the order of this number; there are 1,000 keys.
     pub(crate) fn new(number: u64) -> Self {
-        let order = Self {
-            order: format!("order-{:03}", number % 1_000),
+        Self {
+            key: format!("order-{:03}", number % 1_000),
             customer: "customer-0815".to_owned(),
             amount: 70_000,
-            note: "leave it with the neighbours, on the ground floor, before noon".to_owned(),
-        };
-        debug_assert_eq!(encode(&order).len(), 128);
-        order
+            note: "leave it with the neighbours on the ground floor, any day before noon.."
+                .to_owned(),
+        }
     }
 }
 
@@ -35,8 +34,13 @@ impl Event for Order {
     const SUBJECT: Subject = Subject::new("bench.ordered");
 
     fn key(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.order)
+        Cow::Borrowed(&self.key)
     }
+}
+
+/// Holds the message to its size.
+pub(super) fn check() {
+    assert_eq!(encode(&Order::new(7)).len(), 128, "bytes of a message");
 }
 
 /// Encodes as the wire format demands, with nothing around it.

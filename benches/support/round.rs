@@ -53,24 +53,26 @@ pub(crate) fn report(name: &str, ours: &[Round], raw: &[Round], more: &str) {
         .zip(raw)
         .map(|(ours, raw)| ours.rate() / raw.rate());
     let rate = |rounds: &[Round]| median(rounds.iter().map(Round::rate));
-    let mut line = format!(
-        "name={name} ours={:.0}/s raw={:.0}/s ratio={:.2}",
+    println!(
+        "name={name} ours={:.0}/s raw={:.0}/s ratio={:.2}{}{}{more}",
         rate(ours),
         rate(raw),
-        median(ratios)
+        median(ratios),
+        times(ours, ""),
+        times(raw, "raw_"),
     );
-    for (side, rounds) in [("", ours), ("raw_", raw)] {
-        line += &format!(" {side}ns={:.0}", 1e9 / rate(rounds));
-        let mut each: Vec<Duration> = rounds
-            .iter()
-            .flat_map(|round| round.each.iter().copied())
-            .collect();
-        each.sort_unstable();
-        if let (Some(half), Some(most)) = (at(&each, 50), at(&each, 99)) {
-            line += &format!(" {side}p50={half:.1?} {side}p99={most:.1?}");
-        }
+}
+
+/// Writes how long each took: two percentiles, or the mean where only that is known.
+fn times(rounds: &[Round], side: &str) -> String {
+    let each = rounds.iter().flat_map(|round| &round.each);
+    let mut each: Vec<Duration> = each.copied().collect();
+    each.sort_unstable();
+    if let (Some(half), Some(most)) = (at(&each, 50), at(&each, 99)) {
+        return format!(" {side}p50={half:.1?} {side}p99={most:.1?}");
     }
-    println!("{line}{more}");
+    let mean = 1e9 / median(rounds.iter().map(Round::rate));
+    format!(" {side}ns={mean:.0}")
 }
 
 pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
