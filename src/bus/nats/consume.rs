@@ -5,7 +5,7 @@ use super::{
     link::{Link, backoff},
     place::Place,
     pull::{Plan, Pull, Trouble},
-    release::again,
+    release::{AFTER_US, again},
     streams::Stream,
 };
 use crate::{
@@ -132,7 +132,9 @@ impl Consumer {
             if let Ok(pull) = Pull::new(link, self.stream.name(), name, self.plan).await {
                 let pin = self.pull.pin().map(str::to_owned);
                 let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
-                self.stream.link().send_later(again(old.leftovers()));
+                self.stream
+                    .link()
+                    .send_later(again(old.leftovers(), AFTER_US));
                 break;
             }
         }

@@ -12,6 +12,10 @@ use bytes::Bytes;
 use std::time::Duration;
 use tokio::time::timeout;
 
+/// What is given back without waiting comes again only when this handle's
+/// requests are gone too; at once, they would swallow it.
+pub(super) const AFTER_US: Duration = Duration::from_millis(1);
+
 impl Consumer {
     /// Lets nothing more come to this handle, and takes in what was on its way.
     pub(in crate::bus) async fn retire(&mut self) {
@@ -24,7 +28,7 @@ impl Consumer {
     pub(in crate::bus) async fn close(mut self) {
         let giving_back = async {
             let client = self.link().client().clone();
-            let messages = again(self.pull().leftovers());
+            let messages = again(self.pull().leftovers(), Duration::ZERO);
             send_all(client.clone(), messages).await;
             // Who is pinned next must find what came back, or newer messages come first.
             self.settled().await;
@@ -59,15 +63,15 @@ impl Consumer {
 /// As [`Consumer::close`], but nobody waits for it.
 impl Drop for Consumer {
     fn drop(&mut self) {
-        let mut messages = again(self.pull().leftovers());
+        let mut messages = again(self.pull().leftovers(), AFTER_US);
         messages.extend(self.unpin());
         self.link().send_later(messages);
     }
 }
 
-/// Asks for messages again at once.
-pub(super) fn again(replies: Vec<Subject>) -> Vec<(Subject, Bytes)> {
-    let again = word(Ack::Again(Duration::ZERO));
+/// Asks for messages again after a delay.
+pub(super) fn again(replies: Vec<Subject>, delay: Duration) -> Vec<(Subject, Bytes)> {
+    let again = word(Ack::Again(delay));
     replies
         .into_iter()
         .map(|reply| (reply, again.clone()))
