@@ -17,6 +17,7 @@ mod restart;
 mod retry;
 mod route;
 mod spec;
+mod taken;
 
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
@@ -26,5 +27,7 @@ pub(crate) use reaction::{Reaction, instance};
 pub(crate) use restart::Exit;
 pub use restart::Restart;
 pub use retry::Retry;
+pub(crate) use route::caught;
 pub use spec::Actor;
 pub(crate) use spec::{Answered, Blueprint};
+pub(crate) use taken::Taken;
