@@ -109,6 +109,7 @@ pub mod call;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod entity;
 pub mod error;
 pub mod message;
 pub mod node;
@@ -121,6 +122,7 @@ pub mod time;
 pub use actor::{Actor, Context, Restart, Retry};
 pub use bus::Bus;
 pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
+pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
 pub use node::{Node, NodeError, Running, shutdown_signal};

@@ -73,3 +73,9 @@ impl Cut {
 pub(super) fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Cut> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| Cut::of(&*panic))
 }
+
+/// Runs what a user wrote outside the mailbox, and turns a panic into its text.
+pub(crate) async fn guarded<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    ended.map_err(|panic| Cut::of(&*panic).to_string())
+}

@@ -119,6 +119,28 @@ impl Context {
         &self.client
     }
 
+    /// Returns a context of the same message that outlives the turn.
+    pub(super) fn detached(&self) -> Self {
+        let source = match &self.source {
+            Source::Command { caller, reply } => {
+                Source::Command { caller: caller.clone(), reply: reply.clone() }
+            }
+            Source::Event(envelope) => Source::Event(envelope.clone()),
+            Source::Own(_) => Source::Own(None),
+        };
+        Self::new(self.client.clone(), self.cause.again(), source)
+    }
+
+    /// Returns the actor's path in the tree.
+    pub(super) fn path(&self) -> &str {
+        &self.cause.by
+    }
+
+    /// Returns what follows from the message at hand is to know of it.
+    pub(crate) const fn cause(&self) -> &Cause {
+        &self.cause
+    }
+
     /// Returns the span in which a handler runs, so that its log lines tell
     /// what they are about.
     pub(super) fn span(&self, subject: &'static str) -> tracing::Span {

@@ -19,7 +19,9 @@ mod restart;
 mod retry;
 mod route;
 mod spec;
+mod taken;
 
+pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
 pub(crate) use host::{Control, Report};
@@ -30,3 +32,4 @@ pub use restart::Restart;
 pub use retry::Retry;
 pub use spec::Actor;
 pub(crate) use spec::{Answered, Blueprint};
+pub(crate) use taken::Taken;

@@ -51,7 +51,7 @@ pub(super) type Run<A> =
     Arc<dyn for<'a> Fn(&'a mut A, Input, Turn<'a>) -> LocalBoxFuture<'a, Ended> + Send + Sync>;
 
 /// Gives the closure the one signature that inference does not find by itself.
-fn erase<A, F>(run: F) -> Run<A>
+pub(super) fn erase<A, F>(run: F) -> Run<A>
 where
     F: for<'a> Fn(&'a mut A, Input, Turn<'a>) -> LocalBoxFuture<'a, Ended> + Send + Sync + 'static,
 {
@@ -125,12 +125,12 @@ fn ended(outcome: Result<Result<(), Failure>, Cut>) -> Ended {
     }
 }
 
-enum Waiting<C: Command> {
+pub(super) enum Waiting<C: Command> {
     Local(Option<LocalReply<C>>),
     Bus,
 }
 
-fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> {
+pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> {
     match input {
         Input::Local(call) => {
             let call: LocalCall<C> = *call.downcast().map_err(|_| "is of another type here")?;
@@ -153,7 +153,7 @@ fn decode<T: DeserializeOwned>(payload: &Bytes) -> Result<T, String> {
     }
 }
 
-fn reply_local<C: Command>(
+pub(super) fn reply_local<C: Command>(
     reply: Option<LocalReply<C>>,
     answer: Result<Answer<C>, String>,
 ) -> Ended {
@@ -183,7 +183,10 @@ fn reply_local<C: Command>(
     ended
 }
 
-async fn reply_remote<C: Command>(ctx: &Context, answer: Result<Answer<C>, String>) -> Ended {
+pub(super) async fn reply_remote<C: Command>(
+    ctx: &Context,
+    answer: Result<Answer<C>, String>,
+) -> Ended {
     let (headers, payload, ended) = match answer {
         Ok(Ok(reply)) => encoded::<C, _>(Headers::new(), &reply),
         Ok(Err(Refusal::Rejected(rejection))) => {

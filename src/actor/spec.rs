@@ -1,7 +1,8 @@
 use super::{
-    Context, Hosted, Restart, Retry, Seat, cell,
+    Context, Hosted, Restart, Retry, Seat, Taken, cell,
     host::{Factory, Plan},
     route::{self, Run},
+    taken,
 };
 use crate::{
     call::Answer,
@@ -96,6 +97,21 @@ impl<A: 'static> Actor<A> {
         F: AsyncFn(&mut A, C, &Context) -> Answer<C> + Clone + Send + Sync + 'static,
     {
         let at = self.route(C::SUBJECT.as_str(), route::answer(handler));
+        self.answers.push(Answered {
+            subject: C::SUBJECT,
+            command: TypeId::of::<C>(),
+            route: at,
+            peek: route::peek::<C>,
+        });
+        self
+    }
+
+    /// Takes a command out of the mailbox, to be answered later.
+    pub(crate) fn take<C: Command, F>(mut self, handler: F) -> Self
+    where
+        F: AsyncFn(&mut A, Taken<C>) + Clone + Send + Sync + 'static,
+    {
+        let at = self.route(C::SUBJECT.as_str(), taken::take(handler));
         self.answers.push(Answered {
             subject: C::SUBJECT,
             command: TypeId::of::<C>(),

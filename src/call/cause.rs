@@ -34,6 +34,18 @@ impl Cause {
         }
     }
 
+    /// Returns the same cause, nothing made of it yet.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            correlation: self.correlation.clone(),
+            trace: self.trace.clone(),
+            by: Arc::clone(&self.by),
+            made: AtomicU32::new(0),
+            ..*self
+        }
+    }
+
     /// Returns the id of the next thing that is made of this message.
     pub(crate) fn next_id(&self) -> Id {
         self.id

@@ -53,6 +53,14 @@ pub struct Origin<'a> {
     pub time: SystemTime,
 }
 
+impl Origin<'_> {
+    /// Returns the entity's key: the subject's last token.
+    pub(super) fn key(&self) -> Result<Key, EnvelopeError> {
+        let token = self.subject.rsplit('.').next().unwrap_or_default();
+        Key::from_token(token).map_err(|error| EnvelopeError::Key { reason: error.to_string() })
+    }
+}
+
 impl Envelope {
     /// Writes the attributes that a reader cannot derive, as CloudEvents
     /// binary-mode headers.
@@ -102,9 +110,7 @@ impl Envelope {
     ) -> Result<Self, EnvelopeError> {
         let kind = headers.get(CE_TYPE).ok_or(EnvelopeError::NoType)?;
         refuse_foreign(headers)?;
-        let token = origin.subject.rsplit('.').next().unwrap_or_default();
-        let key = Key::from_token(token)
-            .map_err(|error| EnvelopeError::Key { reason: error.to_string() })?;
+        let key = origin.key()?;
         let id = match headers.get(CE_ID).or_else(|| headers.get(MSG_ID)) {
             Some(id) => Id::from(id),
             None => Id::from(format!("{}:{}", origin.stream, origin.sequence).as_str()),
@@ -151,7 +157,7 @@ fn time(headers: &Headers) -> Result<Option<SystemTime>, EnvelopeError> {
 }
 
 /// The version in `orders.placed.v2`; 1 for a schema named in another way.
-fn version(kind: &str, schema: Option<&str>) -> u32 {
+pub(super) fn version(kind: &str, schema: Option<&str>) -> u32 {
     schema
         .and_then(|schema| schema.strip_prefix(kind)?.strip_prefix(".v")?.parse().ok())
         .map_or(1, NonZeroU32::get)
@@ -186,6 +192,12 @@ pub enum EnvelopeError {
     #[error("its subject does not end in a key: {reason}")]
     Key {
         /// What is wrong with the token.
+        reason: String,
+    },
+    /// The events of a batch cannot be read.
+    #[error("is a batch of events that {reason}")]
+    Batch {
+        /// What is wrong with it.
         reason: String,
     },
     /// A number is not a number.

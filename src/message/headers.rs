@@ -20,6 +20,9 @@ pub const CE_DATASCHEMA: &str = "ce-dataschema";
 pub const CE_CORRELATION: &str = "ce-correlationid";
 /// The id of the message that caused this one; left out when none did.
 pub const CE_CAUSATION: &str = "ce-causationid";
+/// The types of a batch's events, separated by commas, so that a reader can
+/// pass over it without decoding.
+pub const CB_TYPES: &str = "cb-types";
 /// The media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 /// The id by which a stream knows a duplicate; equal to [`CE_ID`] for events.

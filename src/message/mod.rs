@@ -8,6 +8,7 @@
 //! This room does not send anything: it turns types into bytes and names into
 //! subjects, and back.
 
+pub mod batch;
 pub mod codec;
 mod command;
 mod envelope;
