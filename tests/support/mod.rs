@@ -6,4 +6,6 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod folder;
+#[cfg(feature = "nats")]
 pub(crate) mod nats;
