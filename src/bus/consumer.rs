@@ -61,10 +61,6 @@ pub enum Start {
 pub struct Consumer(Kind);
 
 #[derive(Debug)]
-#[cfg_attr(
-    feature = "nats",
-    expect(clippy::large_enum_variant, reason = "a consumer is moved once")
-)]
 enum Kind {
     Embedded(embedded::Consumer),
     #[cfg(feature = "nats")]

@@ -9,7 +9,9 @@ use super::{
     store::{Broken, Declared, Disk, Needs, Place},
     ticket::{Room, Ticket},
 };
-use crate::bus::{Expect, Message, StreamConfig, StreamInfo, names::size, partition};
+use crate::bus::{
+    ConsumerError, Expect, Message, StreamConfig, StreamInfo, names::size, partition,
+};
 use std::{
     collections::{HashMap, VecDeque},
     fmt, io,
@@ -59,31 +61,34 @@ impl Kept {
     ) -> Result<Arc<Self>, Broken> {
         disk.declare(&Declared::Stream(number, &config))?;
         let log = Log::new((&config).into());
-        Ok(Self::restored(
+        let shelf = Shelf::disk(Vec::new());
+        Ok(Self::at_home(
             config,
             (disk, number),
-            (log, Vec::new()),
-            Vec::new(),
+            State::new(log, shelf),
         ))
     }
 
     /// Takes up a stream that a store holds.
     pub(super) fn restored(
         config: StreamConfig,
-        (disk, number): (Arc<Disk>, u32),
+        home: (Arc<Disk>, u32),
         (log, places): (Log, Vec<u64>),
         consumers: Vec<Place>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, ConsumerError> {
+        let kept = Self::at_home(config, home, State::new(log, Shelf::disk(places)));
+        let mut state = lock(&kept.state);
+        for place in consumers {
+            kept.resume(&mut state, place)?;
+        }
+        drop(state);
+        Ok(kept)
+    }
+
+    fn at_home(config: StreamConfig, (disk, number): (Arc<Disk>, u32), state: State) -> Arc<Self> {
         Arc::new_cyclic(|me| {
             let home = Home { disk, number, me: Weak::clone(me) };
-            let state = State::new(log, Shelf::disk(places));
-            let kept = Self::new(config, state, Some(home));
-            let mut state = lock(&kept.state);
-            for place in consumers {
-                kept.resume(&mut state, place);
-            }
-            drop(state);
-            kept
+            Self::new(config, state, Some(home))
         })
     }
 
@@ -129,14 +134,15 @@ impl Kept {
         room: Room,
     ) -> (Outcome, Ticket) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         if let Some(broken) = self.disk().and_then(Disk::failure) {
             return (Outcome::Stored { sequence: 0 }, Ticket::Broken(broken));
         }
         let outcome = state.log.append(&message, expect, now);
         let Outcome::Stored { sequence } = outcome else {
             self.give_back(room);
-            return (outcome, self.ticket_behind(&state));
+            return (outcome, self.ticket_behind(state));
         };
         let subject = state.log.subject(sequence).map(Arc::clone);
         let Message { headers, payload, .. } = message;
@@ -148,7 +154,9 @@ impl Kept {
             time,
             previous: state.log.previous(sequence),
         });
-        (outcome, self.shelve(&mut state, record, now, room))
+        let ticket = self.shelve(state, record, now, room);
+        drop(guard);
+        (outcome, ticket)
     }
 
     /// Lets a message be seen that was written at this place.

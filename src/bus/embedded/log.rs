@@ -101,6 +101,9 @@ impl Log {
     ) -> Option<()> {
         // A subject that was there is found without looking it up by name.
         let number = if previous == 0 {
+            if self.numbers.contains_key(subject) {
+                return None;
+            }
             self.number(subject)
         } else {
             self.filed(previous)?.subject
@@ -273,6 +276,7 @@ mod tests {
         assert_eq!(log.restore("b", 0, None), Some(()));
         assert_eq!(log.restore("a", 1, None), Some(()));
         assert_eq!(log.restore("a", 1, None), None, "its subject is further");
+        assert_eq!(log.restore("a", 0, None), None, "its subject is there");
         let again = append(&mut log, "a", "1", Expect::Any, now);
         assert_eq!(again, Outcome::Duplicate { sequence: 1 });
         let next = append(&mut log, "a", "2", Expect::Last(3), now);

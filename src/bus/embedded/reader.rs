@@ -4,7 +4,7 @@ use std::{collections::VecDeque, fmt, sync::Arc};
 use tokio::task::coop::consume_budget;
 
 /// How many messages are looked at under one lock, and read at once.
-const BATCH: u64 = 256;
+const BATCH: usize = 256;
 
 /// A finite read of one stream.
 pub(in crate::bus) struct Reader {
@@ -40,7 +40,7 @@ impl Reader {
 
     fn fill(&mut self) -> Result<(), ReadError> {
         let read = if self.chosen.is_empty() {
-            let last = self.end.min(self.next.saturating_add(BATCH - 1));
+            let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));
             let wanted = |subject: &str| self.part.has(subject, None);
             let read = self
                 .kept
@@ -48,7 +48,7 @@ impl Reader {
             self.next = last + 1;
             read
         } else {
-            let rest = self.chosen.len().saturating_sub(BATCH as usize);
+            let rest = self.chosen.len().saturating_sub(BATCH);
             let batch = self.chosen.split_off(rest).into_iter().rev().collect();
             self.kept.records(|_, _| batch)
         };

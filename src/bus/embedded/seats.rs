@@ -42,44 +42,40 @@ impl Kept {
     }
 
     /// Takes up a consumer where the store saw it last.
-    pub(super) fn resume(&self, state: &mut State, place: Place) {
+    pub(super) fn resume(&self, state: &mut State, place: Place) -> Result<(), ConsumerError> {
         let Place { config, next, out } = place;
-        // Only a part that could be declared was ever stored.
-        let Ok(part) = declared::part(&config, self.config()) else {
-            return;
-        };
+        let part = declared::part(&config, self.config())?;
         let backlog = self.backlog(state, next + 1, &part);
         let mut durable = Durable::new(&config, backlog);
         durable.cursor.resume(next, out, Instant::now());
         state.add(durable, config.name, part);
+        Ok(())
     }
 
     /// Takes a message for a handle, or lets the handle wait for one.
     pub(super) fn look(&self, seat: Seat, wake: &Arc<Notify>) -> Found {
         let now = Instant::now();
         let mut state = lock(&self.state);
-        match state.durables[seat.durable].look(seat.handle, wake, now) {
-            Look::Wait { until } => {
-                self.tell(&mut state, seat.durable);
-                Found::Nothing { until }
-            }
-            Look::Taken(turn) => {
-                self.tell(&mut state, seat.durable);
-                let item = state.shelf.get(turn.sequence, &state.log);
-                let item = item.expect("a cursor holds sequences of its own log");
-                Found::Message(item, turn)
-            }
-        }
+        let look = state.durables[seat.durable].look(seat.handle, wake, now);
+        self.tell(&mut state, seat.durable);
+        let (item, turn) = match look {
+            Look::Wait { until } => return Found::Nothing { until },
+            Look::Taken(turn) => (state.shelf.get(turn.sequence, &state.log), turn),
+        };
+        drop(state);
+        Found::Message(item.expect("a cursor holds sequences of its own log"), turn)
     }
 
     /// Changes a consumer and wakes who can go on then.
     pub(super) fn change(&self, durable: usize, change: impl FnOnce(&mut Durable, Instant)) {
         let now = Instant::now();
-        let mut state = lock(&self.state);
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         let changed = &mut state.durables[durable];
         change(changed, now);
         changed.nudge(now);
-        self.tell(&mut state, durable);
+        self.tell(state, durable);
+        drop(guard);
     }
 
     /// Returns what changed for the consumers, each by its number in the store.
@@ -87,12 +83,15 @@ impl Kept {
         let Some(home) = &self.home else {
             return Vec::new();
         };
-        let mut state = lock(&self.state);
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
         state.told = false;
-        let durables = (0..).zip(&mut state.durables);
-        durables
+        let steps = (0..)
+            .zip(&mut state.durables)
             .filter_map(|(number, durable)| Some(((home.number, number), durable.cursor.step()?)))
-            .collect()
+            .collect();
+        drop(guard);
+        steps
     }
 
     /// Returns how many messages its consumers have not settled.

@@ -1,7 +1,7 @@
 use super::store::{Broken, Done};
 
 /// Room in the store's queue, taken for one message.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Room(pub(super) u32);
 
 /// When what was decided about a message holds.

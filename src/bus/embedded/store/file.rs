@@ -7,18 +7,21 @@ use super::{
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    mem,
     path::Path,
     sync::Mutex,
 };
 
-/// The kind of the first frame; its body is the version of what follows.
+/// The kind of the first frame; its body is the version of what follows, and
+/// the file's key.
 const START: u8 = 0;
-/// The kind of a frame that says up to where the file was synced before it.
+/// The kind of a frame that says up to where the file was synced before it, and
+/// repeats the key: no payload can pass for a mark.
 const MARK: u8 = 1;
 /// The first kind that is free for what a file is for.
 pub(super) const FREE: u8 = 2;
 /// How long a file is that holds nothing but its start.
-const START_SIZE: u64 = frame::HEAD as u64 + 1 + 8;
+const START_SIZE: u64 = frame::HEAD as u64 + 1 + 16;
 /// Up to what size a buffer is kept for the next write.
 const KEEP: usize = 1024 * 1024;
 
@@ -30,6 +33,8 @@ const KEEP: usize = 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Framed {
     reads: File,
+    syncs: File,
+    key: u64,
     tail: Mutex<Tail>,
 }
 
@@ -40,6 +45,8 @@ struct Tail {
     synced: u64,
     marked: u64,
     buffer: Vec<u8>,
+    /// Whether a write failed: nothing may follow what it left.
+    failed: bool,
 }
 
 /// Why a file cannot be used.
@@ -63,8 +70,14 @@ impl Framed {
             .create(true)
             .truncate(true)
             .open(path)?;
-        let framed = Self::over(path, file, 0, 0)?;
-        framed.append(|buffer, _| frame::put(buffer, START, |body| put_u64(body, version)))?;
+        let key = fastrand::u64(..);
+        let framed = Self::over(path, file, key, (0, 0))?;
+        framed.append(|buffer, _| {
+            frame::put(buffer, START, |body| {
+                put_u64(body, version);
+                put_u64(body, key);
+            });
+        })?;
         framed.sync()?;
         Ok(framed)
     }
@@ -76,19 +89,19 @@ impl Framed {
         mut visit: impl FnMut(u64, &Frame<'_>) -> Result<(), String>,
     ) -> Result<Self, Fault> {
         let mut scan = Scan::over(File::open(path)?)?;
-        let (mut started, mut marked) = (false, 0);
+        let (mut key, mut marked) = (None, 0);
         while let Some(Found { position, frame }) = scan.next()? {
             match (position, frame.kind) {
-                (0, START) => started = check_version(&frame, version)?,
+                (0, START) => key = Some(checked(&frame, version)?),
                 (_, MARK) => marked = Body(frame.body).u64().unwrap_or(marked),
                 _ => visit(position, &frame).map_err(Fault::Damaged)?,
             }
         }
         let end = scan.position();
-        if !started {
+        let Some(key) = key else {
             return Err(Fault::Damaged("it does not start as it should".into()));
-        }
-        if let Some(vouched) = scan.later(|frame| mark_beyond(frame, end))? {
+        };
+        if let Some(vouched) = scan.later(|frame| mark_beyond(frame, end, key))? {
             let why =
                 format!("it is damaged at byte {end}, and was whole up to byte {vouched} once");
             return Err(Fault::Damaged(why));
@@ -102,12 +115,13 @@ impl Framed {
         }
         // What is read from now on must not be lost later.
         file.sync_all()?;
-        Ok(Self::over(path, file, end, marked)?)
+        Ok(Self::over(path, file, key, (end, marked))?)
     }
 
-    fn over(path: &Path, file: File, end: u64, marked: u64) -> io::Result<Self> {
-        let tail = Tail { file, end, synced: end, marked, buffer: Vec::new() };
-        Ok(Self { reads: File::open(path)?, tail: Mutex::new(tail) })
+    fn over(path: &Path, file: File, key: u64, (end, marked): (u64, u64)) -> io::Result<Self> {
+        let syncs = file.try_clone()?;
+        let tail = Tail { file, end, synced: end, marked, buffer: Vec::new(), failed: false };
+        Ok(Self { reads: File::open(path)?, syncs, key, tail: Mutex::new(tail) })
     }
 
     /// Appends frames in one write; they are given the place where they start.
@@ -116,11 +130,18 @@ impl Framed {
         let tail = &mut *guard;
         tail.buffer.clear();
         if tail.synced > tail.marked {
-            frame::put(&mut tail.buffer, MARK, |body| put_u64(body, tail.synced));
+            frame::put(&mut tail.buffer, MARK, |body| {
+                put_u64(body, tail.synced);
+                put_u64(body, self.key);
+            });
             tail.marked = tail.synced;
         }
         frames(&mut tail.buffer, tail.end);
+        if mem::replace(&mut tail.failed, true) {
+            return Err(io::Error::other("an earlier write failed"));
+        }
         tail.file.write_all(&tail.buffer)?;
+        tail.failed = false;
         tail.end += tail.buffer.len() as u64;
         tail.buffer.shrink_to(KEEP);
         drop(guard);
@@ -130,7 +151,7 @@ impl Framed {
     /// Syncs what was appended by now; appends go on meanwhile.
     pub(super) fn sync(&self) -> io::Result<()> {
         let end = lock(&self.tail).end;
-        self.reads.sync_data()?;
+        self.syncs.sync_data()?;
         let mut tail = lock(&self.tail);
         tail.synced = tail.synced.max(end);
         drop(tail);
@@ -166,21 +187,25 @@ pub(super) fn is_started(path: &Path) -> io::Result<bool> {
     Ok(longer || Scan::over(file)?.next()?.is_some())
 }
 
-fn check_version(frame: &Frame<'_>, version: u64) -> Result<bool, Fault> {
-    match Body(frame.body).u64() {
-        Some(found) if found == version => Ok(true),
-        found => {
-            let found = found.map_or("no version".into(), |found| format!("version {found}"));
-            let why = format!("it is of {found}, and this program reads version {version}");
+/// Checks the version that a file starts with, and returns its key.
+fn checked(frame: &Frame<'_>, version: u64) -> Result<u64, Fault> {
+    let mut body = Body(frame.body);
+    let found = body.u64();
+    match body.u64().filter(|_| found == Some(version)) {
+        Some(key) => Ok(key),
+        None => {
+            let found = found.unwrap_or_default();
+            let why = format!("it is of version {found}, and this program reads version {version}");
             Err(Fault::Damaged(why))
         }
     }
 }
 
 /// Returns how far a mark vouches, if that is beyond a place.
-fn mark_beyond(frame: &Frame<'_>, place: u64) -> Option<u64> {
-    let synced = (frame.kind == MARK).then(|| Body(frame.body).u64())??;
-    (synced > place).then_some(synced)
+fn mark_beyond(frame: &Frame<'_>, place: u64, key: u64) -> Option<u64> {
+    let mut body = Body(frame.body);
+    let synced = (frame.kind == MARK).then(|| body.u64())??;
+    (body.u64() == Some(key) && synced > place).then_some(synced)
 }
 
 #[cfg(unix)]
@@ -191,4 +216,81 @@ fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
 #[cfg(windows)]
 fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{env, fs, path::PathBuf, process};
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn file(name: &str) -> Self {
+            Self(env::temp_dir().join(format!("callboard-{}-{name}", process::id())))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            drop(fs::remove_file(&self.0));
+        }
+    }
+
+    fn put(file: &Framed, bytes: &[u8]) -> io::Result<()> {
+        file.append(|buffer, _| frame::put(buffer, FREE, |body| body.extend_from_slice(bytes)))
+    }
+
+    fn bodies(path: &Path) -> Result<Vec<Vec<u8>>, Fault> {
+        let mut found = Vec::new();
+        Framed::open(path, 1, |_, frame| {
+            found.push(frame.body.to_vec());
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// Writes one body after a sync and another behind it, and breaks the first.
+    fn broken(scratch: &Scratch, second: &[u8], synced: bool) -> Result<(), Fault> {
+        let file = Framed::create(&scratch.0, 1)?;
+        put(&file, b"first")?;
+        if synced {
+            file.sync()?;
+        }
+        put(&file, second)?;
+        let mut bytes = fs::read(&scratch.0)?;
+        bytes[START_SIZE as usize + frame::HEAD] ^= 1;
+        Ok(fs::write(&scratch.0, bytes)?)
+    }
+
+    #[test]
+    fn a_mark_vouches_for_what_is_before_it() -> Result<(), Fault> {
+        let scratch = Scratch::file("vouched");
+        broken(&scratch, b"second", true)?;
+        assert!(matches!(bodies(&scratch.0), Err(Fault::Damaged(_))));
+        broken(&scratch, b"second", false)?;
+        assert_eq!(bodies(&scratch.0)?, Vec::<Vec<u8>>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn a_payload_cannot_pass_for_a_mark() -> Result<(), Fault> {
+        let scratch = Scratch::file("forged");
+        let mut forged = Vec::new();
+        frame::put(&mut forged, MARK, |body| {
+            put_u64(body, u64::MAX);
+            put_u64(body, 1);
+        });
+        broken(&scratch, &forged, false)?;
+        assert_eq!(bodies(&scratch.0)?, Vec::<Vec<u8>>::new());
+        Ok(())
+    }
+
+    #[test]
+    fn another_version_is_refused() -> Result<(), Fault> {
+        let scratch = Scratch::file("version");
+        drop(Framed::create(&scratch.0, 2)?);
+        assert!(matches!(bodies(&scratch.0), Err(Fault::Damaged(_))));
+        Ok(())
+    }
 }

@@ -14,6 +14,7 @@ mod declared;
 mod entry;
 mod file;
 mod frame;
+mod held;
 mod image;
 mod ledger;
 mod queue;
@@ -30,12 +31,11 @@ pub(super) use recover::open;
 use super::{kept::Kept, lock, record::Record};
 use crate::bus::{ConsumerConfig, Durability, Store};
 use file::Framed;
+use held::Held;
 use ledger::Ledger;
 use queue::{Job, Queue, Waiter};
 use std::{
-    fmt,
-    fs::File,
-    io,
+    fmt, io,
     sync::{Arc, Mutex, OnceLock},
     thread::{self, JoinHandle},
 };
@@ -52,7 +52,7 @@ pub(super) struct Disk {
     ledger: Mutex<Ledger>,
     queue: Queue,
     failure: OnceLock<Broken>,
-    _lock: File,
+    _held: Held,
 }
 
 /// Why nothing can be stored any more.

@@ -121,7 +121,9 @@ impl Queue {
             work = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
         let (unsynced, closed) = (work.unsynced, work.closed);
-        mem::replace(&mut work, Work { unsynced, closed, ..Work::default() })
+        let taken = mem::replace(&mut *work, Work { unsynced, closed, ..Work::default() });
+        drop(work);
+        taken
     }
 
     /// Lets nobody wait any more.

@@ -3,28 +3,27 @@ use super::{
     entry::Entry,
     file::{Fault, Framed, is_started},
     frame::Frame,
+    held::Held,
     image::{Image, Place},
     ledger::{self, Ledger, sync_folder},
     queue::Queue,
 };
 use crate::{
     bus::{
-        OpenError, Store, StreamConfig,
+        ConsumerError, OpenError, Store, StreamConfig,
         embedded::{kept::Kept, log::Log},
     },
     time::Clock,
 };
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    fs, io,
     path::Path,
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 use tokio::time::Instant;
 
-const LOCK: &str = "lock";
 const LOG: &str = "log";
 const VERSION: u64 = 1;
 
@@ -43,7 +42,7 @@ pub(in crate::bus::embedded) fn open(
     let path = options.path().to_path_buf();
     let failed = |error: io::Error| OpenError::Io { path: path.clone(), reason: error.to_string() };
     fs::create_dir_all(&path).map_err(failed)?;
-    let lock = locked(&path)?;
+    let held = Held::take(&path)?;
     let at = |file: &str| {
         let path = path.join(file);
         move |fault| match fault {
@@ -65,37 +64,14 @@ pub(in crate::bus::embedded) fn open(
         ledger: Mutex::new(ledger),
         queue: Queue::new(),
         failure: OnceLock::new(),
-        _lock: lock,
+        _held: held,
     };
     let keeper = Arc::new(Keeper::start(disk).map_err(failed)?);
-    Ok((Arc::clone(&keeper), kept(&keeper, streams, places)))
-}
-
-/// Takes the folder for this process.
-fn locked(folder: &Path) -> Result<File, OpenError> {
-    let path = folder.join(LOCK);
-    let failed = |error: io::Error| OpenError::Io { path: path.clone(), reason: error.to_string() };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Where a locked file cannot be read, the holder stays unknown.
-            drop(file.read_to_string(&mut holder));
-            let holder = holder.trim().parse().ok();
-            return Err(OpenError::InUse { path: folder.into(), holder });
-        }
-    }
-    file.set_len(0).map_err(failed)?;
-    writeln!(file, "{}", std::process::id()).map_err(failed)?;
-    Ok(file)
+    let streams = kept(&keeper, streams, places).map_err(|error| {
+        let (path, reason) = (path.join("state"), error.to_string());
+        OpenError::Unreadable { path, reason }
+    })?;
+    Ok((keeper, streams))
 }
 
 fn recovered(image: &Image) -> BTreeMap<u32, Recovered> {
@@ -166,7 +142,7 @@ fn kept(
     keeper: &Arc<Keeper>,
     streams: BTreeMap<u32, Recovered>,
     mut places: BTreeMap<(u32, u32), Place>,
-) -> Vec<Arc<Kept>> {
+) -> Result<Vec<Arc<Kept>>, ConsumerError> {
     let streams = streams.into_iter();
     streams
         .map(|(number, stream)| {

@@ -25,7 +25,7 @@ pub(super) fn run(disk: &Disk) {
         if let Err(error) = writer.turn(&jobs, needs) {
             return tell(waiters, &Err(disk.fail(&error)));
         }
-        for job in &jobs {
+        for job in jobs {
             disk.queue.give_back(job.room);
         }
         tell(waiters, &Ok(()));
@@ -83,7 +83,7 @@ impl Writer<'_> {
             for job in jobs {
                 places.push(end + buffer.len() as u64);
                 frame::put(buffer, MESSAGE, |body| {
-                    entry::put(body, job.stream, &job.record)
+                    entry::put(body, job.stream, &job.record);
                 });
             }
         })?;
