@@ -66,7 +66,6 @@ impl Window {
             match frame::parse(self.from(position)) {
                 Parsed::Frame(frame) => break frame.size,
                 Parsed::Short { size } => wanted = wanted.max(size),
-                Parsed::Broken if self.from(position).is_empty() => {}
                 Parsed::Broken => return Err(io::Error::other("it is damaged")),
             }
             if self.start == position && self.bytes.len() >= wanted {
