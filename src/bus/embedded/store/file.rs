@@ -191,14 +191,12 @@ pub(super) fn is_started(path: &Path) -> io::Result<bool> {
 fn checked(frame: &Frame<'_>, version: u64) -> Result<u64, Fault> {
     let mut body = Body(frame.body);
     let found = body.u64();
-    match body.u64().filter(|_| found == Some(version)) {
-        Some(key) => Ok(key),
-        None => {
-            let found = found.unwrap_or_default();
-            let why = format!("it is of version {found}, and this program reads version {version}");
-            Err(Fault::Damaged(why))
-        }
-    }
+    let key = body.u64().filter(|_| found == Some(version));
+    key.ok_or_else(|| {
+        let found = found.unwrap_or_default();
+        let why = format!("it is of version {found}, and this program reads version {version}");
+        Fault::Damaged(why)
+    })
 }
 
 /// Returns how far a mark vouches, if that is beyond a place.
@@ -259,7 +257,8 @@ mod tests {
         }
         put(&file, second)?;
         let mut bytes = fs::read(&scratch.0)?;
-        bytes[START_SIZE as usize + frame::HEAD] ^= 1;
+        let first = bytes.windows(5).position(|window| window == b"first");
+        bytes[first.expect("it was written")] ^= 1;
         Ok(fs::write(&scratch.0, bytes)?)
     }
 
