@@ -172,7 +172,7 @@ impl Delivery {
     /// Returns [`AckError`] if the stream did not confirm within 5 s.
     pub async fn ack_confirmed(self) -> Result<(), AckError> {
         match &self.acker {
-            Acker::Embedded(acker) => acker.say(&self.message, Ack::Done).await,
+            Acker::Embedded(acker) => acker.confirm(&self.message).await,
             #[cfg(feature = "nats")]
             Acker::Nats(acker) => acker.confirm(&self.message).await,
         }

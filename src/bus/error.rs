@@ -1,6 +1,6 @@
 //! One error for each thing one can ask of a bus.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Why there is no connection to a server.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +50,44 @@ pub enum ConnectError {
     #[error("the NATS address or credentials cannot be used: {reason}")]
     Options {
         /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Why the embedded bus cannot use its store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another bus has it open, in this process or another.
+    #[error(
+        "the store at {} is in use{}; end what uses it, or give this one a directory of its own",
+        path.display(),
+        holder.map(|id| format!(" by process {id}")).unwrap_or_default()
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it open, if it could be told.
+        holder: Option<u32>,
+    },
+    /// What is there cannot be made sense of.
+    #[error(
+        "the store's file {} cannot be used: {reason}; restore the directory from a copy, or move it \
+         away to start with nothing",
+        path.display()
+    )]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The operating system refuses to read or write it.
+    #[error("the store at {} cannot be opened: {reason}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
         reason: String,
     },
 }

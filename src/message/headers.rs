@@ -58,6 +58,20 @@ pub const CB_DEAD_SEQUENCE: &str = "cb-dead-sequence";
 /// How often a dead letter was tried.
 pub const CB_DEAD_ATTEMPTS: &str = "cb-dead-attempts";
 
+/// The names that most events carry: read back, they take no memory.
+const USUAL: [&str; 10] = [
+    CE_SPECVERSION,
+    CE_ID,
+    CE_TYPE,
+    CE_SOURCE,
+    CONTENT_TYPE,
+    MSG_ID,
+    CE_CORRELATION,
+    CE_CAUSATION,
+    CE_DATASCHEMA,
+    CE_TIME,
+];
+
 /// The headers of a message: few, ordered, names case-sensitive.
 ///
 /// Values hold no line break: [`insert`](Self::insert) refuses them, because a
@@ -106,6 +120,13 @@ impl Headers {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
         }
+    }
+
+    /// Adds a header behind the others, read back from where it was sound.
+    pub(crate) fn put_back(&mut self, name: &str, value: &str) {
+        let known = USUAL.iter().find(|usual| **usual == name);
+        let name = known.map_or_else(|| Cow::Owned(name.into()), |usual| Cow::Borrowed(*usual));
+        self.0.push((name, value.into()));
     }
 
     /// Returns a header's value.

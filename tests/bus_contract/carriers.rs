@@ -1,6 +1,7 @@
 //! The carriers under contract: how each is opened, and what it promises
 //! where promises may differ.
 
+use crate::support::folder::Folder;
 #[cfg(feature = "nats")]
 use crate::support::nats::Server;
 use callboard::bus::Bus;
@@ -31,6 +32,7 @@ pub(crate) struct Opened {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Carrier {
     Embedded,
+    Stored,
     #[cfg(feature = "nats")]
     Nats,
 }
@@ -39,6 +41,7 @@ impl Carrier {
     pub(crate) async fn open(self) -> Opened {
         match self {
             Self::Embedded => embedded(),
+            Self::Stored => stored(),
             #[cfg(feature = "nats")]
             Self::Nats => nats().await,
         }
@@ -50,6 +53,17 @@ fn embedded() -> Opened {
         bus: Bus::embedded(),
         guarantees: Guarantees { survives_the_process: false, remote: false },
         keeps: None,
+    }
+}
+
+/// Opens a store in a directory of its own.
+fn stored() -> Opened {
+    let folder = Folder::fresh();
+    let bus = Bus::embedded_at(folder.path()).expect("the directory is new");
+    Opened {
+        bus,
+        guarantees: Guarantees { survives_the_process: true, remote: false },
+        keeps: Some(Box::new(folder)),
     }
 }
 

@@ -12,7 +12,6 @@ mod reads;
 mod requests;
 mod scope;
 mod streams;
-#[cfg(feature = "nats")]
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -214,9 +213,9 @@ macro_rules! suite {
 // A carrier is put under contract by one more name here and one more opening
 // in `carriers.rs`.
 #[cfg(not(feature = "nats"))]
-suite!(embedded: Embedded);
+suite!(embedded: Embedded, stored: Stored);
 #[cfg(feature = "nats")]
-suite!(embedded: Embedded, nats: Nats);
+suite!(embedded: Embedded, stored: Stored, nats: Nats);
 
 #[test]
 fn every_carrier_is_held_to_the_same_cases() {

@@ -57,7 +57,8 @@ impl Scope {
     pub(crate) fn config(&self, name: &str, filters: &[&str]) -> StreamConfig {
         let filters: Vec<_> = filters.iter().map(|filter| self.at(filter)).collect();
         let mut config = StreamConfig::new(self.name(name), filters);
-        config.memory = true;
+        // A server need not write what no case starts again.
+        config.memory = self.guarantees.remote;
         config
     }
 

@@ -2,16 +2,19 @@ use super::{
     Stream, Subscription,
     inbox::Inboxes,
     kept::Kept,
+    lease::Lease,
     log::Outcome,
     pub_ack::pub_ack,
     read,
     routes::{Listener, Routes},
+    store::{self, Broken, Keeper, Needs},
+    ticket::holds,
     write,
 };
 use crate::{
     bus::{
-        Expect, Message, RequestError, SendError, StreamConfig, StreamError, StreamInfo,
-        SubscribeError, declared,
+        Expect, Message, OpenError, RequestError, SendError, Store, StreamConfig, StreamError,
+        StreamInfo, SubscribeError, declared,
         names::{LARGEST, is_filter, is_queue, is_subject, size},
         overlap,
     },
@@ -42,22 +45,46 @@ struct Shared {
     inboxes: Inboxes,
     streams: RwLock<Vec<Arc<Kept>>>,
     subscriptions: AtomicU64,
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Broker {
     pub(in crate::bus) fn new(clock: Clock) -> Self {
+        Self::over(clock, None, Vec::new())
+    }
+
+    pub(in crate::bus) fn stored(clock: Clock, store: Store) -> Result<Self, OpenError> {
+        let (keeper, streams) = store::open(store, clock)?;
+        Ok(Self::over(clock, Some(keeper), streams))
+    }
+
+    fn over(clock: Clock, keeper: Option<Arc<Keeper>>, streams: Vec<Arc<Kept>>) -> Self {
         Self(Arc::new(Shared {
             clock,
             routes: RwLock::default(),
             inboxes: Inboxes::default(),
-            streams: RwLock::default(),
+            streams: RwLock::new(streams),
             subscriptions: AtomicU64::new(0),
+            keeper,
         }))
     }
 
-    pub(in crate::bus) fn send(&self, message: Message) -> Result<(), SendError> {
+    /// Returns where it is stored, if it is.
+    pub(in crate::bus) fn options(&self) -> Option<&Store> {
+        self.0.keeper.as_ref().map(|keeper| keeper.disk().options())
+    }
+
+    /// Waits until all that was done is on disk.
+    pub(in crate::bus) async fn sync(&self) {
+        if let Some(keeper) = &self.0.keeper {
+            // A store that failed has said so in the log.
+            drop(holds(keeper.disk().after(Needs::Sync)).await);
+        }
+    }
+
+    pub(in crate::bus) async fn send(&self, message: Message) -> Result<(), SendError> {
         Self::check(&message)?;
-        self.publish(message);
+        self.publish(message).await;
         Ok(())
     }
 
@@ -95,7 +122,7 @@ impl Broker {
         let subject = message.subject.clone();
         let mut inbox = self.0.inboxes.open();
         message.reply = Some(inbox.subject());
-        if !self.publish(message) {
+        if !self.publish(message).await {
             return Err(RequestError::NoResponders { subject });
         }
         match timeout(within, inbox.reply()).await {
@@ -113,7 +140,7 @@ impl Broker {
             .find(|kept| kept.config().name == config.name)
         {
             return match super::declared::difference(kept.config(), config) {
-                None => Ok(Stream::new(self.clone(), Arc::clone(kept))),
+                None => Ok(Stream::new(self.clone(), self.lease(kept))),
                 Some(difference) => Err(StreamError::Differs { name: name(), difference }),
             };
         }
@@ -124,10 +151,29 @@ impl Broker {
                 return Err(StreamError::Overlaps { name: name(), subject, other });
             }
         }
-        let kept = Arc::new(Kept::new(config.clone()));
+        let kept = self.keep(config, &streams).map_err(|broken| {
+            let reason = broken.0.as_ref().into();
+            StreamError::Unavailable { name: name(), reason }
+        })?;
         streams.push(Arc::clone(&kept));
         drop(streams);
-        Ok(Stream::new(self.clone(), kept))
+        Ok(Stream::new(self.clone(), self.lease(&kept)))
+    }
+
+    fn lease(&self, kept: &Arc<Kept>) -> Lease {
+        Lease::new(Arc::clone(kept), self.0.keeper.clone())
+    }
+
+    /// Makes a stream where it belongs.
+    fn keep(&self, config: &StreamConfig, others: &[Arc<Kept>]) -> Result<Arc<Kept>, Broken> {
+        match &self.0.keeper {
+            Some(keeper) if !config.memory => {
+                let last = others.iter().filter_map(|kept| kept.number()).max();
+                let number = last.map_or(1, |last| last + 1);
+                Kept::stored(config.clone(), keeper.disk_shared(), number)
+            }
+            _ => Ok(Kept::in_memory(config.clone())),
+        }
     }
 
     pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {
@@ -158,25 +204,31 @@ impl Broker {
 
     /// Stores a message, then gives it to those who listen to it, stored or
     /// not; returns whether somebody does.
-    pub(super) fn store(&self, kept: &Kept, message: Message, expect: Expect) -> (Outcome, bool) {
+    pub(super) async fn store(
+        &self,
+        kept: &Kept,
+        message: Message,
+        expect: Expect,
+    ) -> (Result<Outcome, Broken>, bool) {
+        let room = kept.room(&message).await;
         let heard = read(&self.0.routes)
             .any(&message.subject)
             .then(|| message.clone());
-        let outcome = kept.append(message, expect, self.0.clock.now());
+        let (outcome, ticket) = kept.append(message, expect, self.0.clock.now(), room);
         let reached = heard.is_some_and(|message| self.hand(message));
-        (outcome, reached)
+        (ticket.holds().await.map(|()| outcome), reached)
     }
 
     /// Stores a message where a stream captures it, gives it to all who listen,
     /// and returns whether there was a stream or somebody.
-    fn publish(&self, message: Message) -> bool {
+    async fn publish(&self, message: Message) -> bool {
         let Some(kept) = self.keeper(&message.subject) else {
             return self.hand(message);
         };
         let expected = message.headers.get(EXPECTED).and_then(|n| n.parse().ok());
         let expect = expected.map_or(Expect::Any, Expect::Last);
         let reply = message.reply.clone().filter(|reply| is_subject(reply));
-        let (outcome, _) = self.store(&kept, message, expect);
+        let (outcome, _) = self.store(&kept, message, expect).await;
         if let Some(reply) = reply {
             self.hand(Message::new(reply, pub_ack(&kept.config().name, outcome)));
         }

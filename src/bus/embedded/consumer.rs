@@ -1,4 +1,12 @@
-use super::kept::{Found, Kept, Seat};
+use super::{
+    cursor::Turn,
+    lease::Lease,
+    record::Record,
+    seats::{Found, Seat},
+    shelf::Item,
+    store::Needs,
+    ticket::holds,
+};
 use crate::bus::{
     AckError, ConsumerError, Delivery, Stored,
     consumer::{Ack, Acker as AnyAcker},
@@ -12,13 +20,13 @@ use tokio::{
 
 /// A handle to one durable consumer.
 pub(in crate::bus) struct Consumer {
-    kept: Arc<Kept>,
+    kept: Lease,
     seat: Seat,
     wake: Arc<Notify>,
 }
 
 impl Consumer {
-    pub(super) fn new(kept: Arc<Kept>, seat: Seat) -> Self {
+    pub(super) fn new(kept: Lease, seat: Seat) -> Self {
         Self { kept, seat, wake: Arc::new(Notify::new()) }
     }
 
@@ -26,18 +34,25 @@ impl Consumer {
         consume_budget().await;
         loop {
             match self.kept.look(self.seat, &self.wake) {
-                Found::Message(record, turn) => {
-                    let acker = Acker { kept: Arc::clone(&self.kept), durable: self.seat.durable };
-                    return Ok(Delivery::new(
-                        record.stored(),
-                        turn.attempt,
-                        turn.pending,
-                        AnyAcker::Embedded(acker),
-                    ));
-                }
+                Found::Message(item, turn) => return self.delivery(item, turn),
                 Found::Nothing { until } => self.wait(until).await,
             }
         }
+    }
+
+    fn delivery(&self, item: Item, turn: Turn) -> Result<Delivery, ConsumerError> {
+        let record = self.kept.fetch(item).map_err(|error| {
+            let name = self.kept.config().name.clone();
+            ConsumerError::Unavailable { name, reason: error.to_string() }
+        })?;
+        let acker = Acker { kept: self.kept.clone(), durable: self.seat.durable };
+        let acker = AnyAcker::Embedded(acker);
+        Ok(Delivery::new(
+            Record::give(record),
+            turn.attempt,
+            turn.pending,
+            acker,
+        ))
     }
 
     /// Waits until there may be a message for this handle.
@@ -81,7 +96,7 @@ impl Drop for Waiting<'_> {
 
 /// Acknowledges the messages of one durable consumer.
 pub(in crate::bus) struct Acker {
-    kept: Arc<Kept>,
+    kept: Lease,
     durable: usize,
 }
 
@@ -94,6 +109,21 @@ impl Acker {
             Ack::Working => durable.cursor.progress(sequence, now),
         });
         Ok(())
+    }
+
+    /// Settles a message and waits until the store has it.
+    pub(in crate::bus) async fn confirm(&self, message: &Stored) -> Result<(), AckError> {
+        self.say(message, Ack::Done).await?;
+        let Some(disk) = self.kept.disk() else {
+            return Ok(());
+        };
+        holds(disk.after(Needs::Places))
+            .await
+            .map_err(|broken| AckError {
+                subject: message.subject.clone(),
+                sequence: message.sequence,
+                reason: broken.0.as_ref().into(),
+            })
     }
 }
 

@@ -1,6 +1,7 @@
 use super::super::ConsumerConfig;
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
+    mem,
     time::Duration,
 };
 use tokio::time::Instant;
@@ -15,6 +16,21 @@ pub(super) struct Cursor {
     out: HashMap<u64, Flight>,
     due: BTreeSet<(Instant, u64)>,
     again: BTreeSet<u64>,
+    /// Up to which sequence messages were delivered at all.
+    next: u64,
+    /// What changed since somebody asked; nothing if nobody ever will.
+    touched: Option<BTreeSet<u64>>,
+}
+
+/// What changed for a consumer, to be written down.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Move {
+    /// Up to which sequence messages were delivered at all.
+    pub(super) next: u64,
+    /// What is out now, and how often it was.
+    pub(super) out: Vec<(u64, u32)>,
+    /// What is settled.
+    pub(super) gone: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +72,53 @@ impl Cursor {
             out: HashMap::new(),
             due: BTreeSet::new(),
             again: BTreeSet::new(),
+            next: 0,
+            touched: None,
+        }
+    }
+
+    /// Goes on where another left off: what was out comes again at once. From
+    /// here on it notes what changes.
+    pub(super) fn resume(
+        &mut self,
+        next: u64,
+        out: impl IntoIterator<Item = (u64, u32)>,
+        now: Instant,
+    ) {
+        for (sequence, attempt) in out {
+            self.out.insert(sequence, Flight { attempt, due: now });
+            self.due.insert((now, sequence));
+        }
+        self.next = next;
+        self.touched = Some(BTreeSet::new());
+    }
+
+    /// Whether something changed that is to be written down.
+    pub(super) fn has_moved(&self) -> bool {
+        self.touched
+            .as_ref()
+            .is_some_and(|touched| !touched.is_empty())
+    }
+
+    /// Returns what changed since the last time.
+    pub(super) fn step(&mut self) -> Option<Move> {
+        let touched = self.touched.as_mut().map(mem::take)?;
+        if touched.is_empty() {
+            return None;
+        }
+        let mut step = Move { next: self.next, ..Move::default() };
+        for sequence in touched {
+            match self.out.get(&sequence) {
+                Some(flight) => step.out.push((sequence, flight.attempt)),
+                None => step.gone.push(sequence),
+            }
+        }
+        Some(step)
+    }
+
+    fn touch(&mut self, sequence: u64) {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(sequence);
         }
     }
 
@@ -75,10 +138,12 @@ impl Cursor {
             let earlier = self.out.get(&sequence).map_or(0, |flight| flight.attempt);
             (sequence, earlier + 1)
         } else if self.out.len() < self.limits.max_ack_pending {
-            (self.backlog.pop_front()?, 1)
+            self.next = self.backlog.pop_front()?;
+            (self.next, 1)
         } else {
             return None;
         };
+        self.touch(sequence);
         let due = later(now, self.limits.ack_wait);
         self.out.insert(sequence, Flight { attempt, due });
         self.due.insert((due, sequence));
@@ -101,6 +166,7 @@ impl Cursor {
         if let Some(flight) = self.out.remove(&sequence) {
             self.due.remove(&(flight.due, sequence));
             self.again.remove(&sequence);
+            self.touch(sequence);
         }
     }
 
@@ -145,6 +211,7 @@ impl Cursor {
             let attempt = self.out.get(&sequence).map_or(0, |flight| flight.attempt);
             if self.is_last(attempt) {
                 self.out.remove(&sequence);
+                self.touch(sequence);
             } else {
                 self.again.insert(sequence);
             }
@@ -222,6 +289,29 @@ mod tests {
         assert_eq!(taken(&mut cursor, now + 9 * WAIT), []);
         cursor.offer(2);
         assert_eq!(taken(&mut cursor, now), [(2, 1)]);
+    }
+
+    #[test]
+    fn its_steps_lead_another_to_the_same_place() {
+        let now = Instant::now();
+        let mut cursor = cursor(Some(3), 9, 4);
+        cursor.resume(0, [], now);
+        taken(&mut cursor, now);
+        cursor.settle(2);
+        cursor.settle(3);
+        let step = Move { next: 4, out: vec![(1, 1), (4, 1)], gone: vec![2, 3] };
+        assert_eq!(cursor.step(), Some(step));
+        assert_eq!((cursor.has_moved(), cursor.step()), (false, None));
+        assert_eq!(taken(&mut cursor, now + WAIT), [(1, 2), (4, 2)]);
+        cursor.settle(4);
+        let step = Move { next: 4, out: vec![(1, 2)], gone: vec![4] };
+        assert_eq!(cursor.step(), Some(step));
+        let mut other = self::cursor(Some(3), 9, 0);
+        other.resume(4, [(1, 2)], now);
+        assert_eq!(taken(&mut other, now), [(1, 3)]);
+        let mut last = self::cursor(Some(3), 9, 0);
+        last.resume(4, [(1, 3)], now);
+        assert_eq!(taken(&mut last, now), [], "given up");
     }
 
     #[test]

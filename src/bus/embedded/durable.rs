@@ -11,9 +11,7 @@ use tokio::{sync::Notify, time::Instant};
 #[derive(Debug)]
 pub(super) struct Durable {
     pub(super) cursor: Cursor,
-    filter: Option<String>,
-    partition: Option<u32>,
-    pinned: bool,
+    config: ConsumerConfig,
     active: Option<u64>,
     waiting: Vec<Waiter>,
 }
@@ -37,9 +35,7 @@ impl Durable {
     pub(super) fn new(config: &ConsumerConfig, backlog: VecDeque<u64>) -> Self {
         Self {
             cursor: Cursor::new(config.into(), backlog),
-            filter: config.filter.clone(),
-            partition: config.partition,
-            pinned: config.pinned,
+            config: config.clone(),
             active: None,
             waiting: Vec::new(),
         }
@@ -47,29 +43,35 @@ impl Durable {
 
     /// Returns what another declaration of this consumer would read differently.
     pub(super) fn differs(&self, wanted: &ConsumerConfig) -> Option<String> {
-        let filter = (self.filter != wanted.filter)
-            .then(|| format!("filter is {:?}, not {:?}", self.filter, wanted.filter));
-        let partition = (self.partition != wanted.partition).then(|| {
+        let there = &self.config;
+        let filter = (there.filter != wanted.filter)
+            .then(|| format!("filter is {:?}, not {:?}", there.filter, wanted.filter));
+        let partition = (there.partition != wanted.partition).then(|| {
             format!(
                 "partition is {:?}, not {:?}",
-                self.partition, wanted.partition
+                there.partition, wanted.partition
             )
         });
         let all: Vec<_> = filter.into_iter().chain(partition).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Takes over the limits of a newer declaration.
-    pub(super) fn redeclare(&mut self, config: &ConsumerConfig, now: Instant) {
+    /// Takes over the limits of a newer declaration, and says whether they are others.
+    pub(super) fn redeclare(&mut self, config: &ConsumerConfig, now: Instant) -> bool {
+        let wanted = ConsumerConfig { start: self.config.start, ..config.clone() };
+        if self.config == wanted {
+            return false;
+        }
         self.cursor.limit(config.into());
-        self.pinned = config.pinned;
+        self.config = wanted;
         self.nudge(now);
+        true
     }
 
     /// Takes a message for a handle, or lets the handle wait for one.
     pub(super) fn look(&mut self, handle: u64, wake: &Arc<Notify>, now: Instant) -> Look {
         self.waiting.retain(|waiter| waiter.handle != handle);
-        let chosen = !self.pinned || *self.active.get_or_insert(handle) == handle;
+        let chosen = !self.config.pinned || *self.active.get_or_insert(handle) == handle;
         let taken = if chosen { self.cursor.take(now) } else { None };
         if let Some(turn) = taken {
             self.nudge(now);
@@ -112,7 +114,7 @@ impl Durable {
         if at > now && self.watched(at) {
             return;
         }
-        let (pinned, active) = (self.pinned, self.active);
+        let (pinned, active) = (self.config.pinned, self.active);
         // The one that watches the time goes on watching, if another can go.
         let chosen = self
             .waiting

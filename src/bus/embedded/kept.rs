@@ -1,67 +1,100 @@
 use super::{
-    cursor::Turn,
-    declared,
-    durable::{Durable, Look},
-    interest::{Interest, Part},
+    durable::Durable,
+    interest::Interest,
     lock,
-    log::{Limits, Log, Outcome, Record},
+    log::{Log, Outcome},
     pattern::Pattern,
+    record::Record,
+    shelf::{self, Item, Shelf},
+    store::{Broken, Declared, Disk, Needs, Place},
+    ticket::{Room, Ticket},
 };
 use crate::bus::{
-    ConsumerConfig, ConsumerError, Expect, Message, Start, StreamConfig, StreamInfo, partition,
+    ConsumerError, Expect, Message, StreamConfig, StreamInfo, names::size, partition,
 };
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, Mutex},
+    fmt, io,
+    sync::{Arc, Mutex, Weak},
     time::SystemTime,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
-/// One stream: its log and its consumers behind one lock.
+/// One stream: its log and its consumers behind one lock, and where they are stored.
 pub(super) struct Kept {
     config: StreamConfig,
     subjects: Vec<Pattern>,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
+    pub(super) home: Option<Home>,
 }
 
-struct State {
-    log: Log,
-    durables: Vec<Durable>,
-    names: HashMap<String, usize>,
-    interest: Interest,
-    handles: u64,
+/// The store of a stream, its number there, and the stream itself.
+pub(super) struct Home {
+    pub(super) disk: Arc<Disk>,
+    pub(super) number: u32,
+    pub(super) me: Weak<Kept>,
 }
 
-/// Which consumer of a stream, and which handle to it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Seat {
-    pub(super) durable: usize,
-    pub(super) handle: u64,
-}
-
-/// What a handle finds when it looks for a message.
-pub(super) enum Found {
-    Message(Arc<Record>, Turn),
-    Nothing { until: Option<Instant> },
+pub(super) struct State {
+    pub(super) log: Log,
+    pub(super) shelf: Shelf,
+    pub(super) durables: Vec<Durable>,
+    pub(super) names: HashMap<String, usize>,
+    pub(super) interest: Interest,
+    pub(super) handles: u64,
+    /// Whether the store was told that consumers moved.
+    pub(super) told: bool,
 }
 
 impl Kept {
-    pub(super) fn new(config: StreamConfig) -> Self {
-        let limits = Limits {
-            max_messages: config.max_messages,
-            duplicate_window: config.duplicate_window,
-        };
-        Self {
-            subjects: config.subjects.iter().map(|at| Pattern::new(at)).collect(),
+    /// Makes a stream in memory.
+    pub(super) fn in_memory(config: StreamConfig) -> Arc<Self> {
+        let state = State::new(Log::new((&config).into()), Shelf::Memory(Vec::new()));
+        Arc::new(Self::new(config, state, None))
+    }
+
+    /// Makes a stream in a store.
+    pub(super) fn stored(
+        config: StreamConfig,
+        disk: Arc<Disk>,
+        number: u32,
+    ) -> Result<Arc<Self>, Broken> {
+        disk.declare(&Declared::Stream(number, &config))?;
+        let log = Log::new((&config).into());
+        let shelf = Shelf::disk(Vec::new());
+        Ok(Self::at_home(
             config,
-            state: Mutex::new(State {
-                log: Log::new(limits),
-                durables: Vec::new(),
-                names: HashMap::new(),
-                interest: Interest::default(),
-                handles: 0,
-            }),
+            (disk, number),
+            State::new(log, shelf),
+        ))
+    }
+
+    /// Takes up a stream that a store holds.
+    pub(super) fn restored(
+        config: StreamConfig,
+        home: (Arc<Disk>, u32),
+        (log, places): (Log, Vec<u64>),
+        consumers: Vec<Place>,
+    ) -> Result<Arc<Self>, ConsumerError> {
+        let kept = Self::at_home(config, home, State::new(log, Shelf::disk(places)));
+        let mut state = lock(&kept.state);
+        for place in consumers {
+            kept.resume(&mut state, place)?;
         }
+        drop(state);
+        Ok(kept)
+    }
+
+    fn at_home(config: StreamConfig, (disk, number): (Arc<Disk>, u32), state: State) -> Arc<Self> {
+        Arc::new_cyclic(|me| {
+            let home = Home { disk, number, me: Weak::clone(me) };
+            Self::new(config, state, Some(home))
+        })
+    }
+
+    fn new(config: StreamConfig, state: State, home: Option<Home>) -> Self {
+        let subjects = config.subjects.iter().map(|at| Pattern::new(at));
+        Self { subjects: subjects.collect(), config, state: Mutex::new(state), home }
     }
 
     pub(super) const fn config(&self) -> &StreamConfig {
@@ -72,25 +105,94 @@ impl Kept {
         self.subjects.iter().any(|at| at.matches(subject))
     }
 
-    /// Stores a message and wakes who waits for it.
-    pub(super) fn append(&self, message: Message, expect: Expect, time: SystemTime) -> Outcome {
-        let partition = self.partition(&message.subject);
-        let now = Instant::now();
-        let mut state = lock(&self.state);
-        let outcome = state.log.append(message, expect, now, time);
-        if let Outcome::Stored { sequence } = outcome {
-            state.offer(sequence, partition, now);
-        }
-        outcome
+    /// Returns its number in its store, if it is in one.
+    pub(super) fn number(&self) -> Option<u32> {
+        self.home.as_ref().map(|home| home.number)
     }
 
-    /// Looks something up in the log.
-    pub(super) fn with_log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
-        look(&lock(&self.state).log)
+    pub(super) fn disk(&self) -> Option<&Disk> {
+        self.home.as_ref().map(|home| &*home.disk)
+    }
+
+    /// Waits until there is room to append a message.
+    pub(super) async fn room(&self, message: &Message) -> Room {
+        match self.disk().filter(|disk| disk.groups()) {
+            None => Room(0),
+            Some(disk) => {
+                let bytes = size(&message.headers, &message.payload);
+                Room(disk.room(bytes).await.unwrap_or(0))
+            }
+        }
+    }
+
+    /// Stores a message and wakes who waits for it, now or once it is durable.
+    pub(super) fn append(
+        &self,
+        message: Message,
+        expect: Expect,
+        time: SystemTime,
+        room: Room,
+    ) -> (Outcome, Ticket) {
+        let now = Instant::now();
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if let Some(broken) = self.disk().and_then(Disk::failure) {
+            return (Outcome::Stored { sequence: 0 }, Ticket::Broken(broken));
+        }
+        let outcome = state.log.append(&message, expect, now);
+        let Outcome::Stored { sequence } = outcome else {
+            self.give_back(room);
+            return (outcome, self.ticket_behind(state));
+        };
+        let subject = state.log.subject(sequence).map(Arc::clone);
+        let Message { headers, payload, .. } = message;
+        let record = Arc::new(Record {
+            subject: subject.expect("it was filed in this moment"),
+            headers,
+            payload,
+            sequence,
+            time,
+            previous: state.log.previous(sequence),
+        });
+        let ticket = self.shelve(state, record, now, room);
+        drop(guard);
+        (outcome, ticket)
+    }
+
+    /// Lets a message be seen that was written at this place.
+    pub(super) fn written(&self, record: &Record, place: u64) {
+        let mut state = lock(&self.state);
+        self.show(&mut state, record, place, Instant::now());
+    }
+
+    /// Looks something up in the log, up to the last sequence that may be seen.
+    pub(super) fn with_log<T>(&self, look: impl FnOnce(&Log, u64) -> T) -> T {
+        let state = lock(&self.state);
+        look(&state.log, state.shelf.last())
+    }
+
+    /// Looks up some sequences, in order, and returns their messages.
+    pub(super) fn records(
+        &self,
+        which: impl FnOnce(&Log, u64) -> Vec<u64>,
+    ) -> io::Result<VecDeque<Arc<Record>>> {
+        let state = lock(&self.state);
+        let sequences = which(&state.log, state.shelf.last());
+        let items = sequences.into_iter();
+        let items = items.filter_map(|sequence| state.shelf.get(sequence, &state.log));
+        let items: Vec<_> = items.collect();
+        drop(state);
+        shelf::all(items, self.disk())
+    }
+
+    /// Returns the message that a handle found.
+    pub(super) fn fetch(&self, item: Item) -> io::Result<Arc<Record>> {
+        let record = shelf::all(vec![item], self.disk())?.pop_front();
+        record.ok_or_else(|| io::Error::other("it is not there"))
     }
 
     pub(super) fn info(&self) -> StreamInfo {
-        let last_sequence = self.with_log(Log::last);
+        let last_sequence = self.with_log(|_, last| last);
         StreamInfo {
             name: self.config.name.clone(),
             subjects: self.config.subjects.clone(),
@@ -99,65 +201,68 @@ impl Kept {
         }
     }
 
-    /// Makes a consumer or takes up the one of that name, and gives it a handle.
-    pub(super) fn seat(&self, config: &ConsumerConfig) -> Result<Seat, ConsumerError> {
-        let part = declared::part(config, &self.config)?;
-        let mut state = lock(&self.state);
-        state.handles += 1;
-        let handle = state.handles;
-        let known = state.names.get(&config.name).copied();
-        let durable = if let Some(durable) = known {
-            state.take_up(durable, config)?
-        } else {
-            let backlog = self.backlog(&state.log, config.start, &part);
-            state.make(config, part, backlog)
+    /// Keeps a message; who waits for it is woken once it may be seen.
+    fn shelve(&self, state: &mut State, record: Arc<Record>, now: Instant, room: Room) -> Ticket {
+        let home = match (&mut state.shelf, &self.home) {
+            (Shelf::Disk(disk), Some(home)) => {
+                disk.push(Arc::clone(&record));
+                home
+            }
+            (Shelf::Memory(records), _) => {
+                records.push(Arc::clone(&record));
+                self.offer(state, &record, now);
+                return Ticket::Done;
+            }
+            (Shelf::Disk(_), None) => return Ticket::Done,
         };
-        drop(state);
-        Ok(Seat { durable, handle })
+        let disk = &home.disk;
+        if disk.groups() {
+            let kept = home.me.upgrade().expect("it is being used");
+            return Ticket::Wait(disk.enqueue(kept, home.number, record, room.0));
+        }
+        match disk.append(home.number, &record) {
+            Ok(place) => {
+                self.show(state, &record, place, now);
+                Ticket::Done
+            }
+            Err(broken) => Ticket::Broken(broken),
+        }
     }
 
-    /// Takes a message for a handle, or lets the handle wait for one.
-    pub(super) fn look(&self, seat: Seat, wake: &Arc<Notify>) -> Found {
-        let now = Instant::now();
-        lock(&self.state).look(seat, wake, now)
+    fn show(&self, state: &mut State, record: &Record, place: u64, now: Instant) {
+        if let Shelf::Disk(disk) = &mut state.shelf {
+            disk.show(place);
+        }
+        self.offer(state, record, now);
     }
 
-    /// Changes a consumer and wakes who can go on then.
-    pub(super) fn change(&self, durable: usize, change: impl FnOnce(&mut Durable, Instant)) {
-        let now = Instant::now();
-        lock(&self.state).change(durable, |durable| {
-            change(durable, now);
+    /// Gives a message that may be seen to the consumers that want it.
+    fn offer(&self, state: &mut State, record: &Record, now: Instant) {
+        let partition = self.partition(&record.subject);
+        for durable in state.interest.of(&record.subject, partition) {
+            let durable = &mut state.durables[durable];
+            durable.cursor.offer(record.sequence);
             durable.nudge(now);
-        });
+        }
     }
 
-    /// Returns how many messages its consumers have not settled.
-    #[cfg(feature = "test-util")]
-    pub(super) fn unsettled(&self) -> usize {
-        let now = Instant::now();
-        lock(&self.state)
-            .durables
-            .iter_mut()
-            .map(|durable| durable.cursor.unsettled(now))
-            .sum()
+    /// What was decided rests on messages that may not be durable yet.
+    fn ticket_behind(&self, state: &State) -> Ticket {
+        match self.disk() {
+            Some(disk) if state.log.last() > state.shelf.last() => {
+                Ticket::Wait(disk.after(Needs::Messages))
+            }
+            _ => Ticket::Done,
+        }
     }
 
-    /// Returns what of the log a new consumer has before it.
-    fn backlog(&self, log: &Log, start: Start, part: &Part) -> VecDeque<u64> {
-        let from = match start {
-            Start::First => 1,
-            Start::Sequence(sequence) => sequence,
-            Start::New => log.last() + 1,
-        };
-        let wanted = |subject| part.has(subject, self.partition(subject));
-        log.from(from)
-            .iter()
-            .filter(|record| wanted(record.subject()))
-            .map(|record| record.sequence())
-            .collect()
+    fn give_back(&self, room: Room) {
+        if let Some(disk) = self.disk() {
+            disk.give_back(room.0);
+        }
     }
 
-    fn partition(&self, subject: &str) -> Option<u32> {
+    pub(super) fn partition(&self, subject: &str) -> Option<u32> {
         let count = self.config.partitions;
         let token = subject.rsplit('.').next()?;
         (count > 0).then(|| partition(token, count))
@@ -165,48 +270,21 @@ impl Kept {
 }
 
 impl State {
-    /// Gives a stored message to the consumers that want it.
-    fn offer(&mut self, sequence: u64, partition: Option<u32>, now: Instant) {
-        let Some(record) = self.log.get(sequence) else {
-            return;
-        };
-        for durable in self.interest.of(record.subject(), partition) {
-            let durable = &mut self.durables[durable];
-            durable.cursor.offer(sequence);
-            durable.nudge(now);
+    fn new(log: Log, shelf: Shelf) -> Self {
+        Self {
+            log,
+            shelf,
+            durables: Vec::new(),
+            names: HashMap::new(),
+            interest: Interest::default(),
+            handles: 0,
+            told: false,
         }
     }
+}
 
-    fn look(&mut self, seat: Seat, wake: &Arc<Notify>, now: Instant) -> Found {
-        match self.durables[seat.durable].look(seat.handle, wake, now) {
-            Look::Wait { until } => Found::Nothing { until },
-            Look::Taken(turn) => {
-                let record = self.log.get(turn.sequence);
-                let record = record.expect("a cursor holds sequences of its own log");
-                Found::Message(Arc::clone(record), turn)
-            }
-        }
-    }
-
-    fn change(&mut self, durable: usize, change: impl FnOnce(&mut Durable)) {
-        change(&mut self.durables[durable]);
-    }
-
-    fn take_up(&mut self, durable: usize, config: &ConsumerConfig) -> Result<usize, ConsumerError> {
-        let known = &mut self.durables[durable];
-        if let Some(difference) = known.differs(config) {
-            let name = config.name.clone();
-            return Err(ConsumerError::Differs { name, difference });
-        }
-        known.redeclare(config, Instant::now());
-        Ok(durable)
-    }
-
-    fn make(&mut self, config: &ConsumerConfig, part: Part, backlog: VecDeque<u64>) -> usize {
-        let durable = self.durables.len();
-        self.durables.push(Durable::new(config, backlog));
-        self.names.insert(config.name.clone(), durable);
-        self.interest.add(part, durable);
-        durable
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kept({})", self.config.name)
     }
 }

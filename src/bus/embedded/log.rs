@@ -1,26 +1,34 @@
 use crate::{
-    bus::{Expect, Message, Stored},
-    message::{Headers, headers},
+    bus::{Expect, Message, StreamConfig},
+    message::headers,
 };
-use bytes::Bytes;
 use std::{
     collections::{HashMap, VecDeque},
     iter,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tokio::time::Instant;
 
-/// The messages of one stream, by sequence, by subject and by id.
+/// What one stream knows of its messages: their subjects, ids and order.
 ///
-/// A pure machine: it is told the time.
+/// A pure machine: it is told the time, and the messages are kept elsewhere.
 #[derive(Debug)]
 pub(super) struct Log {
     limits: Limits,
-    records: Vec<Arc<Record>>,
-    heads: HashMap<Arc<str>, u64>,
-    ids: HashMap<Box<str>, u64>,
-    remembered: VecDeque<(Instant, u64)>,
+    /// Each subject by its number, with its last sequence.
+    heads: Vec<(Arc<str>, u64)>,
+    numbers: HashMap<Arc<str>, u32>,
+    filed: Vec<Filed>,
+    ids: HashMap<Arc<str>, u64>,
+    remembered: VecDeque<(Instant, Arc<str>)>,
+}
+
+/// Where one message belongs.
+#[derive(Clone, Copy, Debug)]
+struct Filed {
+    subject: u32,
+    previous: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +37,13 @@ pub(super) struct Limits {
     pub(super) duplicate_window: Duration,
 }
 
-/// One stored message; its subject is shared with all others on it.
-#[derive(Debug)]
-pub(super) struct Record {
-    subject: Arc<str>,
-    headers: Headers,
-    payload: Bytes,
-    sequence: u64,
-    time: SystemTime,
-    previous: u64,
+impl From<&StreamConfig> for Limits {
+    fn from(config: &StreamConfig) -> Self {
+        Self {
+            max_messages: config.max_messages,
+            duplicate_window: config.duplicate_window,
+        }
+    }
 }
 
 /// How an append ended.
@@ -53,110 +59,136 @@ impl Log {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            records: Vec::new(),
-            heads: HashMap::new(),
+            heads: Vec::new(),
+            numbers: HashMap::new(),
+            filed: Vec::new(),
             ids: HashMap::new(),
             remembered: VecDeque::new(),
         }
     }
 
-    /// Stores a message, unless its id is known, the expectation does not hold
+    /// Files a message, unless its id is known, the expectation does not hold
     /// or there is no room; checked in this order.
-    pub(super) fn append(
-        &mut self,
-        message: Message,
-        expect: Expect,
-        now: Instant,
-        time: SystemTime,
-    ) -> Outcome {
+    pub(super) fn append(&mut self, message: &Message, expect: Expect, now: Instant) -> Outcome {
         self.forget(now);
         let id = message.headers.get(headers::MSG_ID);
         if let Some(&sequence) = id.and_then(|id| self.ids.get(id)) {
             return Outcome::Duplicate { sequence };
         }
-        let head = self.heads.get_key_value(message.subject.as_str());
-        let previous = head.map_or(0, |(_, last)| *last);
+        let number = self.numbers.get(message.subject.as_str()).copied();
+        let previous = number.map_or(0, |number| self.heads[number as usize].1);
         if matches!(expect, Expect::Last(last) if last != previous) {
             return Outcome::Conflict { last: previous };
         }
         if let Some(limit) = self.limits.max_messages.filter(|max| self.last() >= *max) {
             return Outcome::Full { limit };
         }
-        let sequence = self.last() + 1;
+        let number = number.unwrap_or_else(|| self.number(&message.subject));
+        let sequence = self.file(number, previous);
         if let Some(id) = id {
-            self.ids.insert(id.into(), sequence);
-            self.remembered.push_back((now, sequence));
+            self.remember(id, sequence, now);
         }
-        let subject = head.map_or_else(|| message.subject.into(), |(known, _)| known.clone());
-        let Message { headers, payload, .. } = message;
-        self.heads.insert(Arc::clone(&subject), sequence);
-        let record = Record { subject, headers, payload, sequence, time, previous };
-        self.records.push(Arc::new(record));
         Outcome::Stored { sequence }
+    }
+
+    /// Files the next message as it was filed before, and remembers its id if
+    /// it has one; nothing if it cannot have been so.
+    pub(super) fn restore(
+        &mut self,
+        subject: &str,
+        previous: u64,
+        id: Option<(&str, Instant)>,
+    ) -> Option<()> {
+        // A subject that was there is found without looking it up by name.
+        let number = if previous == 0 {
+            if self.numbers.contains_key(subject) {
+                return None;
+            }
+            self.number(subject)
+        } else {
+            self.filed(previous)?.subject
+        };
+        let (name, head) = self.heads.get(number as usize)?;
+        if *head != previous || name.len() != subject.len() {
+            return None;
+        }
+        let sequence = self.file(number, previous);
+        if let Some((id, stored)) = id {
+            self.remember(id, sequence, stored);
+        }
+        Some(())
     }
 
     /// Returns the last sequence; 0 if there is none.
     pub(super) const fn last(&self) -> u64 {
-        self.records.len() as u64
+        self.filed.len() as u64
     }
 
-    pub(super) fn get(&self, sequence: u64) -> Option<&Arc<Record>> {
-        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
-        self.records.get(index)
+    /// Returns the subject of a message.
+    pub(super) fn subject(&self, sequence: u64) -> Option<&Arc<str>> {
+        let filed = self.filed(sequence)?;
+        self.heads.get(filed.subject as usize).map(|(name, _)| name)
     }
 
-    /// Returns the last message on a subject.
-    pub(super) fn head(&self, subject: &str) -> Option<&Arc<Record>> {
-        self.heads.get(subject).and_then(|last| self.get(*last))
+    /// Returns the sequence of the message before one on its subject; 0 for none.
+    pub(super) fn previous(&self, sequence: u64) -> u64 {
+        self.filed(sequence).map_or(0, |filed| filed.previous)
     }
 
-    /// Returns the messages on one subject from a sequence on, last first.
-    pub(super) fn back_from_head(
-        &self,
-        subject: &str,
-        from: u64,
-    ) -> impl Iterator<Item = &Arc<Record>> {
-        iter::successors(self.head(subject), |record| self.get(record.previous))
-            .take_while(move |record| record.sequence >= from)
+    /// Returns the messages on one subject, last first.
+    pub(super) fn back(&self, subject: &str) -> impl Iterator<Item = u64> {
+        let number = self.numbers.get(subject);
+        let head = number.map(|number| self.heads[*number as usize].1);
+        iter::successors(head, |sequence| Some(self.previous(*sequence)))
+            .take_while(|sequence| *sequence > 0)
     }
 
-    /// Returns the messages from a sequence on.
-    pub(super) fn from(&self, sequence: u64) -> &[Arc<Record>] {
-        let skip = usize::try_from(sequence.saturating_sub(1)).unwrap_or(usize::MAX);
-        self.records.get(skip..).unwrap_or_default()
+    /// Returns the sequences between two, both included, whose subject is wanted.
+    pub(super) fn matching<'a>(
+        &'a self,
+        first: u64,
+        last: u64,
+        wanted: impl Fn(&str) -> bool + 'a,
+    ) -> impl Iterator<Item = u64> + 'a {
+        let range = first.max(1)..=last.min(self.last());
+        range.filter(move |sequence| {
+            self.subject(*sequence)
+                .is_some_and(|subject| wanted(subject))
+        })
+    }
+
+    fn filed(&self, sequence: u64) -> Option<&Filed> {
+        self.filed
+            .get(usize::try_from(sequence.checked_sub(1)?).ok()?)
+    }
+
+    fn file(&mut self, number: u32, previous: u64) -> u64 {
+        self.filed.push(Filed { subject: number, previous });
+        let sequence = self.last();
+        self.heads[number as usize].1 = sequence;
+        sequence
+    }
+
+    fn number(&mut self, subject: &str) -> u32 {
+        let number = u32::try_from(self.heads.len()).expect("subjects fit into memory");
+        let name: Arc<str> = subject.into();
+        self.numbers.insert(Arc::clone(&name), number);
+        self.heads.push((name, 0));
+        number
+    }
+
+    fn remember(&mut self, id: &str, sequence: u64, now: Instant) {
+        let id: Arc<str> = id.into();
+        self.ids.insert(Arc::clone(&id), sequence);
+        self.remembered.push_back((now, id));
     }
 
     fn forget(&mut self, now: Instant) {
-        while let Some(&(stored, sequence)) = self.remembered.front()
-            && now.saturating_duration_since(stored) >= self.limits.duplicate_window
+        while let Some((stored, id)) = self.remembered.front()
+            && now.saturating_duration_since(*stored) >= self.limits.duplicate_window
         {
+            self.ids.remove(id);
             self.remembered.pop_front();
-            let Some(record) = self.get(sequence).cloned() else {
-                continue;
-            };
-            if let Some(id) = record.headers.get(headers::MSG_ID) {
-                self.ids.remove(id);
-            }
-        }
-    }
-}
-
-impl Record {
-    pub(super) fn subject(&self) -> &str {
-        &self.subject
-    }
-
-    pub(super) const fn sequence(&self) -> u64 {
-        self.sequence
-    }
-
-    pub(super) fn stored(&self) -> Stored {
-        Stored {
-            subject: self.subject.as_ref().into(),
-            headers: self.headers.clone(),
-            payload: self.payload.clone(),
-            sequence: self.sequence,
-            time: self.time,
         }
     }
 }
@@ -164,6 +196,7 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::Headers;
 
     const WINDOW: Duration = Duration::from_mins(1);
 
@@ -175,7 +208,7 @@ mod tests {
         let mut headers = Headers::new();
         headers.put(headers::MSG_ID, id);
         let message = Message::new(subject, "").headers(headers);
-        log.append(message, expect, now, SystemTime::UNIX_EPOCH)
+        log.append(&message, expect, now)
     }
 
     #[test]
@@ -221,14 +254,32 @@ mod tests {
             append(&mut log, subject, &at.to_string(), Expect::Any, now);
         }
         let walked = |from| {
-            log.back_from_head("a", from)
-                .map(|record| record.sequence)
+            log.back("a")
+                .take_while(|sequence| *sequence >= from)
                 .collect::<Vec<_>>()
         };
         assert_eq!(walked(0), [5, 3, 1]);
         assert_eq!(walked(2), [5, 3]);
         assert_eq!(walked(6), [0; 0]);
-        assert_eq!(log.from(4).len(), 2);
-        assert_eq!(log.from(9).len(), 0);
+        let matching = |first| {
+            log.matching(first, 9, |subject| subject == "a")
+                .collect::<Vec<_>>()
+        };
+        assert_eq!((matching(0), matching(4)), (vec![1, 3, 5], vec![5]));
+    }
+
+    #[test]
+    fn a_restored_log_decides_as_the_one_before() {
+        let now = Instant::now();
+        let mut log = log(None);
+        assert_eq!(log.restore("a", 0, Some(("1", now))), Some(()));
+        assert_eq!(log.restore("b", 0, None), Some(()));
+        assert_eq!(log.restore("a", 1, None), Some(()));
+        assert_eq!(log.restore("a", 1, None), None, "its subject is further");
+        assert_eq!(log.restore("a", 0, None), None, "its subject is there");
+        let again = append(&mut log, "a", "1", Expect::Any, now);
+        assert_eq!(again, Outcome::Duplicate { sequence: 1 });
+        let next = append(&mut log, "a", "2", Expect::Last(3), now);
+        assert_eq!(next, Outcome::Stored { sequence: 4 });
     }
 }

@@ -5,9 +5,12 @@
 //! bus works on any runtime and on a paused clock.
 //!
 //! A message takes one of three ways: through the `routes` to subscriptions,
-//! through an `inbox` to the request that waits for it, or into the `log` of a
-//! stream, whose `durable` consumers each keep a `cursor` over it. Streams hold
-//! every message in memory for as long as the process lives.
+//! through an `inbox` to the request that waits for it, or into a stream: its
+//! `log` decides about it, its `shelf` holds it, and its `durable` consumers
+//! each keep a `cursor` over it. The shelf is in memory, or in the `store`: then
+//! a message is seen by readers and consumers once it is as durable as the
+//! store promises, and the memory holds 24 bytes for each, the latest ones, all
+//! subjects, and the ids that are still remembered.
 
 mod broker;
 mod consumer;
@@ -17,15 +20,21 @@ mod durable;
 mod inbox;
 mod interest;
 mod kept;
+mod lease;
 mod log;
 mod pattern;
 mod pub_ack;
 mod reader;
+mod record;
 mod routes;
+mod seats;
+mod shelf;
+mod store;
 mod stream;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 pub(super) use broker::Broker;
 pub(super) use consumer::{Acker, Consumer};

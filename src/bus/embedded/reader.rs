@@ -1,51 +1,62 @@
-use super::{interest::Part, kept::Kept, log::Record};
+use super::{interest::Part, lease::Lease, record::Record};
 use crate::bus::{ReadError, Stored, names::is_one};
 use std::{collections::VecDeque, fmt, sync::Arc};
 use tokio::task::coop::consume_budget;
 
-/// How many messages are looked at under one lock.
+/// How many messages are looked at under one lock, and read at once.
 const BATCH: usize = 256;
 
 /// A finite read of one stream.
 pub(in crate::bus) struct Reader {
-    kept: Arc<Kept>,
+    kept: Lease,
     part: Part,
     next: u64,
     end: u64,
+    /// The messages of one subject, last first.
+    chosen: Vec<u64>,
     found: VecDeque<Arc<Record>>,
 }
 
 impl Reader {
-    pub(super) fn new(kept: Arc<Kept>, filter: &str, from: u64) -> Self {
+    pub(super) fn new(kept: Lease, filter: &str, from: u64) -> Self {
         let part = Part::of(filter, &kept.config().subjects);
-        let (end, found) = kept.with_log(|log| {
+        let (end, chosen) = kept.with_log(|log, last| {
             if !is_one(filter) {
-                return (log.last(), VecDeque::new());
+                return (last, Vec::new());
             }
-            let mut found: VecDeque<_> = log.back_from_head(filter, from).cloned().collect();
-            found.make_contiguous().reverse();
-            (0, found)
+            let chosen = log.back(filter).skip_while(|sequence| *sequence > last);
+            (0, chosen.take_while(|sequence| *sequence >= from).collect())
         });
-        Self { kept, part, next: from.max(1), end, found }
+        Self { kept, part, next: from.max(1), end, chosen, found: VecDeque::new() }
     }
 
     pub(in crate::bus) async fn next(&mut self) -> Result<Option<Stored>, ReadError> {
         consume_budget().await;
-        while self.found.is_empty() && self.next <= self.end {
-            self.fill();
+        while self.found.is_empty() && (self.next <= self.end || !self.chosen.is_empty()) {
+            self.fill()?;
         }
-        Ok(self.found.pop_front().map(|record| record.stored()))
+        Ok(self.found.pop_front().map(Record::give))
     }
 
-    fn fill(&mut self) {
-        self.kept.with_log(|log| {
-            for record in log.from(self.next).iter().take(BATCH) {
-                self.next = record.sequence() + 1;
-                if record.sequence() <= self.end && self.part.has(record.subject(), None) {
-                    self.found.push_back(Arc::clone(record));
-                }
-            }
-        });
+    fn fill(&mut self) -> Result<(), ReadError> {
+        let read = if self.chosen.is_empty() {
+            let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));
+            let wanted = |subject: &str| self.part.has(subject, None);
+            let read = self
+                .kept
+                .records(|log, _| log.matching(self.next, last, wanted).collect());
+            self.next = last + 1;
+            read
+        } else {
+            let rest = self.chosen.len().saturating_sub(BATCH);
+            let batch = self.chosen.split_off(rest).into_iter().rev().collect();
+            self.kept.records(|_, _| batch)
+        };
+        self.found = read.map_err(|error| {
+            let stream = self.kept.config().name.clone();
+            ReadError::Unavailable { stream, reason: error.to_string() }
+        })?;
+        Ok(())
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{Broker, Consumer, Reader, kept::Kept, log::Outcome};
+use super::{Broker, Consumer, Reader, lease::Lease, log::Outcome, record::Record, store::Disk};
 use crate::{
     bus::{
         Append, AppendError, ConsumerConfig, ConsumerError, Expect, Message, ReadError, Stored,
@@ -8,18 +8,18 @@ use crate::{
     },
     message::headers,
 };
-use std::{fmt, sync::Arc};
+use std::fmt;
 use tokio::task::coop::consume_budget;
 
 /// A handle to one stream of the broker.
 #[derive(Clone)]
 pub(in crate::bus) struct Stream {
     broker: Broker,
-    kept: Arc<Kept>,
+    kept: Lease,
 }
 
 impl Stream {
-    pub(super) const fn new(broker: Broker, kept: Arc<Kept>) -> Self {
+    pub(super) const fn new(broker: Broker, kept: Lease) -> Self {
         Self { broker, kept }
     }
 
@@ -31,7 +31,11 @@ impl Stream {
         self.check(&message)?;
         consume_budget().await;
         message.reply = None;
-        let outcome = self.broker.store(&self.kept, message, expect).0;
+        let (outcome, _) = self.broker.store(&self.kept, message, expect).await;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(broken) => return Ok(Append::Unknown { reason: broken.0.as_ref().into() }),
+        };
         match outcome {
             Outcome::Stored { sequence } => Ok(Append::Committed { sequence, duplicate: false }),
             Outcome::Duplicate { sequence } => Ok(Append::Committed { sequence, duplicate: true }),
@@ -52,6 +56,10 @@ impl Stream {
             let subject = message.subject.clone();
             return Err(AppendError::NotCaptured { stream: self.name(), subject });
         }
+        if let Some(broken) = self.kept.disk().and_then(Disk::failure) {
+            let (subject, reason) = (message.subject.clone(), broken.0.as_ref().into());
+            return Err(AppendError::Refused { stream: self.name(), subject, reason });
+        }
         Ok(())
     }
 
@@ -59,15 +67,23 @@ impl Stream {
         if !is_subject(subject) || !self.kept.captures(subject) {
             return Err(self.unreadable(subject));
         }
-        let head = self.kept.with_log(|log| log.head(subject).cloned());
-        Ok(head.map(|record| record.stored()))
+        let head = self.kept.records(|log, last| {
+            let seen = |sequence: &u64| *sequence <= last;
+            log.back(subject).find(seen).into_iter().collect()
+        });
+        match head {
+            Ok(mut head) => Ok(head.pop_front().map(Record::give)),
+            Err(error) => {
+                Err(ReadError::Unavailable { stream: self.name(), reason: error.to_string() })
+            }
+        }
     }
 
     pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
         if !is_filter(filter) || !keeps(self.kept.config(), filter) {
             return Err(self.unreadable(filter));
         }
-        Ok(Reader::new(Arc::clone(&self.kept), filter, from))
+        Ok(Reader::new(self.kept.clone(), filter, from))
     }
 
     pub(in crate::bus) async fn consumer(
@@ -75,7 +91,7 @@ impl Stream {
         config: &ConsumerConfig,
     ) -> Result<Consumer, ConsumerError> {
         let seat = self.kept.seat(config)?;
-        Ok(Consumer::new(Arc::clone(&self.kept), seat))
+        Ok(Consumer::new(self.kept.clone(), seat))
     }
 
     pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {

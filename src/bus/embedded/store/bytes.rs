@@ -1,0 +1,52 @@
+//! Numbers and texts in the body of a frame, little end first.
+
+/// Reads a body from its start; everything is absent once it ran out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Body<'a>(pub(super) &'a [u8]);
+
+impl<'a> Body<'a> {
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.number().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.number().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn bytes(&mut self) -> Option<&'a [u8]> {
+        let length = self.u32()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(bytes)
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.bytes()?).ok()
+    }
+
+    fn number<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (number, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*number)
+    }
+}
+
+pub(super) fn put_u32(body: &mut Vec<u8>, number: u32) {
+    body.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(super) fn put_u64(body: &mut Vec<u8>, number: u64) {
+    body.extend_from_slice(&number.to_le_bytes());
+}
+
+pub(super) fn put_count(body: &mut Vec<u8>, count: usize) {
+    put_u32(
+        body,
+        u32::try_from(count).expect("a frame is far below 4 GiB"),
+    );
+}
+
+pub(super) fn put_bytes(body: &mut Vec<u8>, bytes: &[u8]) {
+    put_count(body, bytes.len());
+    body.extend_from_slice(bytes);
+}

@@ -1,0 +1,82 @@
+//! Declarations as they are written down, with their fields' names.
+
+use crate::bus::{ConsumerConfig, StreamConfig};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptStream {
+    name: String,
+    subjects: Vec<String>,
+    partitions: u32,
+    immutable: bool,
+    max_messages: Option<u64>,
+    duplicate_window: Duration,
+    replicas: usize,
+}
+
+impl From<&StreamConfig> for KeptStream {
+    fn from(config: &StreamConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            subjects: config.subjects.clone(),
+            partitions: config.partitions,
+            immutable: config.immutable,
+            max_messages: config.max_messages,
+            duplicate_window: config.duplicate_window,
+            replicas: config.replicas,
+        }
+    }
+}
+
+impl From<KeptStream> for StreamConfig {
+    fn from(kept: KeptStream) -> Self {
+        Self {
+            partitions: kept.partitions,
+            immutable: kept.immutable,
+            max_messages: kept.max_messages,
+            duplicate_window: kept.duplicate_window,
+            replicas: kept.replicas,
+            ..Self::new(kept.name, kept.subjects)
+        }
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct KeptConsumer {
+    name: String,
+    filter: Option<String>,
+    partition: Option<u32>,
+    ack_wait: Duration,
+    max_deliver: Option<u32>,
+    max_ack_pending: usize,
+    pinned: bool,
+}
+
+impl From<&ConsumerConfig> for KeptConsumer {
+    fn from(config: &ConsumerConfig) -> Self {
+        Self {
+            name: config.name.clone(),
+            filter: config.filter.clone(),
+            partition: config.partition,
+            ack_wait: config.ack_wait,
+            max_deliver: config.max_deliver,
+            max_ack_pending: config.max_ack_pending,
+            pinned: config.pinned,
+        }
+    }
+}
+
+impl From<KeptConsumer> for ConsumerConfig {
+    fn from(kept: KeptConsumer) -> Self {
+        Self {
+            filter: kept.filter,
+            partition: kept.partition,
+            ack_wait: kept.ack_wait,
+            max_deliver: kept.max_deliver,
+            max_ack_pending: kept.max_ack_pending,
+            pinned: kept.pinned,
+            ..Self::new(kept.name)
+        }
+    }
+}
