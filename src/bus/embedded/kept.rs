@@ -192,11 +192,11 @@ impl Kept {
     }
 
     pub(super) fn info(&self) -> StreamInfo {
-        let last_sequence = self.with_log(|_, last| last);
+        let (messages, last_sequence) = self.with_log(|log, last| (log.held(last), last));
         StreamInfo {
             name: self.config.name.clone(),
             subjects: self.config.subjects.clone(),
-            messages: last_sequence,
+            messages,
             last_sequence,
         }
     }
@@ -209,7 +209,10 @@ impl Kept {
                 home
             }
             (Shelf::Memory(records), _) => {
-                records.push(Arc::clone(&record));
+                if self.config.last_per_subject {
+                    shelf::drop_replaced(records, record.previous);
+                }
+                records.push(Some(Arc::clone(&record)));
                 self.offer(state, &record, now);
                 return Ticket::Done;
             }
