@@ -76,7 +76,11 @@ async fn perform(
     let plan = node.plan()?.replayed(clock, record.clone());
     let (running, operation): (Running, Operation) = Running::new();
     let (ready, started) = oneshot::channel();
-    let playing = tokio::task::spawn_local(operate(plan, vec![Site::Here], operation, ready));
+    let Operation { stopping, ended } = operation;
+    let playing = tokio::task::spawn_local(async move {
+        let end = operate(plan, vec![Site::Here], stopping, ready).await;
+        ended.send_replace(end);
+    });
     let handles = started.await.map_err(|_| ReplayError::Thread)??;
     let mut stage = Stage {
         client: handles.client.clone(),
