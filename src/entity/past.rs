@@ -54,13 +54,12 @@ impl Past {
             Some(life) => self.caught_up(plan, life).await?,
             None => None,
         };
-        let life = match life {
-            Some(life) => life,
-            None => {
-                let mut life = Life::new((plan.initial)());
-                self.catch_up(plan, &mut life).await?;
-                life
-            }
+        let life = if let Some(life) = life {
+            life
+        } else {
+            let mut life = Life::new((plan.initial)());
+            self.catch_up(plan, &mut life).await?;
+            life
         };
         metrics::histogram!(ENTITY_EVENTS, "entity" => plan.name).record(tail(&life));
         if life.tail() >= LONG {
