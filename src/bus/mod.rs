@@ -19,14 +19,15 @@ mod names;
 pub mod nats;
 mod partition;
 mod reader;
+mod schedule;
 mod store;
 mod stream;
 mod subscription;
 
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
 pub use error::{
-    AckError, AppendError, ConnectError, ConsumerError, OpenError, ReadError, RequestError,
-    SendError, StreamError, SubscribeError,
+    AckError, AppendError, CancelError, ConnectError, ConsumerError, OpenError, ReadError,
+    RequestError, SendError, StreamError, SubscribeError,
 };
 pub use filter::{matches, overlap};
 pub use message::{Message, Stored};

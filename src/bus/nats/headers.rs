@@ -88,7 +88,10 @@ fn value_of(value: &str) -> HeaderValue {
 fn is_servers(name: &str) -> bool {
     matches!(
         name,
-        "Nats-Expected-Last-Subject-Sequence" | "Nats-Pin-Id" | "Nats-Expected-Stream"
+        "Nats-Expected-Last-Subject-Sequence"
+            | "Nats-Pin-Id"
+            | "Nats-Expected-Stream"
+            | "Nats-Rollup"
     )
 }
 
