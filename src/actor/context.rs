@@ -1,5 +1,5 @@
 use crate::{
-    call::{Call, Cause, Client, Publish, TellError},
+    call::{Call, Cause, Client, Job, JobError, Publish, Receipt, TellError},
     message::{Command, Envelope, Event, Id, Request},
 };
 use std::{
@@ -49,6 +49,36 @@ impl Context {
     /// hand may take.
     pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
         Call::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Sends a command as a job, which is done at least once; await the result
+    /// to know that it is stored.
+    pub fn send<C: Command>(&self, command: C) -> Job<'_, C> {
+        Job::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Sends a command as a job that is due at a time.
+    pub fn send_at<C: Command>(&self, command: C, time: SystemTime) -> Job<'_, C> {
+        self.send(command).at(time)
+    }
+
+    /// Sends a command as a job that is due so long from now.
+    pub fn send_in<C: Command>(&self, command: C, wait: Duration) -> Job<'_, C> {
+        self.send(command).after(wait)
+    }
+
+    /// Takes back the job of a command that waits under a
+    /// [name](Job::named); returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JobError`] if the bus cannot take it back, or does not confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not take it back; doing it again is harmless.
+    pub async fn cancel<C: Command>(&self, key: &str, name: &str) -> Result<bool, JobError> {
+        self.client.cancel::<C>(key, name).await
     }
 
     /// Sends a command and awaits nothing: at most once, no answer.

@@ -82,6 +82,11 @@ impl Namespace {
         format!("{self}.tmr.{domain}.>")
     }
 
+    /// Returns the subject on which a domain is told that it has jobs.
+    pub(crate) fn job_call(&self, domain: &str) -> String {
+        self.system(&format!("jobs.{domain}"))
+    }
+
     /// Returns the name of the stream of a domain's jobs and timers.
     pub fn job_stream(&self, domain: &str) -> String {
         format!("{self}_JOB_{domain}")

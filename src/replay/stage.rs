@@ -3,7 +3,7 @@
 use super::{Heard, ReplayError, heard::DeadLetter};
 use crate::{
     bus::{Bus, Stored, StreamConfig},
-    call::{Client, Record},
+    call::{Client, Noted, Record},
     message::{Id, headers::CE_ID},
     node::{Handles, Node, Operation, Running, Site, operate},
     supervision::{Branch, Group, State, Tree},
@@ -140,19 +140,19 @@ impl Stage {
                 events.push(stored);
             }
         }
-        Heard { events, commands: record.all(), answers: self.answers, dead, tree }
+        let Noted { commands, jobs } = record.all();
+        Heard { events, commands, jobs, answers: self.answers, dead, tree }
     }
 
     /// Reads everything that was stored.
     async fn stored(&self) -> Vec<Stored> {
         let mut all = Vec::new();
         for info in self.bus.streams().await.unwrap_or_default() {
-            let config = match info
-                .name
-                .strip_prefix(&self.client.namespace().event_stream(""))
-            {
+            let namespace = self.client.namespace();
+            let config = match info.name.strip_prefix(&namespace.event_stream("")) {
                 Some(domain) => self.client.event_stream(domain),
-                None => StreamConfig::dead(self.client.namespace()),
+                None if info.name == namespace.dead_stream() => StreamConfig::dead(namespace),
+                None => continue,
             };
             let Ok(stream) = self.bus.stream(&config).await else {
                 continue;
