@@ -5,7 +5,7 @@ use crate::{
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -29,6 +29,13 @@ pub(super) enum Source {
     Command {
         caller: String,
         reply: Option<String>,
+    },
+    /// A command that waited in a stream; where its outcome is awaited goes to
+    /// whoever ends it.
+    Job {
+        caller: String,
+        due: Option<SystemTime>,
+        receipt: Mutex<Option<Receipt>>,
     },
     Event(Box<Envelope>),
     /// Nobody sent it; a timer's token lives as long as the message.
@@ -112,7 +119,9 @@ impl Context {
     /// Returns the domain that sent the command, or nothing if it is unknown.
     pub fn caller(&self) -> Option<&str> {
         match &self.source {
-            Source::Command { caller, .. } if !caller.is_empty() => Some(caller),
+            Source::Command { caller, .. } | Source::Job { caller, .. } if !caller.is_empty() => {
+                Some(caller)
+            }
             _ => None,
         }
     }
@@ -121,6 +130,16 @@ impl Context {
     pub fn envelope(&self) -> Option<&Envelope> {
         match &self.source {
             Source::Event(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
+    /// Returns when the job at hand was due, or nothing if it did not wait for a time.
+    ///
+    /// It may be done later, much later if nothing ran when it was due.
+    pub fn due(&self) -> Option<SystemTime> {
+        match &self.source {
+            Source::Job { due, .. } => *due,
             _ => None,
         }
     }
@@ -149,12 +168,33 @@ impl Context {
         &self.client
     }
 
-    /// Returns a context of the same message that outlives the turn.
+    /// Returns whether the message at hand is a job.
+    pub(super) const fn is_job(&self) -> bool {
+        matches!(self.source, Source::Job { .. })
+    }
+
+    /// Takes out where the outcome of a job is awaited.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        let Source::Job { receipt, .. } = &self.source else {
+            return None;
+        };
+        receipt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Returns a context of the same message that outlives the turn; a job ends with it.
     pub(super) fn detached(&self) -> Self {
         let source = match &self.source {
             Source::Command { caller, reply } => {
                 Source::Command { caller: caller.clone(), reply: reply.clone() }
             }
+            Source::Job { caller, due, .. } => Source::Job {
+                caller: caller.clone(),
+                due: *due,
+                receipt: Mutex::new(self.receipt()),
+            },
             Source::Event(envelope) => Source::Event(envelope.clone()),
             Source::Own(_) => Source::Own(None),
         };

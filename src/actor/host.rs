@@ -7,13 +7,17 @@ use super::{
     route::{Input, Run, respond},
 };
 use crate::{
-    call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
+    call::{Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -110,7 +114,7 @@ impl<A: 'static> Host<A> {
         }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = receipt.or_else(|| ctx.receipt()) {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
@@ -151,6 +155,17 @@ impl<A: 'static> Host<A> {
                 (
                     cause,
                     Source::Command { caller, reply },
+                    Input::of(content),
+                    None,
+                )
+            }
+            Work::Job(errand) => {
+                let Errand { request, due, content, receipt } = *errand;
+                let (cause, caller) = cause_of(request, by, None);
+                let receipt = Mutex::new(Some(receipt));
+                (
+                    cause,
+                    Source::Job { caller, due, receipt },
                     Input::of(content),
                     None,
                 )

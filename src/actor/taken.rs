@@ -1,13 +1,12 @@
 use super::{
     Context,
     bounds::Turn,
-    route::{Run, Waiting, erase, open, reply_local, reply_remote, respond},
+    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote},
 };
 use crate::{
     call::{Answer, Ended},
-    message::{Command, Status},
+    message::Command,
 };
-use bytes::Bytes;
 
 /// A command that was taken out of the mailbox and is answered later.
 ///
@@ -23,8 +22,12 @@ impl<C: Command> Taken<C> {
     pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) {
         let ended = match self.waiting {
             Waiting::Local(reply) => reply_local::<C>(reply, answer),
+            Waiting::Bus if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
             Waiting::Bus => reply_remote::<C>(&self.ctx, answer).await,
         };
+        if let Some(receipt) = self.ctx.receipt() {
+            return receipt.settle(ended);
+        }
         if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
             tracing::error!(child, subject, %failure, "a decision failed");
@@ -44,13 +47,10 @@ where
                 Ok((command, waiting)) => {
                     let taken = Taken { command, ctx: ctx.detached(), waiting };
                     handler(state, taken).await;
+                    Ended::Done
                 }
-                Err(reason) => {
-                    let reason = format!("{} {reason}", C::SUBJECT);
-                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
-                }
+                Err(reason) => malformed::<C>(ctx, &reason).await,
             }
-            Ended::Done
         })
     })
 }

@@ -249,6 +249,15 @@ impl Bus {
         }
     }
 
+    /// Says whether there is a stream of this name.
+    pub(crate) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => Ok(broker.has_stream(name)),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.has_stream(name).await,
+        }
+    }
+
     /// Sends what is still buffered and closes the connection, within 2 s.
     /// The embedded bus stays open for its other handles; a stored one is synced.
     pub async fn close(&self) {

@@ -42,7 +42,7 @@ struct Inner {
     domain: Box<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
-    jobs: DashMap<&'static str, Stream>,
+    jobs: DashMap<Box<str>, Stream>,
     meters: Meters,
 }
 
@@ -229,7 +229,7 @@ impl Client {
 
     /// Opens the stream of a domain's jobs, and makes it if it is not there;
     /// the first time it tells the domain, which may not read it yet.
-    pub(crate) async fn jobs(&self, domain: &'static str) -> Result<Stream, StreamError> {
+    pub(crate) async fn jobs(&self, domain: &str) -> Result<Stream, StreamError> {
         if let Some(stream) = self.0.jobs.get(domain) {
             return Ok(stream.clone());
         }
@@ -238,7 +238,7 @@ impl Client {
         if let Err(error) = self.bus().send(told).await {
             tracing::debug!(domain, %error, "the domain will notice its jobs by itself");
         }
-        self.0.jobs.insert(domain, stream.clone());
+        self.0.jobs.insert(domain.into(), stream.clone());
         Ok(stream)
     }
 

@@ -1,8 +1,12 @@
 use super::{Cause, Client, JobError, ask::request};
 use crate::{
     bus::{Append, Expect, Message},
-    message::{Command, Id, Key, Subject, codec, headers::MSG_ID},
+    message::{
+        Command, Id, Key, Subject, codec,
+        headers::{CB_DUE, MSG_ID},
+    },
     telemetry::JOBS_SENT_TOTAL,
+    time::unix_ms,
 };
 use std::{
     borrow::Cow,
@@ -162,6 +166,7 @@ impl<'a, C: Command> Job<'a, C> {
             Some(name) => name_of(subject, name)?,
             None => name_of(subject, &id.to_string())?,
         };
+        message.headers.put(CB_DUE, unix_ms(due).to_string());
         message.subject = namespace.timer(subject, &key_of(subject, &key)?, &name);
         Ok(message.scheduled(due, &job))
     }

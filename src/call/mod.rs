@@ -28,7 +28,7 @@ pub(crate) use client::Settings;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
-pub(crate) use parcel::{Content, Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
+pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};
 pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]
 pub(crate) use record::Noted;

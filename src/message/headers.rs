@@ -52,6 +52,10 @@ pub const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
 pub const SCHEDULER: &str = "Nats-Scheduler";
 /// On a message that was passed on: `purge`, for its schedule is gone.
 pub const SCHEDULE_NEXT: &str = "Nats-Schedule-Next";
+/// When a job that waited was due, in Unix milliseconds.
+pub const CB_DUE: &str = "cb-due";
+/// What a job repeats: a cron expression, or `@every` and a period.
+pub const CB_CRON: &str = "cb-cron";
 /// Why a reply is no answer, in words.
 pub const SERVICE_ERROR: &str = "Nats-Service-Error";
 /// Why a reply is no answer, as a number; see [`Status`](crate::message::Status).

@@ -87,6 +87,13 @@ impl Namespace {
         self.system(&format!("jobs.{domain}"))
     }
 
+    /// Returns the subjects on which a repetition waits and is done.
+    pub(crate) fn repetition(&self, domain: &str, command: &str, key: &Key) -> (String, String) {
+        let [timer, job] =
+            ["tmr", "job"].map(|kind| format!("{self}.{kind}.{domain}.{command}.{key}"));
+        (timer, job)
+    }
+
     /// Returns the name of the stream of a domain's jobs and timers.
     pub fn job_stream(&self, domain: &str) -> String {
         format!("{self}_JOB_{domain}")

@@ -7,11 +7,19 @@ use super::{
     supervisor::{Policy, Supervisor},
 };
 use crate::{
-    actor::{Answered, Blueprint, Hosted, Inbox, Reaction, Report, Restart, Seat, instance},
+    actor::{
+        Answered, Blueprint, Hosted, Inbox, JobRoute, Jobs, Reaction, Repeated, Repetition, Report,
+        Restart, Seat, Worker, instance,
+    },
     bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
+    message::Key,
 };
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 use tokio::sync::mpsc;
 
 /// What a tree grows on: one thread's way to the bus.
@@ -28,6 +36,8 @@ pub(crate) struct Planted {
     pub(crate) domains: BTreeSet<&'static str>,
     /// How its actors hear events.
     pub(crate) reactions: Vec<Reaction>,
+    /// How the group does its jobs, domain by domain.
+    pub(crate) jobs: Vec<Jobs>,
 }
 
 /// Where a child grows: its parent's path, its place, and whom it reports to.
@@ -50,14 +60,46 @@ pub(crate) fn plant(
 ) -> Planted {
     let mut feed = Feed::default();
     let place = Place { soil, parent: "", member, report };
+    let name = group.name().to_owned();
     let member = grow_group(group, &place, &mut feed);
-    Planted { member, domains: feed.domains, reactions: feed.reactions }
+    let jobs = jobs(&name, soil, &mut feed);
+    Planted { member, domains: feed.domains, reactions: feed.reactions, jobs }
 }
 
 #[derive(Default)]
 struct Feed {
     domains: BTreeSet<&'static str>,
     reactions: Vec<Reaction>,
+    routes: Vec<JobRoute>,
+    repetitions: Vec<Repetition>,
+}
+
+/// Describes how a group does the jobs of each domain that it answers, and its own.
+fn jobs(group: &str, soil: &Soil, feed: &mut Feed) -> Vec<Jobs> {
+    let client = Client::of(soil.settings.clone(), group);
+    let mut repetitions = std::mem::take(&mut feed.repetitions);
+    let mut domains: BTreeMap<&str, Vec<JobRoute>> = BTreeMap::new();
+    for route in feed.routes.drain(..) {
+        domains
+            .entry(route.command.domain())
+            .or_default()
+            .push(route);
+    }
+    if !repetitions.is_empty() {
+        domains.entry(group).or_default();
+    }
+    let jobs = domains.into_iter().map(|(domain, routes)| Jobs {
+        client: client.clone(),
+        domain: domain.into(),
+        path: group.into(),
+        routes: routes.into(),
+        repetitions: if domain == group {
+            std::mem::take(&mut repetitions).into()
+        } else {
+            Arc::new([])
+        },
+    });
+    jobs.collect()
 }
 
 fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
@@ -178,10 +220,42 @@ fn grow_actor(
             .settings
             .doors
             .open(answered.subject.as_str(), door(&inboxes, *answered));
+        let worker = worker(actor, &path, door(&inboxes, *answered));
+        feed.routes
+            .push(JobRoute { command: answered.subject, worker });
+    }
+    for repeated in &actor.repeats {
+        let key = Key::new(&format!("{path}/{}", repeated.name));
+        let Ok(key) = key else {
+            tracing::error!(
+                child = &*path,
+                name = repeated.name,
+                "path and name are too long to repeat"
+            );
+            continue;
+        };
+        let worker = worker(actor, &path, run_door(&inboxes, *repeated));
+        let Repeated { name, pattern, .. } = *repeated;
+        feed.repetitions
+            .push(Repetition { name, pattern, key, worker });
     }
     feed.reactions
         .extend(reactions(actor, &path, client, &inboxes));
     members
+}
+
+fn worker(actor: &Blueprint, path: &Arc<str>, door: Door) -> Worker {
+    Worker { path: Arc::clone(path), door: Arc::new(door), retry: actor.retry }
+}
+
+/// Opens the way for what is repeated: always into the first instance.
+fn run_door(inboxes: &Arc<[Inbox]>, repeated: Repeated) -> Door {
+    let inboxes = Arc::clone(inboxes);
+    let offer = move |mut parcel: Parcel, _: Option<&str>| {
+        parcel.route = repeated.route;
+        inboxes[0].offer(parcel)
+    };
+    Door { command: TypeId::of::<()>(), offer: Box::new(offer) }
 }
 
 /// Opens the way for one command into an actor's instances.
@@ -205,8 +279,10 @@ fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
 /// Decodes a command from the bus to find its key; one that does not decode is
 /// refused by its handler.
 fn find_key(parcel: &mut Parcel, answered: Answered) -> Option<String> {
-    let Work::Remote(_, content, _) = &mut parcel.work else {
-        return None;
+    let content = match &mut parcel.work {
+        Work::Remote(_, content, _) => content,
+        Work::Job(errand) => &mut errand.content,
+        _ => return None,
     };
     let Content::Encoded(payload) = &*content else {
         return None;

@@ -177,6 +177,12 @@ impl Broker {
         }
     }
 
+    pub(in crate::bus) fn has_stream(&self, name: &str) -> bool {
+        read(&self.0.streams)
+            .iter()
+            .any(|kept| kept.config().name == name)
+    }
+
     pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {
         let streams = read(&self.0.streams);
         streams.iter().map(|kept| kept.info()).collect()

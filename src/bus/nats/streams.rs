@@ -66,6 +66,17 @@ impl Link {
         Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
     }
 
+    pub(in crate::bus) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        let ask = format!("STREAM.INFO.{name}");
+        match self.ask::<Info>(ask, &Nothing {}).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(name, error.to_string())),
+        }
+    }
+
     pub(in crate::bus) async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
         if !self.is_connected() {
             return Err(unavailable("*", "no connection".into()));
