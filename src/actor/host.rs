@@ -143,60 +143,36 @@ impl<A: 'static> Host<A> {
         let (cause, source, input, receipt) = match parcel.work {
             Work::Local(request, call) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply: None },
-                    Input::Local(call),
-                    None,
-                )
+                let source = Source::Command { caller, reply: None };
+                (cause, source, Input::Local(call), None)
             }
             Work::Remote(request, content, reply) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply },
-                    Input::of(content),
-                    None,
-                )
+                let source = Source::Command { caller, reply };
+                (cause, source, Input::of(content), None)
             }
             Work::Job(errand) => {
                 let Errand { request, due, content, receipt } = *errand;
                 let (cause, caller) = cause_of(request, by, None);
                 let receipt = Mutex::new(Some(receipt));
-                (
-                    cause,
-                    Source::Job { caller, due, receipt },
-                    Input::of(content),
-                    None,
-                )
+                let source = Source::Job { caller, due, receipt };
+                (cause, source, Input::of(content), None)
             }
             Work::Event(envelope, receipt) => {
                 let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
-                let payload = envelope.payload.clone();
-                (
-                    cause,
-                    Source::Event(envelope),
-                    Input::Encoded(payload),
-                    Some(receipt),
-                )
+                let input = Input::Encoded(envelope.payload.clone());
+                (cause, Source::Event(envelope), input, Some(receipt))
             }
             Work::Tick(token) => {
                 let id = Id::new();
-                (
-                    Cause::new(id.clone(), id, by),
-                    Source::Own(Some(token)),
-                    Input::Nothing,
-                    None,
-                )
+                let cause = Cause::new(id.clone(), id, by);
+                (cause, Source::Own(Some(token)), Input::Nothing, None)
             }
         };
-        (
-            Context::new(self.client.clone(), cause, source),
-            input,
-            receipt,
-        )
+        let ctx = Context::new(self.client.clone(), cause, source);
+        (ctx, input, receipt)
     }
 
     /// Ends this life and waits for the supervisor's word.

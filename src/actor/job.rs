@@ -1,5 +1,5 @@
 use super::{
-    Retry,
+    Inbox, Retry,
     job_reader::Reader,
     repetition::{COMMAND, Repetition},
 };
@@ -45,6 +45,7 @@ pub(crate) struct Worker {
     /// The actor's path in the tree.
     pub(crate) path: Arc<str>,
     pub(crate) door: Arc<Door>,
+    pub(crate) inboxes: Arc<[Inbox]>,
     pub(crate) retry: Retry,
 }
 
@@ -92,12 +93,13 @@ impl Jobs {
                 Err(error) => tracing::warn!(domain = &*self.domain, %error, "jobs are not seen"),
             }
             let listen = async {
-                if let Some(told) = &mut told
-                    && told.next().await.is_some()
-                {
-                    return;
+                let heard = match &mut told {
+                    Some(told) => told.next().await,
+                    None => None,
+                };
+                if heard.is_none() {
+                    std::future::pending::<()>().await;
                 }
-                std::future::pending().await
             };
             tokio::select! {
                 () = listen => {}
@@ -120,6 +122,16 @@ pub(super) enum Task<'a> {
 }
 
 impl Jobs {
+    /// Whether all its actors were removed; then another node may have some.
+    pub(super) fn is_away(&self) -> bool {
+        let routes = self.routes.iter().map(|route| &route.worker);
+        let repetitions = self.repetitions.iter().map(|repeated| &repeated.worker);
+        let mut inboxes = routes
+            .chain(repetitions)
+            .flat_map(|worker| &*worker.inboxes);
+        inboxes.all(Inbox::is_closed)
+    }
+
     /// Finds out what a message asks for.
     pub(super) fn task(&self, stored: &Stored) -> Task<'_> {
         if stored.headers.get(SCHEDULE).is_some() {

@@ -77,6 +77,13 @@ impl Reader {
     /// Reads until told to stop, and starts over when the bus fails.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         while !*stop.borrow() {
+            if self.jobs.is_away() {
+                tokio::select! {
+                    () = sleep(AGAIN) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
             let Err(error) = self.read(&mut stop).await else {
                 return;
             };
@@ -126,7 +133,12 @@ impl Reader {
             tokio::select! {
                 biased;
                 _ = &mut stopping => break Ok(()),
-                Some((slot, ended)) = outcomes.recv() => reading.settle(slot, ended).await,
+                Some((slot, ended)) = outcomes.recv() => {
+                    reading.settle(slot, ended).await;
+                    if self.jobs.is_away() {
+                        break Err("its actors are away".to_owned());
+                    }
+                }
                 () = &mut alarm, if reading.lanes.len() > 0 => reading.wake().await,
                 delivery = consumer.next(), if reading.lanes.len() < HELD => match delivery {
                     Ok(delivery) => reading.arrive(delivery).await,

@@ -3,23 +3,16 @@
 use super::{
     Child, Group, Live, Member,
     child::Kind,
+    errands::Errands,
     group::join,
     supervisor::{Policy, Supervisor},
 };
 use crate::{
-    actor::{
-        Answered, Blueprint, Hosted, Inbox, JobRoute, Jobs, Reaction, Repeated, Repetition, Report,
-        Restart, Seat, Worker, instance,
-    },
+    actor::{Answered, Blueprint, Hosted, Inbox, Jobs, Reaction, Report, Restart, Seat, instance},
     bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
-    message::Key,
 };
-use std::{
-    any::TypeId,
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::mpsc;
 
 /// What a tree grows on: one thread's way to the bus.
@@ -62,7 +55,7 @@ pub(crate) fn plant(
     let place = Place { soil, parent: "", member, report };
     let name = group.name().to_owned();
     let member = grow_group(group, &place, &mut feed);
-    let jobs = jobs(&name, soil, &mut feed);
+    let jobs = feed.errands.jobs(&name, soil);
     Planted { member, domains: feed.domains, reactions: feed.reactions, jobs }
 }
 
@@ -70,36 +63,7 @@ pub(crate) fn plant(
 struct Feed {
     domains: BTreeSet<&'static str>,
     reactions: Vec<Reaction>,
-    routes: Vec<JobRoute>,
-    repetitions: Vec<Repetition>,
-}
-
-/// Describes how a group does the jobs of each domain that it answers, and its own.
-fn jobs(group: &str, soil: &Soil, feed: &mut Feed) -> Vec<Jobs> {
-    let client = Client::of(soil.settings.clone(), group);
-    let mut repetitions = std::mem::take(&mut feed.repetitions);
-    let mut domains: BTreeMap<&str, Vec<JobRoute>> = BTreeMap::new();
-    for route in feed.routes.drain(..) {
-        domains
-            .entry(route.command.domain())
-            .or_default()
-            .push(route);
-    }
-    if !repetitions.is_empty() {
-        domains.entry(group).or_default();
-    }
-    let jobs = domains.into_iter().map(|(domain, routes)| Jobs {
-        client: client.clone(),
-        domain: domain.into(),
-        path: group.into(),
-        routes: routes.into(),
-        repetitions: if domain == group {
-            std::mem::take(&mut repetitions).into()
-        } else {
-            Arc::new([])
-        },
-    });
-    jobs.collect()
+    errands: Errands,
 }
 
 fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
@@ -220,46 +184,15 @@ fn grow_actor(
             .settings
             .doors
             .open(answered.subject.as_str(), door(&inboxes, *answered));
-        let worker = worker(actor, &path, door(&inboxes, *answered));
-        feed.routes
-            .push(JobRoute { command: answered.subject, worker });
     }
-    for repeated in &actor.repeats {
-        let key = Key::new(&format!("{path}/{}", repeated.name));
-        let Ok(key) = key else {
-            tracing::error!(
-                child = &*path,
-                name = repeated.name,
-                "path and name are too long to repeat"
-            );
-            continue;
-        };
-        let worker = worker(actor, &path, run_door(&inboxes, *repeated));
-        let Repeated { name, pattern, .. } = *repeated;
-        feed.repetitions
-            .push(Repetition { name, pattern, key, worker });
-    }
+    feed.errands.of_actor(actor, &path, &inboxes);
     feed.reactions
         .extend(reactions(actor, &path, client, &inboxes));
     members
 }
 
-fn worker(actor: &Blueprint, path: &Arc<str>, door: Door) -> Worker {
-    Worker { path: Arc::clone(path), door: Arc::new(door), retry: actor.retry }
-}
-
-/// Opens the way for what is repeated: always into the first instance.
-fn run_door(inboxes: &Arc<[Inbox]>, repeated: Repeated) -> Door {
-    let inboxes = Arc::clone(inboxes);
-    let offer = move |mut parcel: Parcel, _: Option<&str>| {
-        parcel.route = repeated.route;
-        inboxes[0].offer(parcel)
-    };
-    Door { command: TypeId::of::<()>(), offer: Box::new(offer) }
-}
-
 /// Opens the way for one command into an actor's instances.
-fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
+pub(super) fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
     let inboxes = Arc::clone(inboxes);
     let offer = move |mut parcel: Parcel, key: Option<&str>| {
         parcel.route = answered.route;
