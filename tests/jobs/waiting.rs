@@ -146,7 +146,7 @@ async fn a_day_of_timers_passes_in_a_replay() -> Verdict {
         .given(Ordered { account: "a".to_owned(), wait: day, until: 2 })
         .after(Duration::from_secs(day - 60))
         .ask(Sweep { floor: 1 })
-        .after(Duration::from_secs(120))
+        .after(Duration::from_mins(2))
         .settle()
         .await?;
     assert_eq!(log.lines(), ["floor 1", "a 1"]);

@@ -118,6 +118,9 @@ impl State {
         let Expect::Last(wanted) = expect else {
             return expect;
         };
+        if self.timers.hidden() == 0 {
+            return expect;
+        }
         match self.log.back(subject).next() {
             Some(head) if self.timers.hides(head) && wanted == 0 => Expect::Last(head),
             Some(head) if self.timers.hides(head) => Expect::Last(u64::MAX),
