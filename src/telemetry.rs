@@ -23,6 +23,12 @@ pub const DEAD_LETTERS_TOTAL: &str = "callboard_dead_letters_total";
 pub const RETRIES_TOTAL: &str = "callboard_retries_total";
 /// Counts events that a reaction passed over because it hears other types, by `child`.
 pub const SKIPPED_TOTAL: &str = "callboard_skipped_total";
+/// Counts commands sent as jobs, by `subject` and `outcome`.
+pub const JOBS_SENT_TOTAL: &str = "callboard_jobs_sent_total";
+/// Counts jobs that the domain said no to, by `child` and `subject`.
+pub const JOBS_REJECTED_TOTAL: &str = "callboard_jobs_rejected_total";
+/// Counts jobs of repetitions that no actor has any more, by `child`.
+pub const JOBS_ORPHANED_TOTAL: &str = "callboard_jobs_orphaned_total";
 /// Counts messages dropped for a subscriber that fell behind.
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.
