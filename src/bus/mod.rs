@@ -18,6 +18,7 @@ mod names;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod partition;
+mod presence;
 mod reader;
 mod schedule;
 mod store;
@@ -32,6 +33,7 @@ pub use error::{
 pub use filter::{matches, overlap};
 pub use message::{Message, Stored};
 pub use partition::partition;
+pub use presence::Presence;
 pub use reader::Reader;
 pub use store::{Durability, Store};
 pub(crate) use stream::PARTITIONS;
@@ -233,6 +235,38 @@ impl Bus {
                 .stream(config)
                 .await
                 .map(|stream| Stream(stream::Kind::Nats(stream))),
+        }
+    }
+
+    /// Compares a stream's declaration with what is there; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StreamError`] if the declaration cannot be, or the server does
+    /// not answer.
+    pub async fn compare(&self, config: &StreamConfig) -> Result<Presence, StreamError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker.compare(config),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.compare(config).await,
+        }
+    }
+
+    /// Compares a consumer's declaration with what is there; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConsumerError`] if the declaration cannot be, or the server
+    /// does not answer.
+    pub async fn compare_consumer(
+        &self,
+        stream: &StreamConfig,
+        config: &ConsumerConfig,
+    ) -> Result<Presence, ConsumerError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker.compare_consumer(stream, config),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.compare_consumer(stream, config).await,
         }
     }
 

@@ -7,6 +7,7 @@ mod consumers;
 mod handles;
 mod latest;
 mod plain;
+mod presence;
 mod pubsub;
 mod queues;
 mod reads;
@@ -116,6 +117,10 @@ macro_rules! suite {
                 all_streams_are_listed,
                 each_stream_counts_for_itself,
                 many_may_make_the_same_stream_at_once,
+            }
+            presence {
+                what_is_declared_is_compared_and_not_made,
+                a_consumer_of_another_part_differs,
             }
             latest {
                 a_newer_message_replaces_the_one_on_its_subject,

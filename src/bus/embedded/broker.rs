@@ -13,8 +13,8 @@ use super::{
 };
 use crate::{
     bus::{
-        Expect, Message, OpenError, RequestError, SendError, Store, StreamConfig, StreamError,
-        StreamInfo, SubscribeError, declared,
+        ConsumerConfig, ConsumerError, Expect, Message, OpenError, Presence, RequestError,
+        SendError, Store, StreamConfig, StreamError, StreamInfo, SubscribeError, declared,
         names::{LARGEST, is_filter, is_queue, is_subject, size},
         overlap,
         schedule::Schedule,
@@ -181,6 +181,29 @@ impl Broker {
         read(&self.0.streams)
             .iter()
             .any(|kept| kept.config().name == name)
+    }
+
+    pub(in crate::bus) fn compare(&self, config: &StreamConfig) -> Result<Presence, StreamError> {
+        declared::stream(config)?;
+        Ok(self.named(&config.name).map_or(Presence::Missing, |kept| {
+            Presence::of(super::declared::difference(kept.config(), config))
+        }))
+    }
+
+    pub(in crate::bus) fn compare_consumer(
+        &self,
+        stream: &StreamConfig,
+        config: &ConsumerConfig,
+    ) -> Result<Presence, ConsumerError> {
+        declared::consumer(config, stream)?;
+        let kept = self.named(&stream.name);
+        Ok(kept.map_or(Presence::Missing, |kept| kept.compare(config)))
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<Kept>> {
+        let streams = read(&self.0.streams);
+        let mut named = streams.iter().filter(|kept| kept.config().name == name);
+        named.next().map(Arc::clone)
     }
 
     pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {

@@ -10,7 +10,7 @@ use super::{
     shelf::Item,
     store::{Declared, Place},
 };
-use crate::bus::{ConsumerConfig, ConsumerError, Start};
+use crate::bus::{ConsumerConfig, ConsumerError, Presence, Start};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
@@ -39,6 +39,15 @@ impl Kept {
         };
         state.handles += 1;
         Ok(Seat { durable, handle: state.handles })
+    }
+
+    /// Compares a consumer's declaration with the one of that name.
+    pub(super) fn compare(&self, config: &ConsumerConfig) -> Presence {
+        let state = lock(&self.state);
+        let known = state.names.get(&config.name);
+        known.map_or(Presence::Missing, |durable| {
+            Presence::of(state.durables[*durable].differs(config))
+        })
     }
 
     /// Takes up a consumer where the store saw it last.

@@ -4,8 +4,8 @@ use super::{
     subjects::Subjects,
 };
 use crate::bus::{
-    CancelError, ReadError, StreamConfig, StreamError, StreamInfo, declared, names::is_subject,
-    overlap,
+    CancelError, Presence, ReadError, StreamConfig, StreamError, StreamInfo, declared,
+    names::is_subject, overlap,
 };
 use async_nats::jetstream::{
     ErrorCode,
@@ -44,9 +44,8 @@ impl Link {
         let create = format!("STREAM.CREATE.{name}");
         match self.ask_patiently::<Info>(&create, &wanted).await {
             Ok(made) => {
-                let ignored = differences(&made.config, &wanted);
-                if !ignored.is_empty() {
-                    let reason = format!("the server ignores settings: {}", ignored.join(", "));
+                if let Some(ignored) = differences(&made.config, &wanted) {
+                    let reason = format!("the server ignores settings: {ignored}");
                     return Err(unavailable(name, reason));
                 }
             }
@@ -60,8 +59,17 @@ impl Link {
             },
             Err(error) => return Err(unavailable(name, error.to_string())),
         }
-        let raw = self.api().get_stream_no_info(name).await;
-        let raw = raw.map_err(|error| invalid(name, error.to_string()))?;
+        self.handle(config, subjects).await
+    }
+
+    /// Returns a handle to a stream that may be there.
+    pub(super) async fn handle(
+        &self,
+        config: &StreamConfig,
+        subjects: Subjects,
+    ) -> Result<Stream, StreamError> {
+        let raw = self.api().get_stream_no_info(&config.name).await;
+        let raw = raw.map_err(|error| invalid(&config.name, error.to_string()))?;
         let (link, config) = (self.clone(), config.clone());
         Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
     }
@@ -95,17 +103,33 @@ impl Link {
             .unwrap_or_else(|_| Err(unavailable("*", "no answer".into())))
     }
 
-    async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
-        let name = &wanted.name;
-        let subject = format!("STREAM.INFO.{name}");
-        let found = self.ask_patiently::<Info>(&subject, &Nothing {}).await;
-        let found = found.map_err(|error| unavailable(name, error.to_string()))?;
-        let differences = differences(&found.config, wanted);
-        if differences.is_empty() {
-            return Ok(());
+    pub(in crate::bus) async fn compare(
+        &self,
+        config: &StreamConfig,
+    ) -> Result<Presence, StreamError> {
+        declared::stream(config)?;
+        self.found(&server_config(config, &Subjects::new(config)))
+            .await
+    }
+
+    async fn found(&self, wanted: &Config) -> Result<Presence, StreamError> {
+        let subject = format!("STREAM.INFO.{}", wanted.name);
+        match self.ask_patiently::<Info>(&subject, &Nothing {}).await {
+            Ok(found) => Ok(Presence::of(differences(&found.config, wanted))),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(Presence::Missing)
+            }
+            Err(error) => Err(unavailable(&wanted.name, error.to_string())),
         }
-        let difference = differences.join(", ");
-        Err(StreamError::Differs { name: name.clone(), difference })
+    }
+
+    async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
+        let name = wanted.name.clone();
+        match self.found(wanted).await? {
+            Presence::Same => Ok(()),
+            Presence::Differs { difference } => Err(StreamError::Differs { name, difference }),
+            Presence::Missing => Err(unavailable(&name, "it was deleted meanwhile".into())),
+        }
     }
 
     /// Finds out which stream has a subject that is wanted.
@@ -266,12 +290,13 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
 }
 
 /// Names each setting that matters here and differs, as found and as wanted.
-fn differences(found: &Config, wanted: &Config) -> Vec<String> {
+fn differences(found: &Config, wanted: &Config) -> Option<String> {
     let pairs = settings(found).into_iter().zip(settings(wanted));
-    pairs
+    let differ: Vec<_> = pairs
         .filter(|((_, found), (_, wanted))| found != wanted)
         .map(|((name, found), (_, wanted))| format!("{name} is {found}, not {wanted}"))
-        .collect()
+        .collect();
+    (!differ.is_empty()).then(|| differ.join(", "))
 }
 
 fn settings(config: &Config) -> [(&'static str, String); 17] {
