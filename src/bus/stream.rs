@@ -12,8 +12,8 @@ pub(crate) const PARTITIONS: u32 = 8;
 
 /// What a stream keeps and how.
 ///
-/// Every stream keeps messages until it is deleted as a whole and refuses new
-/// ones when full; none drops old ones.
+/// A stream keeps messages until it is deleted as a whole and refuses new ones
+/// when full; only one that is asked to keep the last per subject drops others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StreamConfig {
@@ -34,6 +34,9 @@ pub struct StreamConfig {
     /// may take one back: so a stream of facts, which is immutable, keeps none.
     /// A limit would drop what is not due yet: so it has none.
     pub schedules: bool,
+    /// Whether a message replaces the one before it on its subject. Such a
+    /// stream is read, and has no consumers.
+    pub last_per_subject: bool,
     /// How many messages it may hold; nothing for no limit.
     pub max_messages: Option<u64>,
     /// How long a message id is remembered; a second message of that id within
@@ -54,6 +57,7 @@ impl StreamConfig {
             partitions: 0,
             immutable: true,
             schedules: false,
+            last_per_subject: false,
             max_messages: None,
             duplicate_window: Duration::from_mins(2),
             replicas: 1,
@@ -86,6 +90,14 @@ impl StreamConfig {
     /// Describes the stream of dead letters.
     pub fn dead(namespace: &Namespace) -> Self {
         Self::new(namespace.dead_stream(), [namespace.all_dead()])
+    }
+
+    /// Describes the stream of snapshots: the last one of each entity.
+    pub fn snapshots(namespace: &Namespace) -> Self {
+        Self {
+            last_per_subject: true,
+            ..Self::new(namespace.snapshot_stream(), [namespace.all_snapshots()])
+        }
     }
 
     /// Sets how many servers keep a copy.

@@ -114,6 +114,21 @@ impl Namespace {
         format!("{self}_DEAD")
     }
 
+    /// Returns the subject of the snapshot of one entity of a domain.
+    pub fn snapshot(&self, domain: &str, entity: &str, key: &Key) -> String {
+        format!("{self}.snap.{domain}.{entity}.{key}")
+    }
+
+    /// Returns the filter for all snapshots.
+    pub fn all_snapshots(&self) -> String {
+        format!("{self}.snap.>")
+    }
+
+    /// Returns the name of the stream of snapshots.
+    pub fn snapshot_stream(&self) -> String {
+        format!("{self}_SNAP")
+    }
+
     /// Returns a subject of the runtime's own traffic.
     pub fn system(&self, what: &str) -> String {
         format!("{self}.sys.{what}")

@@ -5,6 +5,7 @@ mod append;
 mod carriers;
 mod consumers;
 mod handles;
+mod latest;
 mod plain;
 mod pubsub;
 mod queues;
@@ -115,6 +116,11 @@ macro_rules! suite {
                 all_streams_are_listed,
                 each_stream_counts_for_itself,
                 many_may_make_the_same_stream_at_once,
+            }
+            latest {
+                a_newer_message_replaces_the_one_on_its_subject,
+                a_replaced_message_still_counts_for_expectations,
+                what_is_replaced_is_read_and_not_consumed,
             }
             append {
                 sequences_count_from_one,

@@ -211,12 +211,14 @@ impl Kept {
 
     pub(super) fn info(&self) -> StreamInfo {
         let state = lock(&self.state);
-        let (last_sequence, hidden) = (state.shelf.last(), state.timers.hidden());
+        let last_sequence = state.shelf.last();
+        let held = state.log.held(last_sequence);
+        let messages = held.saturating_sub(state.timers.hidden());
         drop(state);
         StreamInfo {
             name: self.config.name.clone(),
             subjects: self.config.subjects.clone(),
-            messages: last_sequence.saturating_sub(hidden),
+            messages,
             last_sequence,
         }
     }
@@ -229,7 +231,10 @@ impl Kept {
                 home
             }
             (Shelf::Memory(records), _) => {
-                records.push(Arc::clone(&record));
+                if self.config.last_per_subject {
+                    shelf::drop_replaced(records, record.previous);
+                }
+                records.push(Some(Arc::clone(&record)));
                 self.offer(state, &record, now);
                 return Ticket::Done;
             }

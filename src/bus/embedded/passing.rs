@@ -121,7 +121,7 @@ impl State {
         if self.timers.hidden() == 0 {
             return expect;
         }
-        match self.log.back(subject).next() {
+        match self.log.back(subject, u64::MAX).next() {
             Some(head) if self.timers.hides(head) && wanted == 0 => Expect::Last(head),
             Some(head) if self.timers.hides(head) => Expect::Last(u64::MAX),
             _ => expect,

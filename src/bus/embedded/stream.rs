@@ -81,10 +81,9 @@ impl Stream {
             return Err(self.unreadable(subject));
         }
         self.kept.pass_on();
-        let head = self.kept.records(|log, last| {
-            let seen = |sequence: &u64| *sequence <= last;
-            log.back(subject).find(seen).into_iter().collect()
-        });
+        let head = self
+            .kept
+            .records(|log, last| log.back(subject, last).take(1).collect());
         match head {
             Ok(mut head) => Ok(head.pop_front().map(Record::give)),
             Err(error) => {

@@ -243,7 +243,7 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
         },
         max_messages: limit.unwrap_or(-1),
         max_bytes: -1,
-        max_messages_per_subject: -1,
+        max_messages_per_subject: if config.last_per_subject { 1 } else { -1 },
         max_consumers: -1,
         max_message_size: -1,
         max_age: Duration::ZERO,
