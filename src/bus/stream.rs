@@ -14,8 +14,10 @@ pub(crate) const PARTITIONS: u32 = 8;
 ///
 /// A stream keeps messages until it is deleted as a whole and refuses new ones
 /// when full; only one that is asked to keep the last per subject drops others.
+/// What was scheduled leaves it when due, and is a message on its target then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct StreamConfig {
     /// Its name: no dot, wildcard or white space.
     pub name: String,
