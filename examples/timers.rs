@@ -9,7 +9,7 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
-use callboard::{Actor, Answer, Bus, Command, Context, Group, Infallible, Node, Subject};
+use callboard::{Actor, Answer, Bus, Command, Context, Failure, Group, Infallible, Node, Subject};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, error::Error, time::Duration};
 use tokio::sync::mpsc;
@@ -58,6 +58,7 @@ struct Clerk(mpsc::Sender<String>);
 
 impl Clerk {
     async fn remind(&mut self, remind: Remind, _: &Context) -> Answer<Remind> {
-        Ok(self.0.send(remind.0).await?)
+        self.0.send(remind.0).await.map_err(Failure::retry)?;
+        Ok(())
     }
 }
