@@ -63,8 +63,8 @@
 //! 8  replay        groups under test, on a paused clock
 //! 7  node          threads, start, intake, drain, stop
 //! 5  supervision   groups: who is restarted with whom, when, how often
-//! 4  actor         one actor: its table, its cell, its reactions
-//! 3  call          one request, one reply, one deadline; publishing
+//! 4  actor         one actor: its table, its cell, its reactions, its jobs
+//! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
 //! 1  message       what is said: types, headers, bytes, subjects
 //! 0  error, telemetry, time
@@ -74,7 +74,8 @@
 //! domains and reads the streams of the domains they hear. A command goes to
 //! the mailbox of its actor, which is bounded: what does not fit is answered
 //! with 503. Events are read by partition, in order per key and side by side
-//! across keys, and acknowledged when they are handled or stored as dead letters.
+//! across keys, and acknowledged when they are handled or stored as dead letters;
+//! so are jobs, commands that wait in a stream for their time or for a node.
 //!
 //! **A turn.** The cell of an actor, hosted on actix, takes the state out,
 //! runs one handler to its end, and puts the state back; the mailbox waits. A
@@ -87,7 +88,7 @@
 //! Restarts are decided by a pure machine as in Erlang's OTP ([`Strategy`],
 //! [`Restart`], [`Group::intensity`], [`Backoff`]), and carried out by the group.
 //!
-//! **A message's way out.** A handler's [`Context`] publishes and calls. What
+//! **A message's way out.** A handler's [`Context`] publishes, calls, and sends jobs. What
 //! follows from a message carries its correlation, names it as its cause, and
 //! has an id derived from it, so that streams keep one of each when it is
 //! handled twice. A command whose group lives in the same process skips bus and

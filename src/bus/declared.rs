@@ -33,14 +33,14 @@ fn stream_fault(config: &StreamConfig) -> Option<String> {
     if config.partitions > 0 && !is_partitionable(config) {
         return Some("partitions need exactly one subject, ending in `.*`".into());
     }
-    if config.last_per_subject && config.partitions > 0 {
-        return Some("a stream that keeps the last message per subject has no partitions".into());
-    }
     if config.schedules && config.immutable {
         return Some("it cannot be immutable and keep schedules, which leave it when due".into());
     }
-    if config.schedules && config.max_messages.is_some() {
+    if config.schedules && (config.max_messages.is_some() || config.last_per_subject) {
         return Some("a limit would drop schedules before they are due".into());
+    }
+    if config.last_per_subject && config.partitions > 0 {
+        return Some("a stream that keeps the last message per subject has no partitions".into());
     }
     if config.replicas == 0 {
         return Some("it needs at least one replica".into());

@@ -2,8 +2,9 @@
 //!
 //! A [`Bus`] sends and asks (at most once, core), and opens [`Stream`]s that
 //! keep messages, give them to durable [`Consumer`]s at least once, and protect
-//! a subject by [`Expect`]ing its last sequence. The carriers are `embedded`
-//! (this process, in memory or stored in a directory) and `nats`; one suite of promises holds for both.
+//! a subject by [`Expect`]ing its last sequence. A stream may also keep messages
+//! until they are due. The carriers are `embedded` (this process, in memory or
+//! stored in a directory) and `nats`; one suite of promises holds for both.
 //!
 //! This room moves bytes. It knows nothing of events, commands or namespaces,
 //! and it does not decide what is retried.

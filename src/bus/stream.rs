@@ -14,8 +14,10 @@ pub(crate) const PARTITIONS: u32 = 8;
 ///
 /// A stream keeps messages until it is deleted as a whole and refuses new ones
 /// when full; only one that is asked to keep the last per subject drops others.
+/// What was scheduled leaves it when due, and is a message on its target then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct StreamConfig {
     /// Its name: no dot, wildcard or white space.
     pub name: String,
@@ -27,9 +29,6 @@ pub struct StreamConfig {
     pub partitions: u32,
     /// Whether messages can be neither deleted nor purged.
     pub immutable: bool,
-    /// Whether a message replaces the one before it on its subject. Such a
-    /// stream is read, and has no consumers.
-    pub last_per_subject: bool,
     /// Whether it keeps messages until they are due; see
     /// [`Message::scheduled`](super::Message::scheduled).
     ///
@@ -37,6 +36,9 @@ pub struct StreamConfig {
     /// may take one back: so a stream of facts, which is immutable, keeps none.
     /// A limit would drop what is not due yet: so it has none.
     pub schedules: bool,
+    /// Whether a message replaces the one before it on its subject. Such a
+    /// stream is read, and has no consumers.
+    pub last_per_subject: bool,
     /// How many messages it may hold; nothing for no limit.
     pub max_messages: Option<u64>,
     /// How long a message id is remembered; a second message of that id within
@@ -56,8 +58,8 @@ impl StreamConfig {
             subjects: subjects.into_iter().collect(),
             partitions: 0,
             immutable: true,
-            last_per_subject: false,
             schedules: false,
+            last_per_subject: false,
             max_messages: None,
             duplicate_window: Duration::from_mins(2),
             replicas: 1,

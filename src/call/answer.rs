@@ -1,4 +1,4 @@
-use super::{CallError, PublishError, TellError};
+use super::{CallError, JobError, PublishError, TellError};
 use crate::{
     error::Failure,
     message::{Refused, Rejection, Reply},
@@ -32,6 +32,12 @@ impl<R> From<Failure> for Refusal<R> {
 
 impl<R> From<PublishError> for Refusal<R> {
     fn from(error: PublishError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<R> From<JobError> for Refusal<R> {
+    fn from(error: JobError) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -142,7 +142,10 @@ async fn pay(log: &mut Log, pay: Pay, ctx: &Context) -> Answer<Pay> {
     }
 }
 
-async fn sweep(log: &mut Log, sweep: Sweep, _: &Context) -> Answer<Sweep> {
+async fn sweep(log: &mut Log, sweep: Sweep, ctx: &Context) -> Answer<Sweep> {
+    if ctx.cancel::<Pay>("dust", "timeout").await? {
+        ctx.send(fine("swept")).await?;
+    }
     log.note(format!("floor {}", sweep.floor));
     Ok(())
 }

@@ -69,6 +69,22 @@ async fn a_name_replaces_and_cancels() -> Verdict {
 }
 
 #[tokio::test]
+async fn a_handler_cancels_and_sends() -> Verdict {
+    both_buses(async |way| {
+        let log = Log::default();
+        let node = start(way, "n", &log).await?;
+        let client = node.client();
+        client.send_in(fine("dust"), FAR).named("timeout").await?;
+        client.call(Sweep { floor: 1 }).await?;
+        assert_eq!(log.of(2).await, ["floor 1", "swept 1"]);
+        client.call(Sweep { floor: 2 }).await?;
+        assert_eq!(log.of(3).await[2], "floor 2");
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_job_that_cannot_be_addressed_is_refused() -> Verdict {
     let client = Client::new(Bus::embedded(), "shop".parse()?);
     let long = "x".repeat(200);

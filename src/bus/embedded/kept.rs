@@ -211,13 +211,14 @@ impl Kept {
 
     pub(super) fn info(&self) -> StreamInfo {
         let state = lock(&self.state);
-        let (last_sequence, hidden) = (state.shelf.last(), state.timers.hidden());
+        let last_sequence = state.shelf.last();
         let held = state.log.held(last_sequence);
+        let messages = held.saturating_sub(state.timers.hidden());
         drop(state);
         StreamInfo {
             name: self.config.name.clone(),
             subjects: self.config.subjects.clone(),
-            messages: held.saturating_sub(hidden),
+            messages,
             last_sequence,
         }
     }

@@ -132,7 +132,12 @@ impl Stream {
             max_deliver: config.max_deliver.map_or(-1, i64::from),
             max_ack_pending: i64::try_from(config.max_ack_pending).unwrap_or(i64::MAX),
             max_waiting: 512,
-            inactive_threshold: UNUSED_FOR,
+            // Whoever loses its place in a stream of jobs would do them all again.
+            inactive_threshold: if self.config().schedules {
+                Duration::ZERO
+            } else {
+                UNUSED_FOR
+            },
             priority_policy: pinned,
             priority_groups: config
                 .pinned
