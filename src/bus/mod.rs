@@ -23,6 +23,7 @@ mod store;
 mod stream;
 mod subscription;
 
+pub(crate) use consumer::Progress;
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
 pub use error::{
     AckError, AppendError, ConnectError, ConsumerError, OpenError, ReadError, RequestError,

@@ -1,4 +1,4 @@
-use super::{Call, Cause, Doors, Publish, Record, TellError, local, meters::Meters, remote};
+use super::{Call, Cause, Doors, Parks, Publish, Record, TellError, local, meters::Meters, remote};
 use crate::{
     bus::{Bus, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
@@ -6,6 +6,7 @@ use crate::{
 };
 use dashmap::DashMap;
 use std::{fmt, sync::Arc};
+use tokio::sync::OnceCell;
 
 /// Publishes events and sends commands into one namespace of a bus.
 ///
@@ -35,6 +36,7 @@ struct Inner {
     domain: Box<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
+    parked: OnceCell<Stream>,
     meters: Meters,
 }
 
@@ -76,6 +78,7 @@ impl Client {
             domain: domain.into(),
             source: source.into(),
             streams: DashMap::new(),
+            parked: OnceCell::new(),
             meters: Meters::default(),
         }))
     }
@@ -182,6 +185,20 @@ impl Client {
     /// Describes the stream of a domain's events.
     pub(crate) fn event_stream(&self, domain: &str) -> StreamConfig {
         StreamConfig::events(self.namespace(), domain).replicas(self.0.settings.replicas)
+    }
+
+    /// Opens the records of parked keys.
+    pub(crate) async fn parks(&self) -> Result<Parks, StreamError> {
+        let open = || async {
+            let config = StreamConfig::parked(self.namespace()).replicas(self.0.settings.replicas);
+            self.bus().stream(&config).await
+        };
+        let stream = self.0.parked.get_or_try_init(open).await?.clone();
+        Ok(Parks::new(
+            stream,
+            self.namespace().clone(),
+            self.source().to_owned(),
+        ))
     }
 
     /// Opens the stream of dead letters.

@@ -1,7 +1,11 @@
 //! How an actor hears events: one reader per domain and partition.
 
+mod drain;
 mod held;
+mod parking;
 mod reading;
+mod register;
+mod takeover;
 mod turns;
 
 use super::{Inbox, Retry};
@@ -25,12 +29,27 @@ const RENEW: Duration = Duration::from_secs(10);
 /// How long to wait before something that must succeed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// How many keys of one partition are parked at most; beyond that, what cannot
+/// go on keeps its place and is tried again.
+const PARKED: usize = 10_000;
+
+/// How long to wait before a key that finds no room to be parked is tried again.
+const PARK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often the records of parked keys are read, should a poke be lost.
+const LOOK_UP: Duration = Duration::from_secs(30);
+
+/// How many keys that were parked are handled side by side.
+const DRAINS: usize = 8;
+
 /// How one actor hears the events of one domain, in one partition.
 ///
 /// Events are handled in order per key and side by side across keys. A failing
 /// event is tried again here, while its key waits and its ack wait is renewed;
-/// when its attempts are used up it is written to the dead letters, then
-/// acknowledged. What is held when the node stops is handed back.
+/// when its attempts are used up its key is parked: that is written down, the
+/// event is acknowledged, and so is what comes behind it. When the operator
+/// says how to go on, all of it is read from the stream and handled in order.
+/// What is held when the node stops is handed back.
 #[derive(Debug)]
 pub(crate) struct Reaction {
     pub(crate) client: Client,
