@@ -1,0 +1,1 @@
+//! Several events in one message.

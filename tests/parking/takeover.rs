@@ -1,0 +1,1 @@
+//! A partition goes to another node.
