@@ -1,1 +1,0 @@
-pub(super) use crate::call::open_as_declared as open;
