@@ -4,7 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod batch;
 mod farm;
 mod keys;
 mod letters;
 mod operator;
+mod takeover;
