@@ -9,6 +9,7 @@ use super::{
     place::Place,
 };
 use crate::{
+    bus::Stored,
     call::{Operator, Parked, ParkedState},
     message::{Envelope, Origin, batch},
 };
@@ -179,10 +180,7 @@ async fn list(operator: &Operator, json: bool, out: &mut Out) -> Result<(), Comm
 
 /// Counts what waits behind the event of a key; also returns the first of them,
 /// the event's own message before.
-async fn waiting(
-    operator: &Operator,
-    parked: &Parked,
-) -> Result<(u64, Vec<crate::bus::Stored>), CommandError> {
+async fn waiting(operator: &Operator, parked: &Parked) -> Result<(u64, Vec<Stored>), CommandError> {
     let (mut count, mut first) = (0, Vec::new());
     let Some(mut reader) = operator.waiting(parked).await? else {
         return Ok((count, first));
@@ -220,58 +218,47 @@ async fn show(
 ) -> Result<(), CommandError> {
     let (waiting, messages) = waiting(operator, parked).await?;
     let stream = place.namespace.event_stream(&parked.domain);
-    let events: Vec<_> = messages
-        .iter()
-        .flat_map(|stored| {
-            let origin = Origin {
-                stream: &stream,
-                sequence: stored.sequence,
-                subject: &stored.subject,
-                time: stored.time,
-            };
-            let events = batch::read(&stored.headers, origin, stored.payload.clone());
-            let events = events.unwrap_or_default().into_iter();
-            events
-                .enumerate()
-                .map(|(index, event)| (stored.sequence, index, event))
-        })
-        .collect();
-    let at = parked.index as usize;
-    let own = |(sequence, index, _): &&(u64, usize, Envelope)| {
-        *sequence == parked.sequence && *index == at
+    let events = events(&stream, &messages);
+    let at = (parked.sequence, parked.index as usize);
+    let event = events.iter().find(|(place, _)| *place == at);
+    let event = event.map(|(_, event)| event);
+    let behind = events.iter().filter(|(place, _)| *place > at);
+    let behind =
+        behind.map(|((sequence, _), event)| Behind { sequence: *sequence, r#type: &event.kind });
+    let shown = Shown {
+        facts: Facts::of(parked, waiting),
+        id: event.map(|event| event.id.to_string()),
+        data: event.map(|event| Data::of(&event.payload)),
+        amended: parked.amended.as_ref().map(Data::of),
+        behind: behind.collect(),
     };
-    let event = events.iter().find(own).map(|(_, _, event)| event);
-    let behind: Vec<_> = events
-        .iter()
-        .filter(|(sequence, index, _)| (*sequence, *index) > (parked.sequence, at))
-        .map(|(sequence, _, event)| Behind { sequence: *sequence, r#type: &event.kind })
-        .collect();
-    let data = event.map(|event| Data::of(&event.payload));
-    let amended = parked.amended.as_ref().map(|payload| Data::of(payload));
-    let id = event.map(|event| event.id.to_string());
     if json {
-        let facts = Facts::of(parked, waiting);
-        let shown = Shown { facts, id, data, amended, behind };
         out.line(&json::text(&shown))?;
         return Ok(());
     }
     out.line(&line(parked, waiting))?;
-    let id = id.map_or_else(|| "it is not in the stream".to_owned(), |id| plain(&id));
-    out.line(&format!("event    {stream} {} {id}", parked.sequence))?;
-    if let Some(data) = &data {
-        out.line(&format!("payload  {}", json::text(data)))?;
-    }
-    if let Some(amended) = &amended {
-        out.line(&format!("amended  {}", json::text(amended)))?;
-    }
-    for Behind { sequence, r#type } in &behind {
-        out.line(&format!("waiting  {stream} {sequence} {}", word(r#type)))?;
-    }
-    let more = waiting.saturating_sub(behind.len() as u64);
-    if more > 0 {
-        out.line(&format!("waiting  and {more} more"))?;
+    for line in shown.lines(&stream) {
+        out.line(&line)?;
     }
     Ok(())
+}
+
+/// Returns the events of messages, each with its place.
+fn events(stream: &str, messages: &[Stored]) -> Vec<((u64, usize), Envelope)> {
+    let unpacked = messages.iter().flat_map(|stored| {
+        let origin = Origin {
+            stream,
+            sequence: stored.sequence,
+            subject: &stored.subject,
+            time: stored.time,
+        };
+        let events = batch::read(&stored.headers, origin, stored.payload.clone());
+        let events = events.unwrap_or_default().into_iter();
+        events
+            .enumerate()
+            .map(|(index, event)| ((stored.sequence, index), event))
+    });
+    unpacked.collect()
 }
 
 /// A payload as JSON, or as Base64 if it is no MessagePack.
@@ -334,6 +321,27 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     amended: Option<Data>,
     behind: Vec<Behind<'a>>,
+}
+
+impl Shown<'_> {
+    fn lines(&self, stream: &str) -> Vec<String> {
+        let Self { facts, id, data, amended, behind } = self;
+        let id = id
+            .as_deref()
+            .map_or_else(|| "is not there".to_owned(), plain);
+        let mut lines = vec![format!("event    {stream} {} {id}", facts.sequence)];
+        let payload = |name: &str, data: &Data| format!("{name}  {}", json::text(data));
+        lines.extend(data.as_ref().map(|data| payload("payload", data)));
+        lines.extend(amended.as_ref().map(|data| payload("amended", data)));
+        for Behind { sequence, r#type } in behind {
+            lines.push(format!("waiting  {stream} {sequence} {}", word(r#type)));
+        }
+        let more = facts.waiting.saturating_sub(behind.len() as u64);
+        if more > 0 {
+            lines.push(format!("waiting  and {more} more"));
+        }
+        lines
+    }
 }
 
 #[derive(Serialize)]

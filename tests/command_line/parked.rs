@@ -1,6 +1,7 @@
 use super::{shell::run, support::nats::Server};
 use callboard::{
     Actor, Bus, Context, Event, Failure, Group, Node, Retry, Running, Subject, call::Operator,
+    message::Namespace,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -36,14 +37,14 @@ impl Desk {
             total if total < 0 => Err(Failure::retry("in debt")),
             total => {
                 let line = format!("{} {total}", placed.order);
-                self.0.lock().unwrap().push(line);
+                self.0.lock().expect("nobody panics with it").push(line);
                 Ok(())
             }
         }
     }
 
     fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().clone()
+        self.0.lock().expect("nobody panics with it").clone()
     }
 
     async fn start(&self, server: &Server) -> Running {
@@ -52,17 +53,20 @@ impl Desk {
         let actor = Actor::new("desk", async move || Ok(desk.clone()))
             .on(Self::placed)
             .retry(retry);
-        let bus = Bus::nats(server.url()).await.unwrap();
+        let bus = Bus::nats(server.url()).await.expect("the server is up");
         let node = Node::new("n", bus).group(Group::new("orders").child(actor));
-        node.start().await.unwrap()
+        node.start().await.expect("the node is sound")
     }
 }
 
 async fn place(server: &Server, order: &str, total: i64) {
-    let bus = Bus::nats(server.url()).await.unwrap();
-    let client = callboard::Client::new(bus, "callboard".parse().unwrap());
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let client = callboard::Client::new(bus, Namespace::default());
     let order = order.to_owned();
-    client.publish(Placed { order, total }).await.unwrap();
+    client
+        .publish(Placed { order, total })
+        .await
+        .expect("it is stored");
 }
 
 async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
@@ -74,8 +78,8 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 async fn until_parked(server: &Server, count: usize) {
-    let bus = Bus::nats(server.url()).await.unwrap();
-    let operator = Operator::new(bus, "callboard".parse().unwrap());
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let operator = Operator::new(bus, Namespace::default());
     until("parked keys", async || {
         let parked = operator.parked().await.unwrap_or_default();
         parked.len() == count && parked.iter().all(|key| key.state.as_str() == "parked")
@@ -87,8 +91,22 @@ fn json(line: &str) -> Value {
     serde_json::from_str(line).expect("each line is JSON")
 }
 
+/// Places orders of which three keys are parked.
+async fn place_some(server: &Server) {
+    for (order, total) in [
+        ("o 1", -5),
+        ("o 1", 6),
+        ("o-2", -1),
+        ("o-3", -1),
+        ("o-3", 3),
+    ] {
+        place(server, order, total).await;
+    }
+    until_parked(server, 3).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn parked_keys_are_listed_shown_and_let_go_on() {
+async fn parked_keys_are_listed_and_shown() {
     let server = Server::start();
     assert_eq!(
         run(&server, &["parked"]).await.done(),
@@ -97,16 +115,7 @@ async fn parked_keys_are_listed_shown_and_let_go_on() {
     );
     let desk = Desk::default();
     let node = desk.start(&server).await;
-    for (order, total) in [
-        ("o 1", -5),
-        ("o 1", 6),
-        ("o-2", -1),
-        ("o-3", -1),
-        ("o-3", 3),
-    ] {
-        place(&server, order, total).await;
-    }
-    until_parked(&server, 3).await;
+    place_some(&server).await;
 
     let list = run(&server, &["parked"]).await.done();
     assert_eq!(list.lines().count(), 3, "{list}");
@@ -135,6 +144,15 @@ async fn parked_keys_are_listed_shown_and_let_go_on() {
         (&1.into(), &2.into())
     );
 
+    node.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parked_keys_go_on_as_the_operator_says() {
+    let server = Server::start();
+    let desk = Desk::default();
+    let node = desk.start(&server).await;
+    place_some(&server).await;
     let amend = [
         "parked",
         "amend",

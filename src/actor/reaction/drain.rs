@@ -97,8 +97,8 @@ impl Reading<'_> {
                     self.advance(next).await;
                 }
                 Ok(_) => {
-                    self.close_letter(number, Some("it is not in the stream".to_owned()))
-                        .await
+                    let note = "it is not in the stream".to_owned();
+                    self.close_letter(number, Some(note)).await;
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a dead letter cannot be read");

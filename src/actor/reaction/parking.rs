@@ -75,56 +75,38 @@ impl Reading<'_> {
     /// event is kept.
     pub(super) async fn park(&mut self, slot: usize, reason: String) -> Option<usize> {
         let reaction = self.reaction;
-        let stream = Arc::clone(&self.stream);
+        let child = &*reaction.path;
         let held = self.lanes.get_mut(slot)?;
+        let drained = matches!(held.source, Source::Drained(_));
         let key: Arc<str> = held.key().into();
         let known = self.register.get(&key);
         if known.is_none() && self.register.len() >= PARKED {
-            let child = reaction.path.to_string();
             tracing::error!(
                 child,
                 key = &*key,
                 reason,
-                "too many keys are parked, this one is tried again"
+                "too many keys are parked, this one waits"
             );
-            metrics::counter!(PARK_FULL_TOTAL, "child" => child).increment(1);
+            metrics::counter!(PARK_FULL_TOTAL, "child" => child.to_owned()).increment(1);
             self.put_off(slot, PARK_AGAIN);
             return None;
         }
-        let drained = matches!(held.source, Source::Drained(_));
-        let sequence = held.stored().sequence;
-        let from = known.map_or(sequence, |known| known.from.min(sequence));
-        let kind = held.event(&stream).ok().flatten();
-        let park = Park {
-            child: reaction.path.to_string(),
-            domain: reaction.domain.to_owned(),
-            key: key.to_string(),
-            from,
-            sequence,
-            index: u32::try_from(held.at).unwrap_or(u32::MAX),
-            kind: kind.map(|event| event.kind).unwrap_or_default(),
-            reason: reason.clone(),
-            attempts: held.attempt,
-            since: reaction.client.clock().unix_ms(),
-            by: self.me.clone(),
-            note: None,
-            amended: held.amended.clone(),
-        };
+        let park = self.parting(slot, &reason)?;
         let after = known.filter(|_| drained).map(|known| known.record);
         match self.record(Act::Parked, &park, after).await {
             Ok(record) => {
-                let child = &*reaction.path;
+                let Park { sequence, attempts, .. } = park;
                 tracing::error!(
                     child,
                     key = &*key,
                     sequence,
-                    attempts = park.attempts,
+                    attempts,
                     reason,
                     "a key is parked"
                 );
                 metrics::counter!(PARKED_TOTAL, "child" => child.to_owned()).increment(1);
                 self.drains.remove(&key);
-                self.register.parked(&key, record, from);
+                self.register.parked(&key, record, park.from);
                 self.look_later();
                 self.done(slot).await
             }
@@ -133,13 +115,38 @@ impl Reading<'_> {
                 self.done(slot).await
             }
             Err(error) => {
-                tracing::error!(child = &*reaction.path, key = &*key, %error, "a key could not be parked, trying again");
+                tracing::error!(child, key = &*key, %error, "a key could not be parked, trying again");
                 self.look_up().await;
                 self.lanes.get_mut(slot)?.end = Some(End::Parked { reason });
                 self.put_off(slot, AGAIN);
                 None
             }
         }
+    }
+
+    /// Describes a key as it is parked.
+    fn parting(&mut self, slot: usize, reason: &str) -> Option<Park> {
+        let reaction = self.reaction;
+        let held = self.lanes.get_mut(slot)?;
+        let sequence = held.stored().sequence;
+        let event = held.event(&self.stream).ok().flatten();
+        let key = held.key();
+        let known = self.register.get(key);
+        Some(Park {
+            child: reaction.path.to_string(),
+            domain: reaction.domain.to_owned(),
+            key: key.to_owned(),
+            from: known.map_or(sequence, |known| known.from.min(sequence)),
+            sequence,
+            index: u32::try_from(held.at).unwrap_or(u32::MAX),
+            kind: event.map(|event| event.kind).unwrap_or_default(),
+            reason: reason.to_owned(),
+            attempts: held.attempt,
+            since: reaction.client.clock().unix_ms(),
+            by: self.me.clone(),
+            note: None,
+            amended: held.amended.clone(),
+        })
     }
 
     /// Appends a record of a key, behind the one at this place or the last one.

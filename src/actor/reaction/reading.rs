@@ -99,7 +99,7 @@ impl<'a> Reading<'a> {
     ) -> Result<(), String> {
         let mut stopping = pin!(stop.changed());
         let mut alarm = pin!(sleep_until(self.look));
-        let mut poked = true;
+        let mut listens = true;
         loop {
             if alarm.deadline() != self.look {
                 alarm.as_mut().reset(self.look);
@@ -115,8 +115,8 @@ impl<'a> Reading<'a> {
                     }
                 }
                 () = &mut alarm, if busy => self.wake().await,
-                poke = pokes.next(), if poked => {
-                    poked = poke.is_some();
+                poke = pokes.next(), if listens => {
+                    listens = poke.is_some();
                     self.look_up().await;
                     self.begin().await;
                 }
