@@ -13,7 +13,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// What shall happen to a message whose handler failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Deliver it again after a backoff; dead-letter it when the attempts are used up.
+    /// Deliver it again after a backoff; park its key when the attempts are used up.
     Retry,
     /// Dead-letter it now: another attempt would end the same way.
     Discard,

@@ -74,8 +74,9 @@
 //! domains and reads the streams of the domains they hear. A command goes to
 //! the mailbox of its actor, which is bounded: what does not fit is answered
 //! with 503. Events are read by partition, in order per key and side by side
-//! across keys, and acknowledged when they are handled or stored as dead letters;
-//! so are jobs, commands that wait in a stream for their time or for a node.
+//! across keys, and acknowledged when they are handled, stored as dead letters,
+//! or wait behind one that cannot be handled: then the key is parked. Jobs,
+//! commands that wait in a stream for their time or for a node, are read alike.
 //!
 //! **A turn.** The cell of an actor, hosted on actix, takes the state out,
 //! runs one handler to its end, and puts the state back; the mailbox waits. A

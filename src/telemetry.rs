@@ -19,6 +19,15 @@ pub const CALL_SECONDS: &str = "callboard_call_seconds";
 pub const OVERLOADED_TOTAL: &str = "callboard_overloaded_total";
 /// Counts dead letters, by `child` and `reason`.
 pub const DEAD_LETTERS_TOTAL: &str = "callboard_dead_letters_total";
+/// Counts keys that were parked, by `child`.
+pub const PARKED_TOTAL: &str = "callboard_parked_total";
+/// Counts keys that went on after they were parked, by `child`.
+pub const RELEASED_TOTAL: &str = "callboard_released_total";
+/// Counts events that could not be parked because too many keys are, by `child`.
+pub const PARK_FULL_TOTAL: &str = "callboard_park_full_total";
+/// Counts readers that took a partition over while events of the reader before
+/// were not settled, by `child`.
+pub const TAKEOVERS_TOTAL: &str = "callboard_takeovers_total";
 /// Counts second and later attempts of reactions, by `child`.
 pub const RETRIES_TOTAL: &str = "callboard_retries_total";
 /// Counts events that a reaction passed over because it hears other types, by `child`.

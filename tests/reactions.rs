@@ -147,7 +147,8 @@ async fn what_fails_is_tried_again_while_its_key_waits() -> Verdict {
 async fn what_is_given_up_is_a_dead_letter_and_its_key_goes_on() -> Verdict {
     both_buses(async |way| {
         let log = Log::default();
-        let node = start(way, farmer(&log)).await?;
+        let careless = Retry::new(3).backoff(SHORT, SHORT).then_discard();
+        let node = start(way, farmer(&log).retry(careless)).await?;
         let client = node.client();
         client.publish(event("a", Trouble::Discard)).await?;
         client.publish(event("a", Trouble::Always)).await?;
@@ -211,14 +212,20 @@ async fn a_long_handler_keeps_its_event() -> Verdict {
 }
 
 #[tokio::test]
-async fn a_handler_that_takes_too_long_is_cut_off_and_given_up_at_last() -> Verdict {
+async fn a_handler_that_takes_too_long_is_cut_off_and_its_key_is_parked_at_last() -> Verdict {
     let log = Log::default();
     let heard = Replay::of(barn(farmer(&log)))
         .given(event("a", Trouble::Long))
         .settle()
         .await?;
     assert_eq!(log.lines(), ["a 1", "a 2", "a 3"]);
-    assert_eq!(heard.dead_letters()[0].reason, "it ran longer than its 30s");
+    assert_eq!(heard.dead_letters(), []);
+    let [parked] = heard.parked() else {
+        return Err(format!("{:?}", heard.parked()).into());
+    };
+    assert_eq!(parked.reason, "it ran longer than its 30s");
+    let told = (&*parked.child, &*parked.key, &*parked.kind, parked.attempts);
+    assert_eq!(told, ("barn/farmer", "a", "farm.sown", 3));
     Ok(())
 }
 

@@ -119,7 +119,7 @@ async fn a_panic_in_one_domain_leaves_the_others_alone() -> Result<(), ReplayErr
         .await?;
     assert_eq!(heard.events::<OrderConfirmed>().len(), 2);
     assert_eq!(heard.events::<NotificationSent>().len(), 2);
-    assert_eq!(heard.dead_letters().len(), 2);
+    assert_eq!(heard.parked().len(), 2);
     for group in &heard.tree().groups {
         let restarts: u32 = group.children.iter().map(|child| child.restarts).sum();
         assert_eq!(

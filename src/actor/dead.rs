@@ -3,8 +3,8 @@ use crate::{
     message::{
         Headers, Id,
         headers::{
-            CB_DEAD_ATTEMPTS, CB_DEAD_REASON, CB_DEAD_SEQUENCE, CB_DEAD_STREAM, CB_DEAD_SUBJECT,
-            MSG_ID,
+            CB_DEAD_ATTEMPTS, CB_DEAD_INDEX, CB_DEAD_REASON, CB_DEAD_SEQUENCE, CB_DEAD_STREAM,
+            CB_DEAD_SUBJECT, MSG_ID,
         },
         one_line,
     },
@@ -14,6 +14,8 @@ use bytes::Bytes;
 /// What is known of a message that was given up.
 pub(super) struct Letter<'a> {
     pub(super) stored: &'a Stored,
+    /// Which of the message's events it is.
+    pub(super) index: usize,
     pub(super) stream: &'a str,
     pub(super) path: &'a str,
     pub(super) reason: &'a str,
@@ -43,7 +45,8 @@ impl Letter<'_> {
 
     fn message(&self, subject: String, headers: &Headers, payload: &Bytes) -> Message {
         let place = format!("{}:{}", self.stream, self.stored.sequence);
-        let id = Id::from(place.as_str()).derived(self.path, 0);
+        let index = u32::try_from(self.index).unwrap_or(u32::MAX);
+        let id = Id::from(place.as_str()).derived(self.path, index);
         let mut headers = headers.clone();
         headers.put(MSG_ID, id.to_string());
         headers.put(CB_DEAD_REASON, one_line(self.reason));
@@ -51,6 +54,9 @@ impl Letter<'_> {
         headers.put(CB_DEAD_STREAM, self.stream);
         headers.put(CB_DEAD_SEQUENCE, self.stored.sequence.to_string());
         headers.put(CB_DEAD_ATTEMPTS, self.attempts.to_string());
+        if index > 0 {
+            headers.put(CB_DEAD_INDEX, index.to_string());
+        }
         Message::new(subject, payload.clone()).headers(headers)
     }
 }

@@ -280,6 +280,7 @@ impl Reading<'_> {
         let stored = &held.delivery.message;
         let (path, _) = self.jobs.owner(stored);
         let letter = Letter {
+            index: 0,
             stored,
             stream: &self.stream,
             path: &path,

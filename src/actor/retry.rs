@@ -9,18 +9,33 @@ pub struct Retry {
     attempts: u32,
     first: Duration,
     max: Duration,
+    discards: bool,
 }
 
 impl Retry {
     /// Allows this many attempts, at least one: after the last failure the
-    /// event becomes a dead letter.
+    /// event's key is parked, until the operator says how to go on.
     pub const fn new(attempts: u32) -> Self {
         let attempts = if attempts == 0 { 1 } else { attempts };
         Self {
             attempts,
             first: Duration::from_millis(200),
             max: Duration::from_secs(30),
+            discards: false,
         }
+    }
+
+    /// Makes the event a dead letter after the last failure, and lets its key go
+    /// on: for reactions to which the order of a key's events means nothing.
+    #[must_use]
+    pub const fn then_discard(mut self) -> Self {
+        self.discards = true;
+        self
+    }
+
+    /// Whether a key goes on without an event that used its attempts up.
+    pub(crate) const fn discards(self) -> bool {
+        self.discards
     }
 
     /// Sets the wait after the first failure and the longest wait.

@@ -130,12 +130,17 @@ impl<A: 'static> Actor<A> {
 
     /// Hears an event, at least once, in order per key.
     ///
-    /// Order holds while one node reads a key, and when one that stops hands
-    /// over to another. When a node dies, what it held comes again elsewhere
-    /// within 30 s, and newer events may come first.
+    /// One node of a group reads a key at a time; when it stops, dies or falls
+    /// silent, another takes over. What a dead node held comes again within
+    /// about 40 s: until then newer events of these keys wait, other keys flow.
     ///
-    /// A failed event is tried again as [`retry`](Self::retry) says, then it
-    /// becomes a dead letter.
+    /// A failed event is tried again as [`retry`](Self::retry) says. Then its
+    /// key is parked: later events of the key wait in the stream, over restarts
+    /// too, until an [`Operator`](crate::call::Operator) or the command
+    /// `callboard parked` says to try again, skip or amend it; then all that
+    /// waits comes in order. Where order means nothing, see
+    /// [`Retry::then_discard`]. What is discarded or cannot be read becomes a
+    /// dead letter, and its key goes on.
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
     where
         F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,

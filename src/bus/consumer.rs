@@ -98,6 +98,23 @@ impl Consumer {
         }
     }
 
+    /// Returns how far the consumer is.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConsumerError`] if that could not be found out within 2 s.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub(crate) async fn progress(&self) -> Result<Progress, ConsumerError> {
+        match &self.0 {
+            Kind::Embedded(consumer) => Ok(consumer.progress()),
+            #[cfg(feature = "nats")]
+            Kind::Nats(consumer) => consumer.progress().await,
+        }
+    }
+
     /// Lets nothing more come to this handle; there is no `next` after this.
     ///
     /// What is given back from now on goes to another handle, in the order in
@@ -122,6 +139,21 @@ impl Consumer {
     }
 }
 
+/// How far a consumer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Up to which sequence all is settled.
+    pub(crate) floor: u64,
+    /// Up to which sequence messages were delivered at all.
+    pub(crate) delivered: u64,
+    /// How many deliveries there were.
+    pub(crate) turns: u64,
+    /// How many messages are delivered and not settled.
+    pub(crate) outstanding: usize,
+    /// Whether this handle of a pinned consumer is the one, or none is.
+    pub(crate) ours: bool,
+}
+
 /// A message that awaits its acknowledgement.
 #[derive(Debug)]
 pub struct Delivery {
@@ -131,6 +163,10 @@ pub struct Delivery {
     pub attempt: u32,
     /// How many messages wait behind it.
     pub pending: u64,
+    /// Its place among the consumer's deliveries.
+    pub(crate) turn: u64,
+    /// Whether others may have been served since the one that came here before.
+    pub(crate) resumed: bool,
     acker: Acker,
 }
 
@@ -152,7 +188,15 @@ pub(super) enum Ack {
 
 impl Delivery {
     pub(super) const fn new(message: Stored, attempt: u32, pending: u64, acker: Acker) -> Self {
-        Self { message, attempt, pending, acker }
+        Self { message, attempt, pending, turn: 0, resumed: true, acker }
+    }
+
+    /// Sets its place among the consumer's deliveries, and whether others may
+    /// have been served before it.
+    pub(super) const fn at(mut self, turn: u64, resumed: bool) -> Self {
+        self.turn = turn;
+        self.resumed = resumed;
+        self
     }
 
     /// Says that the message is done. It is sent but not confirmed: if it gets

@@ -26,6 +26,7 @@ mod store;
 mod stream;
 mod subscription;
 
+pub(crate) use consumer::Progress;
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
 pub use error::{
     AckError, AppendError, CancelError, ConnectError, ConsumerError, OpenError, ReadError,

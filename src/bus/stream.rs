@@ -102,6 +102,11 @@ impl StreamConfig {
         }
     }
 
+    /// Describes the stream of parked keys.
+    pub fn parked(namespace: &Namespace) -> Self {
+        Self::new(namespace.park_stream(), [namespace.all_parked()])
+    }
+
     /// Sets how many servers keep a copy.
     #[must_use]
     pub const fn replicas(mut self, replicas: usize) -> Self {
@@ -240,6 +245,22 @@ impl Stream {
             Kind::Embedded(stream) => stream.read(filter, from).await.map(Reader::embedded),
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.read(filter, from).await.map(Reader::nats),
+        }
+    }
+
+    /// Reads the messages of one partition as [`read`](Self::read) does.
+    pub(crate) async fn read_partition(
+        &self,
+        partition: u32,
+        from: u64,
+    ) -> Result<Reader, ReadError> {
+        match &self.0 {
+            Kind::Embedded(stream) => Ok(Reader::embedded(stream.read_partition(partition, from))),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream
+                .read_partition(partition, from)
+                .await
+                .map(Reader::nats),
         }
     }
 

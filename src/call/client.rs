@@ -1,6 +1,6 @@
 use super::{
-    Call, Cause, Doors, Job, JobError, Publish, Record, TellError, job, local, meters::Meters,
-    remote,
+    Call, Cause, Doors, Job, JobError, Parks, Publish, Record, TellError, job, local,
+    meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
@@ -13,6 +13,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+use tokio::sync::OnceCell;
 
 /// Publishes events and sends commands into one namespace of a bus.
 ///
@@ -43,6 +44,8 @@ struct Inner {
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
     jobs: DashMap<Box<str>, Stream>,
+    parked: OnceCell<Stream>,
+    snapped: OnceCell<Stream>,
     meters: Meters,
 }
 
@@ -85,6 +88,8 @@ impl Client {
             source: source.into(),
             streams: DashMap::new(),
             jobs: DashMap::new(),
+            parked: OnceCell::new(),
+            snapped: OnceCell::new(),
             meters: Meters::default(),
         }))
     }
@@ -254,14 +259,26 @@ impl Client {
 
     /// Opens the stream of snapshots.
     pub(crate) async fn snapshots(&self) -> Result<Stream, StreamError> {
-        const NAME: &str = "/snapshots";
-        if let Some(stream) = self.0.streams.get(NAME) {
-            return Ok(stream.clone());
-        }
-        let config = StreamConfig::snapshots(self.namespace()).replicas(self.0.settings.replicas);
-        let stream = self.bus().stream(&config).await?;
-        self.0.streams.insert(NAME, stream.clone());
-        Ok(stream)
+        let open = || async {
+            let config =
+                StreamConfig::snapshots(self.namespace()).replicas(self.0.settings.replicas);
+            self.bus().stream(&config).await
+        };
+        self.0.snapped.get_or_try_init(open).await.cloned()
+    }
+
+    /// Opens the records of parked keys.
+    pub(crate) async fn parks(&self) -> Result<Parks, StreamError> {
+        let open = || async {
+            let config = StreamConfig::parked(self.namespace()).replicas(self.0.settings.replicas);
+            self.bus().stream(&config).await
+        };
+        let stream = self.0.parked.get_or_try_init(open).await?.clone();
+        Ok(Parks::new(
+            stream,
+            self.namespace().clone(),
+            self.source().to_owned(),
+        ))
     }
 
     /// Opens the stream of dead letters.

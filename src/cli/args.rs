@@ -1,5 +1,7 @@
 use super::{
+    dead,
     filter::Filter,
+    parked,
     place::Place,
     target::{Target, kind, wait},
 };
@@ -14,6 +16,8 @@ Examples:
   callboard --namespace shop request users.get '{\"name\":\"ada\"}'
   callboard --namespace shop tail 'orders.*'
   callboard --namespace shop tree
+  callboard --namespace shop parked
+  callboard --namespace shop dead list
 
 Exit codes:
   0  done
@@ -63,6 +67,27 @@ Examples:
   callboard tree --node shop-1
   callboard tree --json | jq '.groups[] | select(.restarts > 0)'";
 
+const PARKED: &str = "\
+Examples:
+  callboard parked                        which keys wait, since when, why
+  callboard parked show orders/desk o-1   the event, its payload, what waits behind it
+  callboard parked retry orders/desk o-1  try it again, then what waits, in order
+  callboard parked retry --all
+  callboard parked skip orders/desk o-1 --reason 'the order was a test'
+  callboard parked amend orders/desk o-1 '{\"order\":\"o-1\",\"total\":2500}'
+  callboard parked --json | jq -r 'select(.waiting > 100) | .key'
+An act is stored: it works while the actor's node is down, and takes effect when
+it is back. The event in the stream stays as it is, also when it is amended.";
+
+const DEAD: &str = "\
+Examples:
+  callboard dead list                     what was given up, and why
+  callboard dead list --json | jq -r .reason | sort | uniq -c
+  callboard dead show 17
+  callboard dead redrive 17               hand it again to the actor that gave it up
+  callboard dead redrive --all
+A redriven event goes to that actor only, once; the stream has it once as before.";
+
 const COMPLETIONS: &str = "\
 Examples:
   callboard completions bash > ~/.local/share/bash-completion/completions/callboard
@@ -94,6 +119,12 @@ pub(super) enum Command {
     /// Shows what every node runs: groups, actors, states, restarts.
     #[command(after_help = TREE)]
     Tree(Tree),
+    /// Shows keys that wait because an event could not be handled, and lets them go on.
+    #[command(after_help = PARKED, args_conflicts_with_subcommands = true)]
+    Parked(parked::Args),
+    /// Shows messages that were given up, and lets events be handled again.
+    #[command(after_help = DEAD)]
+    Dead(dead::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {

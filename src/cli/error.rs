@@ -3,6 +3,7 @@ use crate::{
     bus::{
         AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
     },
+    call::OperatorError,
     message::{HeaderError, Id, Status, Subject, codec::DecodeError},
 };
 use std::io;
@@ -60,6 +61,10 @@ pub(super) enum CommandError {
     Closed,
     #[error("{0}")]
     NoNode(String),
+    #[error("{0}")]
+    NotFound(String),
+    #[error(transparent)]
+    Operator(#[from] OperatorError),
     #[error("interrupted")]
     Interrupted,
     #[error("standard output cannot be written: {0}")]
@@ -69,16 +74,25 @@ pub(super) enum CommandError {
 impl CommandError {
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::Input(_) | Self::Usage(_) | Self::Header(_) => Exit::Usage,
+            Self::Input(_)
+            | Self::Usage(_)
+            | Self::Header(_)
+            | Self::Operator(OperatorError::Record { .. }) => Exit::Usage,
             Self::Rejected { .. } => Exit::Rejected,
             Self::NoResponders { .. }
             | Self::NoNode(_)
+            | Self::Operator(
+                OperatorError::Changed
+                | OperatorError::Draining { .. }
+                | OperatorError::Asked { .. },
+            )
             | Self::Connect(ConnectError::Unreachable { .. }) => Exit::Unavailable,
             Self::Refused { status: Status::Unavailable | Status::Limited, .. } => {
                 Exit::Unavailable
             }
             Self::Timeout { .. }
             | Self::Unconfirmed { .. }
+            | Self::Operator(OperatorError::Unknown { .. })
             | Self::Refused { status: Status::DeadlinePassed, .. } => Exit::Timeout,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
             _ => Exit::Failed,

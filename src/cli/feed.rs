@@ -3,9 +3,10 @@
 //! Everything shown comes from the streams, by sequence, so nothing is missing
 //! or shown twice. What is heard live only says that it is time to look again.
 
-use super::{error::CommandError, filter::Filter, out::warn, stream};
+use super::{error::CommandError, filter::Filter, out::warn};
 use crate::{
     bus::{Bus, Reader, Stored, Stream, StreamConfig, StreamInfo, Subscription},
+    call::open_as_declared,
     message::{Key, Namespace},
 };
 use futures_util::FutureExt;
@@ -175,7 +176,7 @@ impl Feed {
         next: u64,
     ) -> Result<(), CommandError> {
         let config = StreamConfig::events(&self.scope.namespace, domain);
-        let stream = stream::open(&self.bus, config).await?;
+        let stream = open_as_declared(&self.bus, config).await?;
         let log = Log { stream, next, last: info.last_sequence };
         self.logs.insert(info.name.clone(), log);
         Ok(())

@@ -145,7 +145,7 @@ impl<'a> Attributes<'a> {
 }
 
 /// Writes a text as one word: as it is if it is one, else as JSON.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '"';
     if text.is_empty() || text.contains(odd) {
         json::text(&text)
@@ -154,11 +154,11 @@ fn word(text: &str) -> String {
     }
 }
 
-fn time(time: SystemTime) -> String {
+pub(super) fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-fn nanos(time: SystemTime) -> String {
+pub(super) fn nanos(time: SystemTime) -> String {
     humantime::format_rfc3339_nanos(time).to_string()
 }
 

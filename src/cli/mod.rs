@@ -8,6 +8,7 @@
 //! to that binary.
 
 mod args;
+mod dead;
 mod draw;
 mod error;
 mod exit;
@@ -17,10 +18,11 @@ mod input;
 mod json;
 mod line;
 mod out;
+mod parked;
 mod place;
 mod publish;
 mod request;
-mod stream;
+
 mod tail;
 mod target;
 mod tree;
@@ -87,6 +89,8 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Request(request) => request::run(place, request, out).await,
         Command::Tail(tail) => tail::run(place, tail, out).await,
         Command::Tree(tree) => tree::run(place, tree, out).await,
+        Command::Parked(parked) => parked::run(place, parked, out).await,
+        Command::Dead(dead) => dead::run(place, dead, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

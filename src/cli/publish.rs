@@ -4,11 +4,11 @@ use super::{
     input,
     out::{Out, warn},
     place::Place,
-    stream,
     target::Target,
 };
 use crate::{
     bus::{Append, Expect, Message, StreamConfig, matches},
+    call::open_as_declared,
     message::{
         Envelope, Headers, Id, Key, Subject,
         codec::MEDIA_TYPE,
@@ -63,7 +63,7 @@ async fn event(
     let message = Message::new(to, envelope.payload.clone()).headers(envelope.headers()?);
     let bus = place.connect().await?;
     let config = StreamConfig::events(&place.namespace, kind.domain());
-    let stream = stream::open(&bus, config.replicas(args.replicas.into())).await?;
+    let stream = open_as_declared(&bus, config.replicas(args.replicas.into())).await?;
     let name = place.namespace.event_stream(kind.domain());
     match stream.append(message, Expect::Any).await? {
         Append::Committed { sequence, duplicate: false } => {

@@ -74,6 +74,9 @@ pub const CB_DEAD_SEQUENCE: &str = "cb-dead-sequence";
 /// How often a dead letter was tried.
 pub const CB_DEAD_ATTEMPTS: &str = "cb-dead-attempts";
 
+/// Which event of its message a dead letter is about; left out for the first.
+pub const CB_DEAD_INDEX: &str = "cb-dead-index";
+
 /// The names that most events carry: read back, they take no memory.
 const USUAL: [&str; 10] = [
     CE_SPECVERSION,

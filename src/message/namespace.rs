@@ -129,6 +129,39 @@ impl Namespace {
         format!("{self}_SNAP")
     }
 
+    /// Returns the subject of one parked key: its last message is its state.
+    pub(crate) fn park(&self, child: &str, domain: &str, partition: u32, key: &str) -> String {
+        let child = child.replace('/', "_");
+        format!("{self}.park.key.{child}.{domain}.{partition}.{key}")
+    }
+
+    /// Returns the subject of a dead letter that is handled again.
+    pub(crate) fn redrive(&self, child: &str, domain: &str, partition: u32, letter: u64) -> String {
+        let child = child.replace('/', "_");
+        format!("{self}.park.letter.{child}.{domain}.{partition}.{letter}")
+    }
+
+    /// Returns the filter for what concerns an actor in one partition of a domain.
+    pub(crate) fn parks(&self, child: &str, domain: &str, partition: u32) -> String {
+        let child = child.replace('/', "_");
+        format!("{self}.park.*.{child}.{domain}.{partition}.*")
+    }
+
+    /// Returns the filter for all that is said of parked keys.
+    pub fn all_parked(&self) -> String {
+        format!("{self}.park.>")
+    }
+
+    /// Returns the name of the stream of parked keys.
+    pub fn park_stream(&self) -> String {
+        format!("{self}_PARK")
+    }
+
+    /// Returns where an actor hears that the operator did something for it.
+    pub(crate) fn park_poke(&self, child: &str) -> String {
+        self.system(&format!("park.{}", child.replace('/', "_")))
+    }
+
     /// Returns a subject of the runtime's own traffic.
     pub fn system(&self, what: &str) -> String {
         format!("{self}.sys.{what}")

@@ -290,6 +290,8 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     }
     let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;
+    let config = StreamConfig::parked(&settings.namespace).replicas(settings.replicas);
+    settings.bus.stream(&config).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 use crate::{
     bus::Stored,
     call::CallError,
-    message::{Command, Envelope, Event, Refused, Reply, Subject, codec, headers},
+    message::{Command, Envelope, Event, Key, Park, Refused, Reply, Subject, codec, headers},
     supervision::Tree,
 };
 use bytes::Bytes;
@@ -15,6 +15,7 @@ pub struct Heard {
     pub(super) jobs: Vec<(Subject, Bytes, SystemTime)>,
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
+    pub(super) parked: Vec<ParkedKey>,
     pub(super) tree: Tree,
 }
 
@@ -25,6 +26,22 @@ pub struct DeadLetter {
     /// The event's type, or the command of a job; empty if it had none.
     pub kind: String,
     /// Why it was given up.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// A key that could not go on; its later events wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ParkedKey {
+    /// The path of the actor that could not go on.
+    pub child: String,
+    /// The key.
+    pub key: String,
+    /// The type of the event that could not be handled.
+    pub kind: String,
+    /// Why it could not.
     pub reason: String,
     /// How often it was tried.
     pub attempts: u32,
@@ -106,6 +123,11 @@ impl Heard {
         &self.dead
     }
 
+    /// Returns the keys that were parked, in order.
+    pub fn parked(&self) -> &[ParkedKey] {
+        &self.parked
+    }
+
     /// Returns the supervision tree at the end, with its restarts.
     pub const fn tree(&self) -> &Tree {
         &self.tree
@@ -114,6 +136,19 @@ impl Heard {
 
 /// The answer to one command, told from those of other types.
 pub(super) struct Asked<C: Command>(pub(super) Answered<C>);
+
+impl ParkedKey {
+    pub(super) fn of(park: &Park) -> Self {
+        let key = Key::from_token(&park.key);
+        Self {
+            child: park.child.clone(),
+            key: key.map_or_else(|_| park.key.clone(), |key| key.decode()),
+            kind: park.kind.clone(),
+            reason: park.reason.clone(),
+            attempts: park.attempts,
+        }
+    }
+}
 
 impl DeadLetter {
     pub(super) fn of(stored: &Stored) -> Self {

@@ -11,7 +11,7 @@ mod heard;
 mod stage;
 
 pub use error::ReplayError;
-pub use heard::{DeadLetter, Heard};
+pub use heard::{DeadLetter, Heard, ParkedKey};
 
 use crate::{
     actor::{Actor, Context},

@@ -1,6 +1,9 @@
 //! The thread on which a replay is played.
 
-use super::{Heard, ReplayError, heard::DeadLetter};
+use super::{
+    Heard, ReplayError,
+    heard::{DeadLetter, ParkedKey},
+};
 use crate::{
     bus::{Bus, Stored, StreamConfig},
     call::{Client, Noted, Record},
@@ -131,6 +134,7 @@ impl Stage {
 
     async fn heard(self, record: Record) -> Heard {
         let tree: Tree = (self.handles.tree)();
+        let parked = self.parked().await;
         let mut events = Vec::new();
         let mut dead = Vec::new();
         for (stream, stored) in self.stored().await {
@@ -142,7 +146,26 @@ impl Stage {
             }
         }
         let Noted { commands, jobs } = record.all();
-        Heard { events, commands, jobs, answers: self.answers, dead, tree }
+        Heard { events, commands, jobs, answers: self.answers, dead, parked, tree }
+    }
+
+    /// Reads which keys are parked.
+    async fn parked(&self) -> Vec<ParkedKey> {
+        let Ok(parks) = self.client.parks().await else {
+            return Vec::new();
+        };
+        let Ok(mut reader) = parks.since(">", 1).await else {
+            return Vec::new();
+        };
+        let mut parked = Vec::new();
+        while let Ok(Some(stored)) = reader.next().await {
+            parked.extend(
+                parks
+                    .read(&stored)
+                    .map(|record| ParkedKey::of(&record.park)),
+            );
+        }
+        parked
     }
 
     /// Reads everything that was stored.

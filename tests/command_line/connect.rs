@@ -11,8 +11,10 @@ async fn a_server_that_is_not_there_is_one_line_and_code_4() {
         at(&url, &["tree"]),
         at(&url, &["request", "users.get", "{}"]),
         at(&url, &["publish", "orders.placed", "--key", "o-1", "{}"]),
+        at(&url, &["parked"]),
+        at(&url, &["dead", "list"]),
     );
-    for said in <[_; 4]>::from(said) {
+    for said in <[_; 6]>::from(said) {
         let said = said.failed(4);
         assert!(said.contains("no NATS server can be reached at"), "{said}");
         assert_eq!(said.lines().count(), 1, "{said}");
@@ -50,7 +52,15 @@ async fn help_teaches_and_completions_need_no_server() {
     ] {
         assert!(help.contains(taught), "{taught}: {help}");
     }
-    for command in ["publish", "request", "tail", "tree", "completions"] {
+    for command in [
+        "publish",
+        "request",
+        "tail",
+        "tree",
+        "parked",
+        "dead",
+        "completions",
+    ] {
         let help = at("", &[command, "--help"]).await.done();
         assert!(help.contains("Examples:"), "{help}");
     }

@@ -8,7 +8,7 @@ use super::{
     ticket::holds,
 };
 use crate::bus::{
-    AckError, ConsumerError, Delivery, Stored,
+    AckError, ConsumerError, Delivery, Progress, Stored,
     consumer::{Ack, Acker as AnyAcker},
 };
 use std::{fmt, sync::Arc};
@@ -23,11 +23,13 @@ pub(in crate::bus) struct Consumer {
     kept: Lease,
     seat: Seat,
     wake: Arc<Notify>,
+    /// The place among the deliveries of what came here last.
+    turn: u64,
 }
 
 impl Consumer {
     pub(super) fn new(kept: Lease, seat: Seat) -> Self {
-        Self { kept, seat, wake: Arc::new(Notify::new()) }
+        Self { kept, seat, wake: Arc::new(Notify::new()), turn: u64::MAX - 1 }
     }
 
     pub(in crate::bus) async fn next(&mut self) -> Result<Delivery, ConsumerError> {
@@ -40,19 +42,21 @@ impl Consumer {
         }
     }
 
-    fn delivery(&self, item: Item, turn: Turn) -> Result<Delivery, ConsumerError> {
+    pub(in crate::bus) fn progress(&self) -> Progress {
+        self.kept.progress(self.seat)
+    }
+
+    fn delivery(&mut self, item: Item, turn: Turn) -> Result<Delivery, ConsumerError> {
         let record = self.kept.fetch(item).map_err(|error| {
             let name = self.kept.config().name.clone();
             ConsumerError::Unavailable { name, reason: error.to_string() }
         })?;
         let acker = Acker { kept: self.kept.clone(), durable: self.seat.durable };
         let acker = AnyAcker::Embedded(acker);
-        Ok(Delivery::new(
-            Record::give(record),
-            turn.attempt,
-            turn.pending,
-            acker,
-        ))
+        let resumed = turn.number != self.turn + 1;
+        self.turn = turn.number;
+        let message = Record::give(record);
+        Ok(Delivery::new(message, turn.attempt, turn.pending, acker).at(turn.number, resumed))
     }
 
     /// Waits until there may be a message for this handle.

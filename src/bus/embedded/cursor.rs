@@ -1,4 +1,4 @@
-use super::super::ConsumerConfig;
+use super::super::{ConsumerConfig, Progress};
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     mem,
@@ -18,6 +18,8 @@ pub(super) struct Cursor {
     again: BTreeSet<u64>,
     /// Up to which sequence messages were delivered at all.
     next: u64,
+    /// How many deliveries there were.
+    turns: u64,
     /// What changed since somebody asked; nothing if nobody ever will.
     touched: Option<BTreeSet<u64>>,
 }
@@ -62,6 +64,7 @@ pub(super) struct Turn {
     pub(super) sequence: u64,
     pub(super) attempt: u32,
     pub(super) pending: u64,
+    pub(super) number: u64,
 }
 
 impl Cursor {
@@ -73,6 +76,7 @@ impl Cursor {
             due: BTreeSet::new(),
             again: BTreeSet::new(),
             next: 0,
+            turns: 0,
             touched: None,
         }
     }
@@ -148,7 +152,8 @@ impl Cursor {
         self.out.insert(sequence, Flight { attempt, due });
         self.due.insert((due, sequence));
         let pending = self.backlog.len() as u64;
-        Some(Turn { sequence, attempt, pending })
+        self.turns += 1;
+        Some(Turn { sequence, attempt, pending, number: self.turns })
     }
 
     /// Returns when there may be something to deliver: `now` or earlier for at
@@ -159,6 +164,14 @@ impl Cursor {
             return Some(now);
         }
         self.due.first().map(|(due, _)| *due)
+    }
+
+    /// Returns how far it is, to one who is the one that is served.
+    pub(super) fn standing(&self) -> Progress {
+        let first = self.out.keys().min();
+        let floor = first.map_or(self.next, |first| first - 1);
+        let outstanding = self.out.len();
+        Progress { floor, delivered: self.next, turns: self.turns, outstanding, ours: true }
     }
 
     /// Settles a message: done, or never to come again.

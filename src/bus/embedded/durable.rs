@@ -1,5 +1,5 @@
 use super::cursor::{Cursor, Turn};
-use crate::bus::ConsumerConfig;
+use crate::bus::{ConsumerConfig, Progress};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
@@ -87,6 +87,12 @@ impl Durable {
             .push(Waiter { handle, wake, until, told: false });
         self.nudge(now);
         Look::Wait { until }
+    }
+
+    /// Returns how far it is, as one of its handles sees it.
+    pub(super) fn progress(&self, handle: u64) -> Progress {
+        let ours = !self.config.pinned || self.active.is_none_or(|active| active == handle);
+        Progress { ours, ..self.cursor.standing() }
     }
 
     /// Notes that a handle waits no more.

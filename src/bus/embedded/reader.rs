@@ -30,6 +30,12 @@ impl Reader {
         Self { kept, part, next: from.max(1), end, chosen, found: VecDeque::new() }
     }
 
+    pub(super) fn of_partition(kept: Lease, partition: u32, from: u64) -> Self {
+        let end = kept.with_log(|_, last| last);
+        let (next, part) = (from.max(1), Part::Partition(partition));
+        Self { kept, part, next, end, chosen: Vec::new(), found: VecDeque::new() }
+    }
+
     pub(in crate::bus) async fn next(&mut self) -> Result<Option<Stored>, ReadError> {
         consume_budget().await;
         while self.found.is_empty() && (self.next <= self.end || !self.chosen.is_empty()) {
@@ -41,7 +47,11 @@ impl Reader {
     fn fill(&mut self) -> Result<(), ReadError> {
         let read = if self.chosen.is_empty() {
             let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));
-            let wanted = |subject: &str| self.part.has(subject, None);
+            let partitioned = matches!(self.part, Part::Partition(_));
+            let wanted = |subject: &str| {
+                let partition = partitioned.then(|| self.kept.partition(subject));
+                self.part.has(subject, partition.flatten())
+            };
             let read = self.kept.records(|log, seen| {
                 log.matching(self.next, last, wanted)
                     .filter(|sequence| !log.is_replaced(*sequence, seen))

@@ -10,7 +10,7 @@ use super::{
     shelf::Item,
     store::{Declared, Place},
 };
-use crate::bus::{ConsumerConfig, ConsumerError, Presence, Start};
+use crate::bus::{ConsumerConfig, ConsumerError, Presence, Progress, Start};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
@@ -77,6 +77,11 @@ impl Kept {
         };
         drop(state);
         Found::Message(item.expect("a cursor holds sequences of its own log"), turn)
+    }
+
+    /// Returns how far a consumer is, as one of its handles sees it.
+    pub(super) fn progress(&self, seat: Seat) -> Progress {
+        lock(&self.state).durables[seat.durable].progress(seat.handle)
     }
 
     /// Changes a consumer and wakes who can go on then.

@@ -100,6 +100,10 @@ impl Stream {
         Ok(Reader::new(self.kept.clone(), filter, from))
     }
 
+    pub(in crate::bus) fn read_partition(&self, partition: u32, from: u64) -> Reader {
+        Reader::of_partition(self.kept.clone(), partition, from)
+    }
+
     pub(in crate::bus) async fn consumer(
         &self,
         config: &ConsumerConfig,

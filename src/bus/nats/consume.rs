@@ -1,7 +1,7 @@
 use super::{
     ack::Acker,
     api::{ApiError, Nothing},
-    durable::{Mismatch, unavailable},
+    durable::{GROUP, Mismatch, unavailable},
     link::{Link, backoff},
     place::Place,
     pull::{Plan, Pull, Trouble},
@@ -9,14 +9,14 @@ use super::{
     streams::Stream,
 };
 use crate::{
-    bus::{ConsumerConfig, ConsumerError, Delivery, consumer},
+    bus::{ConsumerConfig, ConsumerError, Delivery, Progress, consumer},
     telemetry,
 };
 use async_nats::{
     Subject,
     jetstream::{
         ErrorCode,
-        consumer::{DeliverPolicy, Info, PriorityPolicy, pull},
+        consumer::{DeliverPolicy, Info, pull},
     },
 };
 use metrics::counter;
@@ -39,6 +39,8 @@ pub(in crate::bus) struct Consumer {
     failures: u32,
     /// Where the last message returned is acknowledged.
     last: Option<Subject>,
+    /// The place among the deliveries of what came here last, and as whom.
+    turn: (u64, Option<String>),
 }
 
 impl Consumer {
@@ -61,6 +63,7 @@ impl Consumer {
             trouble: None,
             failures: 0,
             last: None,
+            turn: (u64::MAX - 1, None),
         }
     }
 
@@ -107,7 +110,38 @@ impl Consumer {
         let acker = Acker::new(self.stream.link().clone(), reply);
         let stored = self.stream.delivered(message, place);
         let acker = consumer::Acker::Nats(acker);
-        Some(Delivery::new(stored, place.attempt, place.pending, acker))
+        let resumed = self.resumes(place.turn);
+        let delivery = Delivery::new(stored, place.attempt, place.pending, acker);
+        Some(delivery.at(place.turn, resumed))
+    }
+
+    /// Whether others may have been served since what came here last.
+    fn resumes(&mut self, turn: u64) -> bool {
+        let (last, pin) = &mut self.turn;
+        let resumed = turn != *last + 1 || pin.as_deref() != self.pull.pin();
+        if resumed {
+            *pin = self.pull.pin().map(str::to_owned);
+        }
+        *last = turn;
+        resumed
+    }
+
+    pub(in crate::bus) async fn progress(&self) -> Result<Progress, ConsumerError> {
+        let (stream, name) = (self.stream.name(), &self.config.name);
+        let subject = format!("CONSUMER.INFO.{stream}.{name}");
+        let asking = self.stream.link().ask::<Info>(subject, &Nothing {});
+        let info = match timeout(LOOK_WITHIN * 2, asking).await {
+            Ok(Ok(info)) => info,
+            Ok(Err(error)) => return Err(unavailable(&self.config, error.to_string())),
+            Err(_) => return Err(unavailable(&self.config, "no answer".into())),
+        };
+        Ok(Progress {
+            floor: info.ack_floor.stream_sequence,
+            delivered: info.delivered.stream_sequence,
+            turns: info.delivered.consumer_sequence,
+            outstanding: info.num_ack_pending,
+            ours: is_ours(&info, self.pull.pin()),
+        })
     }
 
     /// Builds the pull again, and the consumer too if it is gone.
@@ -124,7 +158,7 @@ impl Consumer {
             let Some(info) = self.look_up().await? else {
                 continue;
             };
-            if *trouble == Trouble::Quiet && !is_stuck(&info) {
+            if *trouble == Trouble::Quiet && !is_stuck(&info, self.pull.pin()) {
                 self.failures = 0;
                 return Ok(());
             }
@@ -195,11 +229,20 @@ impl Consumer {
     }
 }
 
-/// Whether messages wait though some could be delivered.
-fn is_stuck(info: &Info) -> bool {
+/// Whether messages wait though some could be delivered here.
+fn is_stuck(info: &Info, pin: Option<&str>) -> bool {
     let limit = usize::try_from(info.config.max_ack_pending).unwrap_or(usize::MAX);
-    let pinned = info.config.priority_policy == PriorityPolicy::PinnedClient;
-    info.num_pending > 0 && info.num_ack_pending < limit && !pinned
+    info.num_pending > 0 && info.num_ack_pending < limit && !info.paused && is_ours(info, pin)
+}
+
+/// Whether a handle with this pin is the one that is served, or none is.
+fn is_ours(info: &Info, pin: Option<&str>) -> bool {
+    let group = info
+        .priority_groups
+        .iter()
+        .find(|state| state.group == GROUP);
+    let served = group.and_then(|state| state.pinned_client_id.as_deref());
+    served.is_none_or(|served| served.is_empty() || Some(served) == pin)
 }
 
 fn is_missing(code: ErrorCode) -> bool {

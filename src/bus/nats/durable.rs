@@ -203,7 +203,7 @@ fn plan(config: &ConsumerConfig) -> Plan {
         } else {
             seconds(3)
         },
-        quiet: seconds(60),
+        quiet: seconds(if config.pinned { 30 } else { 60 }),
         group: config.pinned.then_some(GROUP),
     }
 }

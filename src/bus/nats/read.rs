@@ -50,6 +50,22 @@ impl Stream {
         if filters.is_empty() {
             return Err(self.not_kept(filter));
         }
+        self.read_stored(filters, from).await
+    }
+
+    pub(in crate::bus) async fn read_partition(
+        &self,
+        partition: u32,
+        from: u64,
+    ) -> Result<Reader, ReadError> {
+        let Some(filter) = self.subjects().partition(partition) else {
+            return Err(self.not_kept(&format!("partition {partition}")));
+        };
+        self.read_stored(vec![filter], from).await
+    }
+
+    /// Reads what is filed under these filters.
+    async fn read_stored(&self, filters: Vec<String>, from: u64) -> Result<Reader, ReadError> {
         let last = self.end(&filters).await?;
         let end = last.as_ref().map_or(0, |message| message.sequence);
         let only = last.filter(|message| message.sequence == from);

@@ -1,0 +1,118 @@
+//! How an actor hears events: one reader per domain and partition.
+
+mod drain;
+mod held;
+mod parking;
+mod reading;
+mod register;
+mod takeover;
+mod turns;
+
+use super::{Inbox, Retry};
+use crate::{
+    bus::{Consumer, ConsumerConfig, Stream},
+    call::Client,
+    message::Subject,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, time::sleep};
+
+/// How many events of one partition are held at once.
+const HELD: usize = 256;
+
+/// How long a delivered event may stay without a sign of life.
+const ACK_WAIT: Duration = Duration::from_secs(30);
+
+/// How long a held event may go without one.
+const RENEW: Duration = Duration::from_secs(10);
+
+/// How long to wait before something that must succeed is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// How many keys of one partition are parked at most; beyond that, what cannot
+/// go on keeps its place and is tried again.
+const PARKED: usize = 10_000;
+
+/// How long to wait before a key that finds no room to be parked is tried again.
+const PARK_AGAIN: Duration = Duration::from_secs(30);
+
+/// How often the records of parked keys are read, should a poke be lost.
+const LOOK_UP: Duration = Duration::from_secs(30);
+
+/// How many keys that were parked are handled side by side.
+const DRAINS: usize = 8;
+
+/// How one actor hears the events of one domain, in one partition.
+///
+/// Events are handled in order per key and side by side across keys. A failing
+/// event is tried again here, while its key waits and its ack wait is renewed;
+/// when its attempts are used up its key is parked: that is written down, the
+/// event is acknowledged, and so is what comes behind it. When the operator
+/// says how to go on, all of it is read from the stream and handled in order.
+/// What is held when the node stops is handed back.
+#[derive(Debug)]
+pub(crate) struct Reaction {
+    pub(crate) client: Client,
+    /// The actor's path in the tree.
+    pub(crate) path: Arc<str>,
+    pub(crate) domain: &'static str,
+    pub(crate) partition: u32,
+    /// The types it hears, and their places in the actor's table.
+    pub(crate) hears: Arc<[(Subject, usize)]>,
+    pub(crate) inboxes: Arc<[Inbox]>,
+    pub(crate) retry: Retry,
+}
+impl Reaction {
+    /// Reads until told to stop, and starts over when the bus fails.
+    pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        while !*stop.borrow() {
+            if self.is_away() {
+                tokio::select! {
+                    () = sleep(AGAIN) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
+            let Err(error) = self.read(&mut stop).await else {
+                return;
+            };
+            tracing::warn!(
+                child = &*self.path,
+                domain = self.domain,
+                error,
+                "reading events failed, trying again"
+            );
+            tokio::select! {
+                () = sleep(AGAIN) => {}
+                _ = stop.changed() => {}
+            }
+        }
+    }
+
+    /// Whether its actor was removed; then another node may have one.
+    fn is_away(&self) -> bool {
+        self.inboxes.iter().all(Inbox::is_closed)
+    }
+
+    async fn open(&self) -> Result<(Stream, Consumer), String> {
+        let stream = self
+            .client
+            .events(self.domain)
+            .await
+            .map_err(|error| error.to_string())?;
+        let mut config = ConsumerConfig::new(format!(
+            "{}_{}",
+            self.path.replace('/', "_"),
+            self.partition
+        ));
+        config.partition = Some(self.partition);
+        config.ack_wait = ACK_WAIT;
+        config.max_ack_pending = HELD;
+        config.pinned = true;
+        let consumer = stream
+            .consumer(&config)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok((stream, consumer))
+    }
+}

@@ -1,0 +1,346 @@
+use crate::{call::ParkRecord, message::Act};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How long a reader elsewhere may say nothing of a key that it lets go on.
+const SILENT: Duration = Duration::from_secs(30);
+
+/// Which keys of one partition are parked, as far as is known here.
+///
+/// A pure machine over the records: it holds places, never events.
+#[derive(Debug, Default)]
+pub(super) struct Register {
+    keys: HashMap<Arc<str>, Entry>,
+    /// Keys that go on, with what was handled while they were parked: from, through.
+    passed: HashMap<Arc<str>, (u64, u64)>,
+    /// Keys that shall go on and do not yet, in the order in which it was asked.
+    queue: BTreeMap<u64, Arc<str>>,
+    /// Dead letters that shall be handled again, by their sequence.
+    letters: BTreeMap<u64, Letter>,
+    /// The last record that was read.
+    read: u64,
+}
+
+/// What is known of one parked key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// The key's last record.
+    pub(super) record: u64,
+    /// The first event that waits.
+    pub(super) from: u64,
+    /// The last event that came here while it was parked.
+    pub(super) seen: u64,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nobody said how to go on.
+    Parked,
+    /// Somebody did.
+    Asked,
+    /// Another reader lets it go on, and said so at this time.
+    Elsewhere(Instant),
+    /// This reader does.
+    Here,
+}
+
+/// A dead letter that shall be handled again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Letter {
+    pub(super) record: u64,
+    pub(super) key: Arc<str>,
+    pub(super) sequence: u64,
+    pub(super) index: u32,
+    /// Whether it is being handled.
+    pub(super) out: bool,
+}
+
+/// What becomes of an event that comes now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It is handled.
+    Free,
+    /// It was handled while its key was parked.
+    Passed,
+    /// It waits in the stream.
+    Waits,
+    /// It would wait, but its key is not this reader's to let go on.
+    Unclaimed,
+}
+
+impl Register {
+    /// Takes a record in. `me` is how this reader signs.
+    pub(super) fn apply(&mut self, record: &ParkRecord, me: &str, now: Instant) {
+        self.read = self.read.max(record.sequence);
+        let mut tokens = record.subject.split('.');
+        if tokens.nth(2) == Some("letter") {
+            return self.apply_letter(record);
+        }
+        let park = &record.park;
+        let key: Arc<str> = park.key.as_str().into();
+        let known = self.keys.get(&key).copied();
+        if known.is_some_and(|known| known.record >= record.sequence) {
+            return;
+        }
+        let phase = match record.act {
+            Act::Parked => Phase::Parked,
+            Act::Retried | Act::Skipped | Act::Amended => Phase::Asked,
+            Act::Draining if park.by.is_empty() => Phase::Asked,
+            Act::Draining if park.by == me => Phase::Here,
+            Act::Draining => Phase::Elsewhere(now),
+            Act::Released => {
+                let seen = known.map_or(0, |known| known.seen);
+                if seen <= park.sequence {
+                    return self.released(&key, park.from, park.sequence);
+                }
+                // Something was put aside here that nobody handled.
+                Phase::Asked
+            }
+            Act::Redriven => return,
+        };
+        self.put(&key, (record.sequence, park.from), phase);
+    }
+
+    fn apply_letter(&mut self, record: &ParkRecord) {
+        let number = record.subject.rsplit('.').next();
+        let Some(number) = number.and_then(|number| number.parse().ok()) else {
+            return;
+        };
+        if record.act != Act::Redriven {
+            self.letters.remove(&number);
+            return;
+        }
+        let park = &record.park;
+        let letter = Letter {
+            record: record.sequence,
+            key: park.key.as_str().into(),
+            sequence: park.sequence,
+            index: park.index,
+            out: false,
+        };
+        self.letters.entry(number).or_insert(letter);
+    }
+
+    fn put(&mut self, key: &Arc<str>, (record, from): (u64, u64), phase: Phase) {
+        let before = self.keys.get(key).copied();
+        if let Some(before) = before {
+            self.queue.remove(&before.record);
+        }
+        if phase == Phase::Asked {
+            self.queue.insert(record, Arc::clone(key));
+        }
+        let seen = before.map_or(0, |before| before.seen);
+        let entry = Entry { record, from, seen, phase };
+        self.keys.insert(Arc::clone(key), entry);
+    }
+
+    /// Notes that a key was parked here.
+    pub(super) fn parked(&mut self, key: &Arc<str>, record: u64, from: u64) {
+        self.put(key, (record, from), Phase::Parked);
+    }
+
+    /// Notes that this reader lets a key go on, or is further with it.
+    pub(super) fn claimed(&mut self, key: &Arc<str>, record: u64, from: u64) {
+        self.put(key, (record, from), Phase::Here);
+    }
+
+    /// Notes that nothing of a key waits any more.
+    pub(super) fn released(&mut self, key: &Arc<str>, from: u64, through: u64) {
+        if let Some(entry) = self.keys.remove(key) {
+            self.queue.remove(&entry.record);
+        }
+        self.passed.insert(Arc::clone(key), (from, through));
+    }
+
+    /// Forgets what it knows of a key, to be told again.
+    pub(super) fn get(&self, key: &str) -> Option<Entry> {
+        self.keys.get(key).copied()
+    }
+
+    /// Says what becomes of an event.
+    pub(super) fn standing(&self, key: &str, sequence: u64) -> Standing {
+        if let Some((from, through)) = self.passed.get(key)
+            && (*from..=*through).contains(&sequence)
+        {
+            return Standing::Passed;
+        }
+        match self.keys.get(key) {
+            Some(entry) if sequence >= entry.from => match entry.phase {
+                Phase::Parked | Phase::Here => Standing::Waits,
+                Phase::Asked | Phase::Elsewhere(_) => Standing::Unclaimed,
+            },
+            _ => Standing::Free,
+        }
+    }
+
+    /// Notes an event that waits in the stream.
+    pub(super) fn seen(&mut self, key: &str, sequence: u64) {
+        if let Some(entry) = self.keys.get_mut(key) {
+            entry.seen = entry.seen.max(sequence);
+        }
+    }
+
+    /// Returns the key that has waited longest to go on.
+    pub(super) fn next(&self) -> Option<Arc<str>> {
+        self.queue.values().next().map(Arc::clone)
+    }
+
+    /// Takes over what readers elsewhere began: all of it, or what they say nothing of.
+    pub(super) fn inherit(&mut self, all: bool, now: Instant) {
+        for (key, entry) in &mut self.keys {
+            if let Phase::Elsewhere(since) = entry.phase
+                && (all || now.duration_since(since) >= SILENT)
+            {
+                entry.phase = Phase::Asked;
+                self.queue.insert(entry.record, Arc::clone(key));
+            }
+        }
+    }
+
+    /// Returns a dead letter that shall be handled and is not yet, and notes that it is.
+    pub(super) fn take_letter(&mut self) -> Option<(u64, Letter)> {
+        let (number, letter) = self.letters.iter_mut().find(|(_, letter)| !letter.out)?;
+        letter.out = true;
+        Some((*number, letter.clone()))
+    }
+
+    pub(super) fn letter(&self, number: u64) -> Option<&Letter> {
+        self.letters.get(&number)
+    }
+
+    /// Lets a dead letter be taken again, or forgets it.
+    pub(super) fn put_letter(&mut self, number: u64, done: bool) {
+        if done {
+            self.letters.remove(&number);
+        } else if let Some(letter) = self.letters.get_mut(&number) {
+            letter.out = false;
+        }
+    }
+
+    /// Returns how many dead letters are being handled.
+    pub(super) fn letters_out(&self) -> usize {
+        self.letters.values().filter(|letter| letter.out).count()
+    }
+
+    /// Whether there is something for this reader to begin.
+    pub(super) fn is_asked(&self) -> bool {
+        !self.queue.is_empty() || self.letters.values().any(|letter| !letter.out)
+    }
+
+    /// Forgets what came by, once the consumer will not bring it again.
+    pub(super) fn prune(&mut self, floor: u64) {
+        self.passed.retain(|_, (_, through)| *through > floor);
+    }
+
+    /// Returns how many keys are parked.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Returns how many keys went on and may be met again.
+    pub(super) fn passed(&self) -> usize {
+        self.passed.len()
+    }
+
+    /// Whether nothing is to be kept an eye on.
+    pub(super) fn is_idle(&self) -> bool {
+        self.keys.is_empty() && self.passed.is_empty() && self.letters.is_empty()
+    }
+
+    /// Returns the last record that was read.
+    pub(super) const fn read(&self) -> u64 {
+        self.read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Park;
+
+    fn record(act: Act, at: u64, (from, sequence): (u64, u64), by: &str) -> ParkRecord {
+        let park = Park {
+            child: "barn/farmer".into(),
+            domain: "farm".into(),
+            key: "k".into(),
+            from,
+            sequence,
+            index: 0,
+            kind: "farm.sown".into(),
+            reason: String::new(),
+            attempts: 1,
+            since: 0,
+            by: by.into(),
+            note: None,
+            amended: None,
+        };
+        let subject = "s.park.key.barn_farmer.farm.0.k".into();
+        ParkRecord { act, park, sequence: at, subject }
+    }
+
+    fn register(records: &[ParkRecord]) -> Register {
+        let mut register = Register::default();
+        for record in records {
+            register.apply(record, "me", Instant::now());
+        }
+        register
+    }
+
+    #[test]
+    fn what_comes_behind_a_parked_event_waits_and_what_came_before_does_not() {
+        let parked = register(&[record(Act::Parked, 1, (5, 5), "x")]);
+        let standing = [4, 5, 9].map(|sequence| parked.standing("k", sequence));
+        assert_eq!(standing, [Standing::Free, Standing::Waits, Standing::Waits]);
+        assert_eq!(parked.standing("other", 9), Standing::Free);
+        assert_eq!((parked.next(), parked.is_asked()), (None, false));
+    }
+
+    #[test]
+    fn a_key_goes_on_where_it_was_claimed_only() {
+        let parked = record(Act::Parked, 1, (5, 5), "x");
+        let asked = record(Act::Retried, 2, (5, 5), "op");
+        let mut register = register(&[parked, asked]);
+        assert_eq!(register.standing("k", 6), Standing::Unclaimed);
+        assert_eq!(register.next().as_deref(), Some("k"));
+        register.apply(
+            &record(Act::Draining, 3, (5, 5), "other"),
+            "me",
+            Instant::now(),
+        );
+        assert_eq!(register.next(), None);
+        register.inherit(false, Instant::now());
+        assert_eq!(register.next(), None, "it may still be at work");
+        register.inherit(true, Instant::now());
+        assert_eq!(register.next().as_deref(), Some("k"));
+        register.claimed(&"k".into(), 4, 5);
+        assert_eq!(register.standing("k", 6), Standing::Waits);
+        assert_eq!(register.next(), None);
+    }
+
+    #[test]
+    fn what_was_handled_meanwhile_is_passed_until_it_cannot_come_again() {
+        let parked = record(Act::Parked, 1, (5, 5), "x");
+        let released = record(Act::Released, 2, (5, 8), "x");
+        let mut register = register(&[parked, released]);
+        let standing = [4, 5, 8, 9].map(|sequence| register.standing("k", sequence));
+        let (free, passed) = (Standing::Free, Standing::Passed);
+        assert_eq!(standing, [free, passed, passed, free]);
+        register.prune(7);
+        assert_eq!(register.standing("k", 8), passed);
+        register.prune(8);
+        assert!(register.is_idle());
+    }
+
+    #[test]
+    fn what_was_put_aside_after_the_end_of_anothers_work_is_asked_for() {
+        let mut register = register(&[record(Act::Parked, 1, (5, 5), "x")]);
+        register.seen("k", 9);
+        register.apply(&record(Act::Released, 2, (5, 8), "x"), "me", Instant::now());
+        assert_eq!(register.next().as_deref(), Some("k"));
+    }
+}

@@ -1,0 +1,211 @@
+//! A partition taken over: what the reader before it held comes first.
+
+use super::{ACK_WAIT, reading::Reading};
+use crate::{
+    bus::{Delivery, Progress, Stream},
+    telemetry::TAKEOVERS_TOTAL,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How often to look whether all that was held elsewhere is settled.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long after which all that a dead reader held has come again.
+const PATIENCE: Duration = ACK_WAIT.saturating_add(Duration::from_secs(5));
+
+/// How many messages that may be held elsewhere are told from each other.
+const SUSPECTS: usize = 10_000;
+
+/// The time after a takeover, in which older events may still come.
+///
+/// An event goes on when no older one of its key can come any more.
+#[derive(Debug)]
+pub(super) struct Limbo {
+    began: Instant,
+    /// When to look again.
+    pub(super) look: Instant,
+    ours: Ours,
+    /// What may be held elsewhere, by key; nothing if that is too much to tell.
+    suspects: Option<HashMap<Arc<str>, BTreeSet<u64>>>,
+    /// What came and may not go on yet, in the order of the stream.
+    pub(super) waiting: BTreeMap<u64, Delivery>,
+}
+
+/// Counts what the server has delivered here and was not told of yet.
+#[derive(Clone, Copy, Debug)]
+struct Ours {
+    /// What was here when it began.
+    before: usize,
+    /// The first turn that came here.
+    turn: u64,
+    /// How many were settled since.
+    settled: usize,
+}
+
+impl Ours {
+    /// Returns how many messages are held elsewhere.
+    fn elsewhere(self, progress: &Progress) -> usize {
+        let came = (progress.turns + 1).saturating_sub(self.turn);
+        let here = self.before + usize::try_from(came).unwrap_or(usize::MAX);
+        (progress.outstanding + self.settled).saturating_sub(here)
+    }
+}
+
+impl Limbo {
+    /// Notes that something was settled here.
+    pub(super) const fn settled(&mut self) {
+        self.ours.settled += 1;
+    }
+
+    /// Notes what came, and says whether it may go on at once.
+    fn takes(&mut self, key: &str, sequence: u64) -> bool {
+        let Some(suspects) = &mut self.suspects else {
+            return false;
+        };
+        let Some(older) = suspects.get_mut(key) else {
+            return true;
+        };
+        older.remove(&sequence);
+        older.first().is_none_or(|first| *first > sequence)
+    }
+
+    /// Returns the first of what waits that may go on.
+    fn pop(&mut self) -> Option<Delivery> {
+        let suspects = self.suspects.as_ref()?;
+        let free = self.waiting.iter().find(|(sequence, delivery)| {
+            let older = suspects.get(super::held::key_of(&delivery.message));
+            older
+                .and_then(BTreeSet::first)
+                .is_none_or(|first| first > *sequence)
+        });
+        let sequence = *free?.0;
+        self.waiting.remove(&sequence)
+    }
+
+    /// Takes in how far the consumer is; whether nothing older can come any more.
+    fn learns(&mut self, progress: Option<&Progress>, now: Instant) -> bool {
+        if now >= self.began + PATIENCE {
+            return true;
+        }
+        let Some(progress) = progress else {
+            return false;
+        };
+        if let Some(suspects) = &mut self.suspects {
+            suspects.retain(|_, older| {
+                older.retain(|sequence| *sequence > progress.floor);
+                !older.is_empty()
+            });
+        }
+        let resolved = self.suspects.as_ref().is_some_and(HashMap::is_empty);
+        resolved || self.ours.elsewhere(progress) == 0
+    }
+}
+
+impl Reading<'_> {
+    /// Finds out, when others may have been served before, what they left behind.
+    pub(super) async fn take_over(&mut self, first: &Delivery) -> Result<(), String> {
+        self.refresh().await?;
+        self.register.inherit(true, Instant::now());
+        let now = Instant::now();
+        let limbo = self.limbo.take();
+        let waiting = limbo.map(|limbo| limbo.waiting).unwrap_or_default();
+        let before = self.live() + waiting.len();
+        let ours = Ours { before, turn: first.turn, settled: 0 };
+        let progress = self.consumer.progress().await;
+        let elsewhere = progress.as_ref().map(|progress| ours.elsewhere(progress));
+        if elsewhere.as_ref().is_ok_and(|elsewhere| *elsewhere == 0) && waiting.is_empty() {
+            return Ok(());
+        }
+        let child = self.reaction.path.to_string();
+        tracing::info!(
+            child,
+            ?elsewhere,
+            "a partition is taken over while events of it are out"
+        );
+        metrics::counter!(TAKEOVERS_TOTAL, "child" => child).increment(1);
+        let suspects = match progress {
+            Ok(progress) => suspects(&self.events, self.reaction.partition, &progress).await,
+            Err(_) => None,
+        };
+        let look = now + LOOK;
+        self.limbo = Some(Limbo { began: now, look, ours, suspects, waiting });
+        self.attend(look);
+        Ok(())
+    }
+
+    /// Holds an event back that an older one of its key may follow.
+    pub(super) fn hold_back(&mut self, delivery: Delivery) -> Option<Delivery> {
+        let Some(limbo) = &mut self.limbo else {
+            return Some(delivery);
+        };
+        let sequence = delivery.message.sequence;
+        if limbo.takes(super::held::key_of(&delivery.message), sequence) {
+            return Some(delivery);
+        }
+        limbo.waiting.insert(sequence, delivery);
+        None
+    }
+
+    /// Lets go on what need not wait any more.
+    pub(super) async fn let_on(&mut self) {
+        while let Some(delivery) = self.limbo.as_mut().and_then(Limbo::pop) {
+            self.admit(delivery).await;
+        }
+    }
+
+    /// Looks whether all that was held elsewhere is settled.
+    pub(super) async fn clear_up(&mut self, now: Instant) {
+        let Some(limbo) = &mut self.limbo else {
+            return;
+        };
+        if limbo.look <= now {
+            limbo.look = now + LOOK;
+            let progress = self.consumer.progress().await.ok();
+            // Whoever is still at work elsewhere may have parked a key.
+            self.look_up().await;
+            if let Some(limbo) = &mut self.limbo
+                && limbo.learns(progress.as_ref(), now)
+            {
+                let waiting = std::mem::take(&mut limbo.waiting);
+                self.limbo = None;
+                for delivery in waiting.into_values() {
+                    self.admit(delivery).await;
+                }
+            }
+            self.let_on().await;
+        }
+        if let Some(limbo) = &self.limbo {
+            self.attend(limbo.look);
+        }
+    }
+}
+
+/// Reads which messages may be held elsewhere; nothing if they are too many, or
+/// cannot be read.
+async fn suspects(
+    events: &Stream,
+    partition: u32,
+    progress: &Progress,
+) -> Option<HashMap<Arc<str>, BTreeSet<u64>>> {
+    let mut suspects: HashMap<Arc<str>, BTreeSet<u64>> = HashMap::new();
+    let mut reader = events
+        .read_partition(partition, progress.floor + 1)
+        .await
+        .ok()?;
+    for _ in 0..SUSPECTS {
+        let Some(stored) = reader.next().await.ok()? else {
+            return Some(suspects);
+        };
+        if stored.sequence > progress.delivered {
+            return Some(suspects);
+        }
+        let key = Arc::from(super::held::key_of(&stored));
+        suspects.entry(key).or_default().insert(stored.sequence);
+    }
+    None
+}

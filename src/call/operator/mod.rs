@@ -1,0 +1,222 @@
+//! What an operator can do about events that could not be handled.
+
+mod dead;
+mod parked;
+
+pub use dead::{Letter, LetterState};
+pub use parked::{Parked, ParkedState};
+
+use super::{ParkRecord, Parks};
+use crate::{
+    bus::{
+        AppendError, Bus, Message, ReadError, Reader, SendError, Stream, StreamConfig, StreamError,
+    },
+    message::{Namespace, ParkError},
+};
+use bytes::Bytes;
+use std::{collections::BTreeMap, fmt};
+
+/// How many copies a stream can have, the usual ones first.
+const COPIES: [usize; 5] = [1, 3, 5, 2, 4];
+
+/// Looks at parked keys and dead letters, and says how to go on with them.
+///
+/// What is said is a record in the stream of parked keys: it works also while
+/// the actor's node is down, and only once. The command `callboard` does the
+/// same from a shell, where the bus is a NATS server.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::{Bus, call::Operator};
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+/// let operator = Operator::new(Bus::embedded(), "shop".parse()?);
+/// for parked in operator.parked().await? {
+///     operator.retry(&parked).await?;
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Operator {
+    bus: Bus,
+    namespace: Namespace,
+    source: String,
+}
+
+impl Operator {
+    /// Builds an operator of a namespace.
+    pub fn new(bus: Bus, namespace: Namespace) -> Self {
+        let source = format!("/{namespace}/operator");
+        Self { bus, namespace, source }
+    }
+
+    /// Sets who it is, as a CloudEvents source such as `/shop/cli/ada`.
+    #[must_use]
+    pub fn source(mut self, source: impl Into<String>) -> Self {
+        self.source = source.into();
+        self
+    }
+
+    /// Opens a stream if it is there: an operator makes none.
+    async fn stream(&self, config: StreamConfig) -> Result<Option<Stream>, OperatorError> {
+        let streams = self.bus.streams().await?;
+        if !streams.iter().any(|info| info.name == config.name) {
+            return Ok(None);
+        }
+        Ok(Some(open_as_declared(&self.bus, config).await?))
+    }
+
+    async fn parks(&self) -> Result<Option<Parks>, OperatorError> {
+        let stream = self.stream(StreamConfig::parked(&self.namespace)).await?;
+        let parks = |stream| Parks::new(stream, self.namespace.clone(), self.source.clone());
+        Ok(stream.map(parks))
+    }
+
+    /// Returns the last record of each subject that matches and is not over.
+    async fn records(
+        &self,
+        filter: &str,
+        is_over: impl Fn(&ParkRecord) -> bool,
+    ) -> Result<BTreeMap<String, ParkRecord>, OperatorError> {
+        let mut last = BTreeMap::new();
+        let Some(parks) = self.parks().await? else {
+            return Ok(last);
+        };
+        let mut records = parks.since(filter, 1).await?;
+        while let Some(stored) = records.next().await? {
+            let Some(record) = parks.read(&stored) else {
+                continue;
+            };
+            if is_over(&record) {
+                last.remove(&record.subject);
+            } else {
+                last.insert(record.subject.clone(), record);
+            }
+        }
+        Ok(last)
+    }
+
+    /// Reads the events of a key, from a sequence on.
+    async fn events(
+        &self,
+        domain: &str,
+        key: &str,
+        from: u64,
+    ) -> Result<Option<Reader>, OperatorError> {
+        let config = StreamConfig::events(&self.namespace, domain);
+        let Some(stream) = self.stream(config).await? else {
+            return Ok(None);
+        };
+        let subject = format!("{}.evt.{domain}.{key}", self.namespace);
+        Ok(Some(stream.read(&subject, from).await?))
+    }
+
+    /// Tells an actor's readers that there is something new for them; should
+    /// this get lost, they look by themselves.
+    async fn poke(&self, child: &str) -> Result<(), OperatorError> {
+        let poke = Message::new(self.namespace.park_poke(child), Bytes::new());
+        Ok(self.bus.send(poke).await?)
+    }
+}
+
+impl fmt::Debug for Operator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Operator({} on {})", self.source, self.bus)
+    }
+}
+
+/// Opens a stream as its nodes declared it: they may keep another number of
+/// copies than a new stream would get.
+pub(crate) async fn open_as_declared(
+    bus: &Bus,
+    config: StreamConfig,
+) -> Result<Stream, StreamError> {
+    let first = match bus.stream(&config).await {
+        Err(error @ StreamError::Differs { .. }) => error,
+        opened => return opened,
+    };
+    for copies in COPIES {
+        if let Ok(stream) = bus.stream(&config.clone().replicas(copies)).await {
+            return Ok(stream);
+        }
+    }
+    Err(first)
+}
+
+/// Why what the operator asked for was not done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperatorError {
+    /// Somebody did something about it since it was looked at.
+    #[error("somebody was faster; look at it again")]
+    Changed,
+    /// A reader is at work on it.
+    #[error(
+        "`{child}` is handling what waits of key `{key}` now; wait until it is done or parked again"
+    )]
+    Draining {
+        /// The path of the actor.
+        child: String,
+        /// The key.
+        key: String,
+    },
+    /// The dead letter was asked for already.
+    #[error("dead letter {number} was redriven already and waits for `{child}`; is its node up?")]
+    Asked {
+        /// The letter's number.
+        number: u64,
+        /// The path of the actor.
+        child: String,
+    },
+    /// The dead letter is not of an event.
+    #[error("dead letter {number} cannot be redriven: {reason}")]
+    NoEvent {
+        /// The letter's number.
+        number: u64,
+        /// What it is instead.
+        reason: String,
+    },
+    /// Whether it is stored is not known.
+    #[error("it may be stored, the server did not confirm it: {reason}; look before you try again")]
+    Unknown {
+        /// What stood in the way.
+        reason: String,
+    },
+    /// A record cannot be written.
+    #[error("this cannot be written down: {reason}")]
+    Record {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A stream cannot be opened.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A stream cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A stream refuses a record.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The actor's readers cannot be told.
+    #[error("it is stored, but nobody could be told at once: {0}")]
+    Poke(#[from] SendError),
+}
+
+impl From<super::ParkingError> for OperatorError {
+    fn from(error: super::ParkingError) -> Self {
+        match error {
+            super::ParkingError::Conflict => Self::Changed,
+            super::ParkingError::Unknown(reason) => Self::Unknown { reason },
+            super::ParkingError::Append(error) => Self::Append(error),
+            super::ParkingError::Park(error) => error.into(),
+        }
+    }
+}
+
+impl From<ParkError> for OperatorError {
+    fn from(error: ParkError) -> Self {
+        Self::Record { reason: error.to_string() }
+    }
+}
