@@ -287,6 +287,11 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     for domain in domains {
         let config = StreamConfig::events(&settings.namespace, domain).replicas(settings.replicas);
         settings.bus.stream(&config).await?;
+        // Jobs have a stream once somebody sends one.
+        let jobs = StreamConfig::jobs(&settings.namespace, domain).replicas(settings.replicas);
+        if settings.bus.has_stream(&jobs.name).await? {
+            settings.bus.stream(&jobs).await?;
+        }
     }
     let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;

@@ -1,6 +1,8 @@
 //! Messages that a stream passes on when they are due.
 
-use crate::scope::{A_WHILE, Scope, Verdict, committed, known, message, nothing_for, taken, until};
+use crate::scope::{
+    A_WHILE, SOON, Scope, Verdict, committed, known, message, nothing_for, taken, until,
+};
 use callboard::{
     bus::{
         Append, AppendError, CancelError, Consumer, ConsumerConfig, Expect, Message, Stream,
@@ -13,6 +15,7 @@ use std::{
     error::Error,
     time::{Duration, SystemTime},
 };
+use tokio::{task::JoinSet, time::timeout};
 
 /// How far ahead a time is that a case waits for.
 const AHEAD: Duration = Duration::from_millis(600);
@@ -227,12 +230,14 @@ pub(crate) async fn a_schedule_wakes_who_waits_already(scope: Scope) -> Verdict 
     scope
         .schedule(&stream, ("far", "1"), now() + FAR, Expect::Any)
         .await?;
-    let waiting = tokio::spawn(async move { consumer.next().await });
+    let mut waiting = JoinSet::new();
+    waiting.spawn(async move { consumer.next().await });
     tokio::task::yield_now().await;
     scope
         .schedule(&stream, ("near", "2"), now() + AHEAD, Expect::Any)
         .await?;
-    let fired = tokio::time::timeout(crate::scope::SOON, waiting).await???;
+    let fired = timeout(SOON, waiting.join_next()).await?;
+    let fired = fired.ok_or("nobody waits")???;
     assert_eq!(fired.message.payload, "2");
     Ok(())
 }
@@ -287,12 +292,12 @@ pub(crate) async fn a_plain_schedule_is_kept_or_refused_alike(scope: Scope) -> V
     let (stream, mut consumer) = scope.timers().await?;
     let good = message(scope.at("tmr.a"), "1").scheduled(now(), &scope.at("job.a"));
     let bad = message(scope.at("tmr.b"), "2").scheduled(now(), &scope.at("orders.b"));
-    let answer = scope.bus.request(bad, crate::scope::SOON).await?;
+    let answer = scope.bus.request(bad, SOON).await?;
     assert!(
         String::from_utf8_lossy(&answer.payload).contains("10190"),
         "{answer:?}"
     );
-    scope.bus.request(good, crate::scope::SOON).await?;
+    scope.bus.request(good, SOON).await?;
     assert_eq!(taken(&mut consumer).await?.message.payload, "1");
     assert_eq!(stream.last(&scope.at("tmr.b")).await?, None);
     Ok(())

@@ -3,6 +3,7 @@
 
 mod bank;
 mod doing;
+mod outage;
 mod repeating;
 #[path = "../support/mod.rs"]
 mod support;

@@ -5,7 +5,7 @@ use crate::{
     support::{
         folder::Folder,
         log::Log,
-        way::{Verdict, both_buses},
+        way::{Verdict, both_buses, until},
     },
 };
 use callboard::{Bus, Client, JobError, Node, Replay, bus::StreamConfig, message::Id, time::Clock};
@@ -131,9 +131,7 @@ async fn timers_survive_the_process_and_are_done_once() -> Verdict {
     client(&bus).send(fine("c")).await?;
     drop(bus);
     let due = Clock::system().now() + SOON;
-    while Clock::system().now() < due {
-        tokio::task::yield_now().await;
-    }
+    until("due time", async || Clock::system().now() >= due).await;
     let bus = reopened(&folder).await;
     let running = node(&bus).await?;
     let mut lines = log.of(2).await;
