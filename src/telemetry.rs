@@ -23,6 +23,13 @@ pub const DEAD_LETTERS_TOTAL: &str = "callboard_dead_letters_total";
 pub const RETRIES_TOTAL: &str = "callboard_retries_total";
 /// Counts events that a reaction passed over because it hears other types, by `child`.
 pub const SKIPPED_TOTAL: &str = "callboard_skipped_total";
+/// Tells how many messages a projection's model is behind a stream, by `child` and `domain`.
+pub const PROJECTION_LAG_MESSAGES: &str = "callboard_projection_lag_messages";
+/// Tells how old what a projection's model shows of a stream is, in seconds, by
+/// `child` and `domain`; 0 while nothing waits.
+pub const PROJECTION_LAG_SECONDS: &str = "callboard_projection_lag_seconds";
+/// Counts messages that a projection left out because they cannot be read, by `child`.
+pub const UNREADABLE_TOTAL: &str = "callboard_unreadable_total";
 /// Counts messages dropped for a subscriber that fell behind.
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.

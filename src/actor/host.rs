@@ -21,7 +21,14 @@ use tokio::{
 use tracing::Instrument;
 
 pub(super) type Factory<A> =
-    Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Birth) -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+
+/// Where a state is built: its way to the bus, and its actor's path in the tree.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) client: Client,
+    pub(crate) path: Arc<str>,
+}
 
 /// What is the same for all instances and lives of an actor.
 pub(super) struct Plan<A> {
@@ -239,7 +246,8 @@ impl<A: 'static> Host<A> {
         let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let bounds = Bounds { within: self.plan.start_within, kill: &self.gauge.kill };
         let factory = Arc::clone(&self.plan.factory);
-        match bounds.run(async move { factory().await }).await {
+        let birth = Birth { client: self.client.clone(), path: Arc::clone(&self.actor) };
+        match bounds.run(async move { factory(birth).await }).await {
             Ok(Ok(state)) => {
                 self.state = Some(state);
                 Ok(())

@@ -24,7 +24,7 @@ mod taken;
 pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
-pub(crate) use host::{Control, Report};
+pub(crate) use host::{Birth, Control, Report};
 pub(crate) use inbox::{Inbox, instance};
 pub(crate) use reaction::Reaction;
 pub(crate) use restart::Exit;

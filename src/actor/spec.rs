@@ -1,6 +1,6 @@
 use super::{
     Context, Hosted, Restart, Retry, Seat, Taken, cell,
-    host::{Factory, Plan},
+    host::{Birth, Factory, Plan},
     route::{self, Run},
     taken,
 };
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -56,6 +56,7 @@ pub struct Actor<A> {
     instances: usize,
     mailbox: usize,
     retry: Retry,
+    lag: Option<Arc<AtomicU64>>,
 }
 
 impl<A: 'static> Actor<A> {
@@ -67,10 +68,26 @@ impl<A: 'static> Actor<A> {
     where
         F: AsyncFn() -> Result<A, Failure> + Clone + Send + Sync + 'static,
     {
-        let factory: Factory<A> = Arc::new(move || {
+        let factory: Factory<A> = Arc::new(move |_| {
             let open = open.clone();
             Box::pin(async move { open().await })
         });
+        Self::built(name, factory)
+    }
+
+    /// Describes an actor whose state is built with a way to the bus.
+    pub(crate) fn born<F>(name: &'static str, open: F) -> Self
+    where
+        F: AsyncFn(Birth) -> Result<A, Failure> + Clone + Send + Sync + 'static,
+    {
+        let factory: Factory<A> = Arc::new(move |birth| {
+            let open = open.clone();
+            Box::pin(async move { open(birth).await })
+        });
+        Self::built(name, factory)
+    }
+
+    fn built(name: &'static str, factory: Factory<A>) -> Self {
         Self {
             name,
             plan: Plan {
@@ -88,6 +105,7 @@ impl<A: 'static> Actor<A> {
             instances: 1,
             mailbox: 1_024,
             retry: Retry::default(),
+            lag: None,
         }
     }
 
@@ -218,6 +236,12 @@ impl<A: 'static> Actor<A> {
         self
     }
 
+    /// Lets the tree tell how many messages its state is behind.
+    pub(crate) fn lag(mut self, messages: Arc<AtomicU64>) -> Self {
+        self.lag = Some(messages);
+        self
+    }
+
     fn route(&mut self, subject: &'static str, run: Run<A>) -> usize {
         self.plan.routes.push((subject, run));
         self.plan.routes.len() - 1
@@ -236,6 +260,7 @@ impl<A: 'static> Actor<A> {
             instances: self.instances,
             stop_within: plan.stop_within,
             retry: self.retry,
+            lag: self.lag,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }
@@ -272,6 +297,7 @@ pub(crate) struct Blueprint {
     pub(crate) instances: usize,
     pub(crate) stop_within: Duration,
     pub(crate) retry: Retry,
+    pub(crate) lag: Option<Arc<AtomicU64>>,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }
 

@@ -184,6 +184,18 @@ impl Client {
         StreamConfig::events(self.namespace(), domain).replicas(self.0.settings.replicas)
     }
 
+    /// Opens the stream of snapshots.
+    pub(crate) async fn snapshots(&self) -> Result<Stream, StreamError> {
+        const NAME: &str = "/snapshots";
+        if let Some(stream) = self.0.streams.get(NAME) {
+            return Ok(stream.clone());
+        }
+        let config = StreamConfig::snapshots(self.namespace()).replicas(self.0.settings.replicas);
+        let stream = self.bus().stream(&config).await?;
+        self.0.streams.insert(NAME, stream.clone());
+        Ok(stream)
+    }
+
     /// Opens the stream of dead letters.
     pub(crate) async fn dead_letters(&self) -> Result<Stream, StreamError> {
         let config = StreamConfig::dead(self.namespace()).replicas(self.0.settings.replicas);
