@@ -38,5 +38,9 @@ pub const SETTLED_TOTAL: &str = "callboard_settled_total";
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
 /// Counts consumers and reads that were built again after a stall or a loss, by `reason`.
 pub const REBUILT_TOTAL: &str = "callboard_rebuilt_total";
+/// Measures how many events an entity was loaded through after its snapshot, by `entity`.
+pub const ENTITY_EVENTS: &str = "callboard_entity_load_events";
+/// Counts snapshots of entities, by `entity` and `outcome`.
+pub const SNAPSHOTS_TOTAL: &str = "callboard_snapshots_total";
 /// Measures one sync of the embedded store, in seconds; all appends that waited share it.
 pub const STORE_SYNC_SECONDS: &str = "callboard_store_sync_seconds";

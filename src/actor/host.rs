@@ -134,7 +134,7 @@ impl<A: 'static> Host<A> {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
-        let ended = run(state, input, Turn { ctx, bounds })
+        let ended = run(state, input, Turn { ctx, bounds, gauge: &self.gauge })
             .instrument(ctx.span(subject))
             .await;
         self.meters[route].count(&ended, started.elapsed());
@@ -267,7 +267,13 @@ impl<A: 'static> Host<A> {
             return;
         };
         let bounds = Bounds { within: self.plan.stop_within, kill: &self.gauge.kill };
-        match run(state, Input::Nothing, Turn { ctx, bounds }).await {
+        match run(
+            state,
+            Input::Nothing,
+            Turn { ctx, bounds, gauge: &self.gauge },
+        )
+        .await
+        {
             Ended::Failed(failure) => {
                 tracing::warn!(child = &*self.path, %failure, "stopping was not clean");
             }

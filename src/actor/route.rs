@@ -11,7 +11,7 @@ use crate::{
     bus::{Message, SendError},
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
-    message::{Command, Event, Headers, Status, codec},
+    message::{self, Command, Event, Headers, Status, codec},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -65,7 +65,7 @@ where
     erase(move |state, input, turn| {
         let handler = handler.clone();
         Box::pin(async move {
-            let Turn { ctx, bounds } = turn;
+            let Turn { ctx, bounds, .. } = turn;
             let (command, waiting) = match open::<C>(input) {
                 Ok(opened) => opened,
                 Err(reason) => {
@@ -90,13 +90,16 @@ pub(super) fn on<A: 'static, E: Event, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, Turn { ctx, bounds }| {
+    erase(move |state, input, Turn { ctx, bounds, .. }| {
         let handler = handler.clone();
         Box::pin(async move {
             let Input::Encoded(payload) = input else {
                 return Ended::Unhandled;
             };
-            let event = match decode::<E>(&payload) {
+            let version = ctx
+                .envelope()
+                .map_or(E::VERSION, |envelope| envelope.version);
+            let event = match decode_event::<E>(version, &payload) {
                 Ok(event) => event,
                 Err(error) => {
                     return Ended::Failed(Failure::discard(format!("{} {error}", E::SUBJECT)));
@@ -111,7 +114,7 @@ pub(super) fn tick<A: 'static, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, _, Turn { ctx, bounds }| {
+    erase(move |state, _, Turn { ctx, bounds, .. }| {
         let handler = handler.clone();
         Box::pin(async move { ended(bounds.run(async { handler(state, ctx).await }).await) })
     })
@@ -142,6 +145,14 @@ pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> 
             Ok((command, Waiting::Bus))
         }
         Input::Nothing => Err("came without a payload".to_owned()),
+    }
+}
+
+/// Decodes an event of any version that its type knows.
+fn decode_event<E: Event>(version: u32, payload: &[u8]) -> Result<E, String> {
+    match caught(|| message::read_event(version, payload)) {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(cut) => Err(format!("could not be decoded: {cut}")),
     }
 }
 

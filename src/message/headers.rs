@@ -23,6 +23,9 @@ pub const CE_CAUSATION: &str = "ce-causationid";
 /// The types of a batch's events, separated by commas, so that a reader can
 /// pass over it without decoding.
 pub const CB_TYPES: &str = "cb-types";
+/// The reply of the command that committed an event, MessagePack in Base64, for
+/// when the command comes again; left out when the reply is empty.
+pub const CB_REPLY: &str = "cb-reply";
 /// The media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 /// The id by which a stream knows a duplicate; equal to [`CE_ID`] for events.

@@ -27,7 +27,8 @@ mod trace;
 
 pub use command::{Command, Outcome, Refused, Reply};
 pub use envelope::{Envelope, EnvelopeError, Origin};
-pub use event::Event;
+pub(crate) use event::read_event;
+pub use event::{Event, EventError, Older};
 pub use headers::{HeaderError, Headers};
 pub use id::Id;
 pub use key::{Key, KeyError};

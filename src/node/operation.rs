@@ -45,8 +45,8 @@ pub(crate) struct Plan {
 /// The node's ends of what connects it to its handle.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    pub(super) stopping: oneshot::Receiver<()>,
-    pub(super) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
+    pub(crate) stopping: oneshot::Receiver<()>,
+    pub(crate) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
 }
 
 /// Tells a node's tree as it is when it is asked.
@@ -64,24 +64,30 @@ struct Station {
     system: JoinSet<()>,
 }
 
-/// Runs a node on this thread until it is told to stop or gives up.
+/// Runs a node on this thread until it is told to stop or gives up, and returns
+/// how it ended; nothing if it never ran.
 pub(crate) async fn operate(
     plan: Plan,
     sites: Vec<Site>,
-    mut operation: Operation,
+    mut stopping: oneshot::Receiver<()>,
     ready: oneshot::Sender<Result<Handles, NodeError>>,
-) {
+) -> Option<Result<(), Arc<NodeError>>> {
     let name = Arc::clone(&plan.name);
     let (mut station, handles) = match Station::open(plan, &sites).await {
         Ok(opened) => opened,
-        Err(error) => return drop(ready.send(Err(error))),
+        Err(error) => {
+            // Who started it may have stopped waiting.
+            ready.send(Err(error)).ok();
+            return None;
+        }
     };
     tracing::info!(node = &*name, bus = %station.bus, "the node is ready");
     if ready.send(Ok(handles)).is_err() {
-        return station.close().await;
+        station.close().await;
+        return None;
     }
     let end = tokio::select! {
-        _ = &mut operation.stopping => {
+        _ = &mut stopping => {
             station.close().await;
             Ok(())
         }
@@ -94,7 +100,7 @@ pub(crate) async fn operate(
         }
     };
     tracing::info!(node = &*name, "the node has stopped");
-    operation.ended.send_replace(Some(end));
+    Some(end)
 }
 
 impl Station {

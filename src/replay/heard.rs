@@ -1,7 +1,7 @@
 use crate::{
     bus::Stored,
     call::CallError,
-    message::{Command, Event, Refused, Reply, Subject, codec, headers},
+    message::{Command, Envelope, Event, Refused, Reply, Subject, codec, headers},
     supervision::Tree,
 };
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use std::any::Any;
 /// All that was said during a replay, as plain vectors.
 #[derive(Debug)]
 pub struct Heard {
-    pub(super) events: Vec<Stored>,
+    pub(super) events: Vec<Envelope>,
     pub(super) commands: Vec<(Subject, Bytes)>,
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
@@ -41,8 +41,8 @@ impl Heard {
         let kind = E::SUBJECT.as_str();
         self.events
             .iter()
-            .filter(|stored| stored.headers.get(headers::CE_TYPE) == Some(kind))
-            .map(|stored| codec::decode(&stored.payload).expect("an event decodes as its type"))
+            .filter(|envelope| envelope.kind == kind)
+            .map(|envelope| envelope.event().expect("an event decodes as its type"))
             .collect()
     }
 
@@ -51,7 +51,7 @@ impl Heard {
     pub fn kinds(&self) -> Vec<&str> {
         self.events
             .iter()
-            .filter_map(|stored| stored.headers.get(headers::CE_TYPE))
+            .map(|envelope| envelope.kind.as_str())
             .collect()
     }
 
