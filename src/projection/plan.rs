@@ -3,7 +3,8 @@ use crate::{
     error::Failure,
     message::{
         Event,
-        codec::{self, DecodeError, EncodeError},
+        codec::{DecodeError, EncodeError},
+        read_event,
     },
     telemetry::UNREADABLE_TOTAL,
 };
@@ -27,7 +28,8 @@ pub(super) struct Plan<S> {
     pub(super) caught_up_within: Duration,
     /// How many messages the live copy is behind, for the tree.
     pub(super) lag: Arc<AtomicU64>,
-    folds: HashMap<&'static str, Fold<S>>,
+    /// By type, each with the latest version of it that is known.
+    folds: HashMap<&'static str, (u32, Fold<S>)>,
 }
 
 type Fold<S> = Arc<dyn Fn(&mut S, &Seen) -> Result<(), String> + Send + Sync>;
@@ -66,11 +68,14 @@ impl<S: 'static> Plan<S> {
 
     pub(super) fn on<E: Event>(&mut self, fold: impl Fn(&mut S, E, &Seen) + Send + Sync + 'static) {
         let erased = move |model: &mut S, seen: &Seen| {
-            let event = codec::decode(&seen.envelope().payload);
-            fold(model, event.map_err(|error| error.to_string())?, seen);
+            let (version, payload) = (seen.envelope().version, &seen.envelope().payload);
+            let event = read_event(version, payload).map_err(|error| error.to_string())?;
+            fold(model, event, seen);
             Ok(())
         };
-        let before = self.folds.insert(E::SUBJECT.as_str(), Arc::new(erased));
+        let before = self
+            .folds
+            .insert(E::SUBJECT.as_str(), (E::VERSION, Arc::new(erased)));
         assert!(
             before.is_none(),
             "projection `{}` folds `{}` twice; list one fold",
@@ -80,10 +85,16 @@ impl<S: 'static> Plan<S> {
         self.domains.insert(E::SUBJECT.domain());
     }
 
+    /// Whether an event was written by a newer program than this.
+    pub(super) fn is_too_new(&self, seen: &Seen) -> bool {
+        let fold = self.folds.get(seen.envelope().kind.as_str());
+        fold.is_some_and(|(known, _)| seen.envelope().version > *known)
+    }
+
     /// Folds an event, if it is of a type that is folded. One that cannot be
     /// read is left out, said and counted: no later attempt could read it.
     pub(super) fn fold(&self, model: &mut S, seen: &Seen, path: &str) {
-        let Some(fold) = self.folds.get(seen.envelope().kind.as_str()) else {
+        let Some((_, fold)) = self.folds.get(seen.envelope().kind.as_str()) else {
             return;
         };
         if let Err(reason) = fold(model, seen) {

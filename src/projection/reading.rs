@@ -117,9 +117,32 @@ impl<S: 'static> Reading<S> {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
             return Ok(Step::More);
         };
-        let (to, count) = (last.sequence, chunk.len() as u64);
-        copy.shows(source.domain, first.time);
-        let events = self.events(source, chunk);
+        let (time, last) = (first.time, last.sequence);
+        copy.shows(source.domain, time);
+        let mut events = self.events(source, chunk);
+        let Some(to) = self.before_too_new(&mut events) else {
+            return self.fold(source, &events, last, copy);
+        };
+        if to > from {
+            self.fold(source, &events, to, copy)?;
+            return Ok(Step::Elsewhere);
+        }
+        Err(Failure::retry(format!(
+            "#{} of `{}` was written by a newer program; update this one",
+            to + 1,
+            source.domain
+        )))
+    }
+
+    /// Folds events into a copy, which is then at this sequence.
+    fn fold(
+        &self,
+        source: &Source,
+        events: &[Seen],
+        to: u64,
+        copy: &mut Copy<S>,
+    ) -> Result<Step, Failure> {
+        let from = copy.positions.of(source.domain);
         let mut step = Step::More;
         if let Some(kept) = &self.plan.kept {
             let batch = Batch {
@@ -128,17 +151,27 @@ impl<S: 'static> Reading<S> {
                 domain: source.domain,
                 from,
                 to,
-                events: &events,
+                events,
             };
             step = keep(kept, &batch, copy)?;
         } else {
-            for seen in &events {
+            for seen in events {
                 self.plan.fold(&mut copy.model, seen, &self.path);
             }
             copy.positions.set(source.domain, to);
         }
-        copy.unwritten += count;
+        copy.unwritten += to - from;
         Ok(step)
+    }
+
+    /// Cuts off what comes from the first event on that is too new, and returns
+    /// the sequence before; nothing if there is none. Such an event is not left
+    /// out: a newer program can read it.
+    fn before_too_new(&self, events: &mut Vec<Seen>) -> Option<u64> {
+        let first = events.iter().find(|seen| self.plan.is_too_new(seen))?;
+        let to = first.sequence() - 1;
+        events.retain(|seen| seen.sequence() <= to);
+        Some(to)
     }
 
     /// Unpacks messages; one that holds no event is left out.

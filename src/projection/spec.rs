@@ -61,8 +61,9 @@ impl<S: 'static> Projection<S> {
 
     /// Folds an event into the model: a pure function that cannot fail.
     ///
-    /// Events that no fold is for are passed over. One that does not decode is
-    /// left out, said in the log and counted as
+    /// Events that no fold is for are passed over. One of a newer version than
+    /// this program knows is waited at: its lag grows until the program is
+    /// updated. One that does not decode is left out, said in the log and counted as
     /// [`UNREADABLE_TOTAL`](crate::telemetry::UNREADABLE_TOTAL). A panic drops
     /// the model and restarts the projection from where it was written down.
     ///
