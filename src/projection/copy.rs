@@ -32,9 +32,14 @@ impl<S> Copy<S> {
         end.behind_since.get_or_insert(now);
     }
 
-    /// Notes that nothing of a stream waits.
-    pub(super) fn caught_up(&mut self, domain: &'static str) {
-        self.ends.entry(domain).or_default().behind_since = None;
+    /// Notes that a stream was read; then nothing of it waits, unless its end is
+    /// further.
+    pub(super) fn came_to(&mut self, domain: &'static str) {
+        let position = self.positions.of(domain);
+        let end = self.ends.entry(domain).or_default();
+        if position >= end.last {
+            end.behind_since = None;
+        }
     }
 
     /// Returns how far it is behind one stream.

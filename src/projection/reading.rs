@@ -95,7 +95,7 @@ impl<S: 'static> Reading<S> {
             chunk.push(stored);
         }
         if chunk.is_empty() {
-            copy.borrow_mut().caught_up(news.source.domain);
+            copy.borrow_mut().came_to(news.source.domain);
             return Ok(Step::End);
         }
         news.found += chunk.len() as u64;
@@ -161,6 +161,7 @@ impl<S: 'static> Reading<S> {
             copy.positions.set(source.domain, to);
         }
         copy.unwritten += to - from;
+        copy.came_to(source.domain);
         Ok(step)
     }
 
