@@ -1,5 +1,5 @@
 use super::{
-    Context, Hosted, Restart, Retry, Seat, Taken, cell,
+    Context, Hosted, Poke, Restart, Retry, Seat, Taken, cell,
     host::{Birth, Factory, Plan},
     route::{self, Run},
     taken,
@@ -75,16 +75,21 @@ impl<A: 'static> Actor<A> {
         Self::built(name, factory)
     }
 
-    /// Describes an actor whose state is built with a way to the bus.
-    pub(crate) fn born<F>(name: &'static str, open: F) -> Self
+    /// Describes an actor whose state is built with a way to the bus, and whose
+    /// own tasks may have it looked at.
+    pub(crate) fn born<F, P>(name: &'static str, open: F, poked: P) -> Self
     where
         F: AsyncFn(Birth) -> Result<A, Failure> + Clone + Send + Sync + 'static,
+        P: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
     {
         let factory: Factory<A> = Arc::new(move |birth| {
             let open = open.clone();
             Box::pin(async move { open(birth).await })
         });
-        Self::built(name, factory)
+        let mut actor = Self::built(name, factory);
+        let at = actor.route("poke", route::tick(poked));
+        debug_assert_eq!(at, Poke::ROUTE, "nothing is listed before");
+        actor
     }
 
     fn built(name: &'static str, factory: Factory<A>) -> Self {

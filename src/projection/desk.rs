@@ -2,13 +2,13 @@ use super::{
     Lag,
     checkpoint::Checkpoints,
     copy::Copy,
-    follow::{Follower, Shared, gauges, ring},
+    follow::{Follower, Shared, gauges, look, ring},
     plan::Plan,
     reading::{Reading, Source},
     rebuild::Rebuilder,
 };
 use crate::{
-    actor::{Birth, Context},
+    actor::{Birth, Context, Poke},
     call::Answer,
     error::Failure,
     message::Command,
@@ -29,7 +29,7 @@ impl<S: 'static> Desk<S> {
     /// Takes the model up where it was left, and returns once it is as new as
     /// its streams, or the time for that is over.
     pub(super) async fn open(plan: Arc<Plan<S>>, birth: Birth) -> Result<Self, Failure> {
-        let Birth { client, path } = birth;
+        let Birth { client, path, poke } = birth;
         let mut sources = Vec::with_capacity(plan.domains.len());
         for domain in &plan.domains {
             sources.push(Source::open(&client, domain).await?);
@@ -44,7 +44,8 @@ impl<S: 'static> Desk<S> {
         let mut tasks = JoinSet::new();
         for (at, source) in sources.iter().enumerate() {
             let events = client.bus().subscribe(&source.filter, None).await?;
-            tasks.spawn_local(ring(events, Rc::clone(&shared), at));
+            let ringing = ring(events, Rc::clone(&shared), at);
+            tasks.spawn_local(noticed(ringing, poke.clone()));
         }
         let reading = Rc::new(Reading { plan: Arc::clone(&plan), path: Arc::clone(&path) });
         let rebuilder = Rebuilder {
@@ -55,7 +56,7 @@ impl<S: 'static> Desk<S> {
         };
         let wishes = client.namespace().rebuild(&path);
         let wishes = client.bus().subscribe(&wishes, None).await?;
-        tasks.spawn_local(rebuilder.serve(wishes));
+        tasks.spawn_local(noticed(rebuilder.serve(wishes), poke.clone()));
         let follower = Follower {
             gauges: gauges(&path, &sources),
             reading,
@@ -63,8 +64,9 @@ impl<S: 'static> Desk<S> {
             sources,
             checkpoints: checkpoints.clone(),
             clock: client.clock(),
+            look: look(client.bus()),
         };
-        tasks.spawn_local(follower.run());
+        tasks.spawn_local(noticed(follower.run(), poke));
         let desk = Self { plan, shared, checkpoints, tasks };
         desk.fresh(desk.plan.caught_up_within, &path).await;
         desk.sound()?;
@@ -75,7 +77,7 @@ impl<S: 'static> Desk<S> {
     pub(super) async fn answer<C: Command>(
         &self,
         command: C,
-        answer: &impl Fn(&S, C, &Lag) -> Answer<C>,
+        answer: &impl Fn(&S, &C, &Lag) -> Answer<C>,
         ctx: &Context,
     ) -> Answer<C> {
         if let Some(limit) = self.plan.fresh {
@@ -85,7 +87,7 @@ impl<S: 'static> Desk<S> {
         self.sound()?;
         let copy = self.shared.copy.borrow();
         let lag = copy.lag(ctx.now());
-        answer(&copy.model, command, &lag)
+        answer(&copy.model, &command, &lag)
     }
 
     /// Ends the actor if its model is not followed any more.
@@ -123,6 +125,18 @@ impl<S: 'static> Desk<S> {
             Some(reason) => Err(Failure::crash(format!("its model is lost: {reason}"))),
         }
     }
+}
+
+/// Runs a task, and has its actor look when it ends, also by a panic.
+async fn noticed(task: impl Future<Output = ()>, poke: Poke) {
+    struct End(Poke);
+    impl Drop for End {
+        fn drop(&mut self) {
+            self.0.poke();
+        }
+    }
+    let _end = End(poke);
+    task.await;
 }
 
 /// Returns the copy to go on with: as it is kept, as it was written down, or new.

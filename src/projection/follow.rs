@@ -6,7 +6,7 @@ use super::{
     wake::Wake,
 };
 use crate::{
-    bus::Subscription,
+    bus::{Bus, Subscription},
     telemetry::{PROJECTION_LAG_MESSAGES, PROJECTION_LAG_SECONDS},
     time::Clock,
 };
@@ -19,9 +19,11 @@ use std::{
 };
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// How often all streams are looked at although nobody rang: word of an event
-/// gets lost while a connection is down.
+/// How often all streams are looked at although nobody rang, where word of an
+/// event gets lost while a connection is down.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often they are looked at where it does not.
+const RARE: Duration = Duration::from_hours(24);
 /// How often news that were heard of are looked for. A bell rings when an event
 /// is on its way; it can be read a little later, or never if it was refused.
 const ECHOES: u32 = 10;
@@ -66,6 +68,7 @@ pub(super) struct Follower<S> {
     pub(super) sources: Rc<[Source]>,
     pub(super) checkpoints: Option<Rc<Checkpoints<S>>>,
     pub(super) clock: Clock,
+    pub(super) look: Duration,
     pub(super) gauges: Vec<(Gauge, Gauge)>,
 }
 
@@ -88,7 +91,7 @@ impl<S: 'static> Follower<S> {
 
     async fn follow(&self) -> String {
         let mut rhythm = Rhythm::default();
-        let mut look = Instant::now() + LOOK;
+        let mut look = Instant::now() + self.look;
         loop {
             let wake = &self.shared.wake;
             let asked = wake.asked();
@@ -110,7 +113,7 @@ impl<S: 'static> Follower<S> {
                 () = sleep_until(until) => {}
             }
             if Instant::now() >= look {
-                look = Instant::now() + LOOK;
+                look = Instant::now() + self.look;
                 wake.settle();
                 wake.look_again();
             }
@@ -216,6 +219,11 @@ impl Rhythm {
         }
         soon(self.echoes).min(look)
     }
+}
+
+/// Returns how often streams are looked at although nobody rang.
+pub(super) const fn look(bus: &Bus) -> Duration {
+    if bus.is_in_process() { RARE } else { LOOK }
 }
 
 /// Makes the gauges of each stream's lag.

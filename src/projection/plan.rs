@@ -66,11 +66,14 @@ impl<S: 'static> Plan<S> {
         }
     }
 
-    pub(super) fn on<E: Event>(&mut self, fold: impl Fn(&mut S, E, &Seen) + Send + Sync + 'static) {
+    pub(super) fn on<E: Event>(
+        &mut self,
+        fold: impl Fn(&mut S, &E, &Seen) + Send + Sync + 'static,
+    ) {
         let erased = move |model: &mut S, seen: &Seen| {
             let (version, payload) = (seen.envelope().version, &seen.envelope().payload);
             let event = read_event(version, payload).map_err(|error| error.to_string())?;
-            fold(model, event, seen);
+            fold(model, &event, seen);
             Ok(())
         };
         let before = self

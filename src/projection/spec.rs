@@ -16,9 +16,6 @@ use std::{fmt, sync::Arc, time::Duration};
 /// How much longer starting may take than catching up.
 const SETTING_UP: Duration = Duration::from_secs(30);
 
-/// How often to see whether the model is still followed.
-const GLANCE: Duration = Duration::from_secs(1);
-
 #[doc = include_str!("projection.md")]
 #[must_use = "a projection does nothing until it is the child of a group on a node"]
 pub struct Projection<S> {
@@ -72,7 +69,7 @@ impl<S: 'static> Projection<S> {
     /// Panics if the event has a fold already.
     pub fn fold<E: Event>(
         mut self,
-        fold: impl Fn(&mut S, E, &Seen) + Send + Sync + 'static,
+        fold: impl Fn(&mut S, &E, &Seen) + Send + Sync + 'static,
     ) -> Self {
         self.plan.on(fold);
         self
@@ -81,7 +78,7 @@ impl<S: 'static> Projection<S> {
     /// Answers a command from the model, and may say how far that is behind.
     pub fn answer<C: Command>(
         mut self,
-        answer: impl Fn(&S, C, &Lag) -> Answer<C> + Send + Sync + 'static,
+        answer: impl Fn(&S, &C, &Lag) -> Answer<C> + Send + Sync + 'static,
     ) -> Self {
         let answer = Arc::new(answer);
         self.answers.push(Box::new(move |actor| {
@@ -151,10 +148,9 @@ impl<S: 'static> From<Projection<S>> for Child {
         let (name, lag) = (plan.name, Arc::clone(&plan.lag));
         let within = plan.caught_up_within.saturating_add(SETTING_UP);
         let open = async move |birth: Birth| Desk::open(Arc::clone(&plan), birth).await;
-        let desk = Actor::born(name, open)
+        let desk = Actor::born(name, open, Desk::look)
             .lag(lag)
             .start_within(within)
-            .every(GLANCE, Desk::look)
             .on_stop(Desk::close);
         projection
             .answers

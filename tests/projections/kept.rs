@@ -5,7 +5,7 @@ use crate::library::{Lent, Overview, Returned, Tell};
 use crate::support::way::{Verdict, Way, both_buses, until};
 use callboard::{
     Failure, Group, Projection,
-    projection::{Batch, Keep, Positions, RebuildError, rebuild},
+    projection::{Batch, Keep, Lag, Positions, RebuildError, Seen, rebuild},
 };
 use std::{
     collections::BTreeMap,
@@ -74,9 +74,9 @@ fn ledger(database: &Database) -> Group {
     let database = database.clone();
     let open = move || Ok(Ledger { database: database.clone(), lent: 0 });
     let projection = Projection::kept("ledger", open)
-        .fold(|ledger: &mut Ledger, _: Lent, _| ledger.lent += 1)
-        .fold(|_: &mut Ledger, _: Returned, _| {})
-        .answer(|ledger, _: Tell, lag| {
+        .fold(|ledger: &mut Ledger, _: &Lent, _: &Seen| ledger.lent += 1)
+        .fold(|_: &mut Ledger, _: &Returned, _: &Seen| {})
+        .answer(|ledger: &Ledger, _: &Tell, lag: &Lag| {
             let lent = ledger.database.with(|tables| tables.lent);
             Ok(Overview { lent, lag: lag.messages, ..Overview::default() })
         });

@@ -88,7 +88,7 @@ impl Lend {
     }
 }
 
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Tell;
 
 impl Command for Tell {
@@ -117,20 +117,20 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    pub(crate) fn lent(&mut self, _: Lent, _: &Seen) {
+    pub(crate) fn lent(&mut self, _: &Lent, _: &Seen) {
         self.lent += 1;
     }
 
-    fn overdue(&mut self, _: Overdue, _: &Seen) {
+    fn overdue(&mut self, _: &Overdue, _: &Seen) {
         self.overdue += 1;
     }
 
-    fn returned(&mut self, _: Returned, _: &Seen) {
+    fn returned(&mut self, _: &Returned, _: &Seen) {
         self.returned += 1;
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the signature of an answer")]
-    fn tell(&self, _: Tell, lag: &Lag) -> Answer<Tell> {
+    fn tell(&self, _: &Tell, lag: &Lag) -> Answer<Tell> {
         Ok(Overview {
             lent: self.lent,
             returned: self.returned,
@@ -186,7 +186,7 @@ pub(crate) fn with_ballast(gate: &Gate, bytes: usize) -> Described {
 fn describe(gate: &Gate, bytes: usize, each: Duration) -> Described {
     let gate = gate.clone();
     let empty = move || Shelf { ballast: "x".repeat(bytes), ..Shelf::default() };
-    let lent = move |shelf: &mut Shelf, event: Lent, seen: &Seen| {
+    let lent = move |shelf: &mut Shelf, event: &Lent, seen: &Seen| {
         gate.pass();
         assert_eq!(seen.key(), event.book);
         thread::sleep(each);
