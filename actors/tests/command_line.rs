@@ -15,6 +15,7 @@ fn shop(arguments: &str) -> Command {
         "NODE",
         "LOG_FORMAT",
         "PAYMENT_LIMIT",
+        "DATA",
     ] {
         shop.env_remove(format!("CALLBOARD_{name}"));
     }
