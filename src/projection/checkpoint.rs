@@ -22,6 +22,9 @@ const PART: usize = codec::MAX_PAYLOAD;
 /// How many parts a checkpoint may have: 64 MiB in all.
 const PARTS: usize = 256;
 
+/// How often a checkpoint is read of which other nodes replace parts meanwhile.
+const TRIES: usize = 3;
+
 /// Where the checkpoints of one version of a projection are kept: the last one,
 /// and for a moment the one before.
 ///
@@ -68,20 +71,23 @@ impl<S: 'static> Checkpoints<S> {
         let Some(Checkpointed { read, .. }) = &self.plan.checkpoint else {
             return Ok(None);
         };
-        let Some(head) = self.latest().await?.head else {
-            return Ok(None);
-        };
-        let Some(state) = self.parts(&head).await? else {
-            self.ignored("some of its parts are gone");
-            return Ok(None);
-        };
-        match read(&state) {
-            Ok(model) => Ok(Some(Copy::new(model, head.positions))),
-            Err(reason) => {
-                self.ignored(&format!("it {reason}"));
-                Ok(None)
-            }
+        for _ in 0..TRIES {
+            let Some(head) = self.latest().await?.head else {
+                return Ok(None);
+            };
+            let Some(state) = self.parts(&head).await? else {
+                continue;
+            };
+            return match read(&state) {
+                Ok(model) => Ok(Some(Copy::new(model, head.positions))),
+                Err(reason) => {
+                    self.ignored(&format!("it {reason}"));
+                    Ok(None)
+                }
+            };
         }
+        self.ignored("some of its parts are gone");
+        Ok(None)
     }
 
     /// Writes a copy down if enough came since; it goes on if that fails.
@@ -105,10 +111,10 @@ impl<S: 'static> Checkpoints<S> {
         let Some(Checkpointed { write, .. }) = &self.plan.checkpoint else {
             return Ok(());
         };
-        let (state, positions) = {
+        let (state, positions, is_anew) = {
             let mut copy = copy.borrow_mut();
             copy.unwritten = 0;
-            (write(&copy.model)?, copy.positions.clone())
+            (write(&copy.model)?, copy.positions.clone(), copy.is_anew)
         };
         if state.len() > PART * PARTS {
             return Err(Failure::discard(format!(
@@ -117,12 +123,14 @@ impl<S: 'static> Checkpoints<S> {
             )));
         }
         let Latest { sequence, head } = self.latest().await?;
-        let is_written = |head: &Head| head.positions.covers(&positions);
+        let is_written = |head: &Head| !is_anew && head.positions.covers(&positions);
         if head.as_ref().is_some_and(is_written) || !self.claim(sequence).await? {
             return Ok(());
         }
         let slot = head.map_or(0, |head| 1 - head.slot.min(1));
-        self.put(state, positions, slot).await
+        self.put(state, positions, slot).await?;
+        copy.borrow_mut().is_anew = false;
+        Ok(())
     }
 
     async fn put(&self, state: Bytes, positions: Positions, slot: u32) -> Result<(), Failure> {

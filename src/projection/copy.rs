@@ -7,12 +7,14 @@ pub(super) struct Copy<S> {
     pub(super) positions: Positions,
     /// How many messages came since it was written down.
     pub(super) unwritten: u64,
+    /// Whether it was built anew, and replaces what was written down before.
+    pub(super) is_anew: bool,
     ends: BTreeMap<&'static str, End>,
 }
 
 impl<S> Copy<S> {
     pub(super) fn new(model: S, positions: Positions) -> Self {
-        Self { model, positions, unwritten: 0, ends: BTreeMap::new() }
+        Self { model, positions, unwritten: 0, is_anew: false, ends: BTreeMap::new() }
     }
 
     /// Notes where a stream ends.

@@ -8,19 +8,21 @@ use super::{
     rebuild::Rebuilder,
 };
 use crate::{
-    actor::{Birth, Context, Poke},
-    call::Answer,
-    error::Failure,
+    actor::{Birth, Context, Poke, Taken, guarded},
+    call::{Answer, Refusal},
+    error::{Failure, Verdict},
     message::Command,
 };
-use std::{rc::Rc, sync::Arc, time::Duration};
-use tokio::{task::JoinSet, time::timeout};
+use std::{rc::Rc, sync::Arc};
+use tokio::task::JoinSet;
 
 /// The actor of a projection: it has a model followed, and answers from it.
 pub(super) struct Desk<S> {
     plan: Arc<Plan<S>>,
     shared: Rc<Shared<S>>,
     checkpoints: Option<Rc<Checkpoints<S>>>,
+    poke: Poke,
+    answering: JoinSet<()>,
     /// None of them ends before the bus is closed.
     tasks: JoinSet<()>,
 }
@@ -52,6 +54,7 @@ impl<S: 'static> Desk<S> {
             reading: Rc::clone(&reading),
             shared: Rc::clone(&shared),
             sources: Rc::clone(&sources),
+            checkpoints: checkpoints.clone(),
             bus: client.bus().clone(),
         };
         let wishes = client.namespace().rebuild(&path);
@@ -66,28 +69,32 @@ impl<S: 'static> Desk<S> {
             clock: client.clock(),
             look: look(client.bus()),
         };
-        tasks.spawn_local(noticed(follower.run(), poke));
-        let desk = Self { plan, shared, checkpoints, tasks };
-        desk.fresh(desk.plan.caught_up_within, &path).await;
+        tasks.spawn_local(noticed(follower.run(), poke.clone()));
+        let look = shared.wake.ask();
+        shared.until(look, plan.caught_up_within, &path).await;
+        let answering = JoinSet::new();
+        let desk = Self { plan, shared, checkpoints, poke, answering, tasks };
         desk.sound()?;
         Ok(desk)
     }
 
-    /// Answers from the model, which may wait to be fresh.
-    pub(super) async fn answer<C: Command>(
-        &self,
-        command: C,
-        answer: &impl Fn(&S, &C, &Lag) -> Answer<C>,
-        ctx: &Context,
-    ) -> Answer<C> {
-        if let Some(limit) = self.plan.fresh {
-            let limit = ctx.remaining().map_or(limit, |left| left.min(limit));
-            self.fresh(limit, ctx.path()).await;
-        }
-        self.sound()?;
-        let copy = self.shared.copy.borrow();
-        let lag = copy.lag(ctx.now());
-        answer(&copy.model, &command, &lag)
+    /// Answers from the model, at once or when it is fresh; others need not wait
+    /// for that, and share the look.
+    pub(super) async fn take<C: Command>(&mut self, taken: Taken<C>, answer: Respond<S, C>) {
+        while self.answering.try_join_next().is_some() {}
+        let inquiry = Inquiry { taken, answer, shared: Rc::clone(&self.shared) };
+        let Some(limit) = self.plan.fresh else {
+            return inquiry.answer(&self.poke).await;
+        };
+        let (limit, look) = (inquiry.taken.patience().min(limit), self.shared.wake.ask());
+        let poke = self.poke.clone();
+        self.answering.spawn_local(async move {
+            inquiry
+                .shared
+                .until(look, limit, inquiry.taken.ctx.path())
+                .await;
+            inquiry.answer(&poke).await;
+        });
     }
 
     /// Ends the actor if its model is not followed any more.
@@ -110,20 +117,44 @@ impl<S: 'static> Desk<S> {
         }
     }
 
-    /// Waits for a look at all streams.
-    async fn fresh(&self, limit: Duration, path: &str) {
-        let look = self.shared.wake.ask();
-        if timeout(limit, self.shared.wake.wait(look)).await.is_err() {
-            let limit = humantime::format_duration(limit);
-            tracing::warn!(child = path, %limit, "the model is not as new as its streams in time");
-        }
-    }
-
     fn sound(&self) -> Result<(), Failure> {
         match self.shared.trouble() {
             None => Ok(()),
-            Some(reason) => Err(Failure::crash(format!("its model is lost: {reason}"))),
+            Some(reason) => Err(Failure::crash(reason)),
         }
+    }
+}
+
+/// How a command is answered from the model.
+pub(super) type Respond<S, C> = Arc<dyn Fn(&S, &C, &Lag) -> Answer<C> + Send + Sync>;
+
+/// A command that is to be answered from the model.
+struct Inquiry<S, C: Command> {
+    taken: Taken<C>,
+    answer: Respond<S, C>,
+    shared: Rc<Shared<S>>,
+}
+
+impl<S, C: Command> Inquiry<S, C> {
+    /// Answers from the model as it is now.
+    async fn answer(self, poke: &Poke) {
+        let answer = match self.shared.trouble() {
+            Some(reason) => Ok(Err(Failure::retry(reason).into())),
+            None => guarded(async { self.look_up() }).await,
+        };
+        if let Ok(Err(Refusal::Failed(failure))) = &answer
+            && failure.verdict() == Verdict::Crash
+        {
+            self.shared.lose(&failure.to_string());
+            poke.poke();
+        }
+        self.taken.answer(answer).await;
+    }
+
+    fn look_up(&self) -> Answer<C> {
+        let copy = self.shared.copy.borrow();
+        let lag = copy.lag(self.taken.ctx.now());
+        (self.answer)(&copy.model, &self.taken.command, &lag)
     }
 }
 

@@ -13,24 +13,28 @@ use crate::{
 use metrics::Gauge;
 use std::{
     cell::RefCell,
+    pin::pin,
     rc::Rc,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 /// How often all streams are looked at although nobody rang, where word of an
 /// event gets lost while a connection is down.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often they are looked at where it does not.
 const RARE: Duration = Duration::from_hours(24);
-/// How often news that were heard of are looked for. A bell rings when an event
-/// is on its way; it can be read a little later, or never if it was refused.
-const ECHOES: u32 = 10;
+/// How often news that were heard of are looked for, after 2 ms, 4 ms and so on
+/// up to a minute. A bell rings when an event is on its way; it can be read a
+/// little later, or never if it was refused.
+const ECHOES: u32 = 16;
 /// From how many messages in one look on there is a pause before the next.
 const FLOOD: u64 = 256;
 /// How long that pause is: reading many messages at once is cheaper.
 const PAUSE: Duration = Duration::from_millis(10);
+/// After what time a look takes long: its stream may be out of reach.
+const LONG: Duration = Duration::from_secs(1);
 
 /// The live copy of a model, as its follower and its desk see it.
 pub(super) struct Shared<S> {
@@ -46,6 +50,21 @@ impl<S> Shared<S> {
             wake: Wake::new(streams),
             trouble: RefCell::default(),
         })
+    }
+
+    /// Says that the model is not to be used any more.
+    pub(super) fn lose(&self, reason: &str) {
+        let reason = format!("its model is lost: {reason}");
+        self.trouble.borrow_mut().get_or_insert(reason);
+        self.wake.end();
+    }
+
+    /// Waits for the look of this number, at most so long.
+    pub(super) async fn until(&self, look: u64, limit: Duration, path: &str) {
+        if timeout(limit, self.wake.wait(look)).await.is_err() {
+            let limit = humantime::format_duration(limit);
+            tracing::warn!(child = path, %limit, "the model is not as new as its streams in time");
+        }
     }
 
     /// Returns why the model is not to be used any more, if so.
@@ -75,6 +94,8 @@ pub(super) struct Follower<S> {
 /// What the follower makes of its last rounds.
 #[derive(Default)]
 struct Rhythm {
+    /// Whether all streams were read once.
+    is_up: bool,
     /// Looks in a row that found nothing of what was heard.
     echoes: u32,
     /// Rounds in a row in which something failed.
@@ -85,8 +106,7 @@ impl<S: 'static> Follower<S> {
     /// Follows until the model is not to be used any more.
     pub(super) async fn run(self) {
         let reason = self.follow().await;
-        *self.shared.trouble.borrow_mut() = Some(reason);
-        self.shared.wake.end();
+        self.shared.lose(&reason);
     }
 
     async fn follow(&self) -> String {
@@ -98,9 +118,9 @@ impl<S: 'static> Follower<S> {
             match self.round(&mut rhythm).await {
                 Err(reason) => return reason,
                 Ok(true) => {
-                    if asked <= 1 {
-                        // What was read of the past was never rung for.
-                        wake.settle();
+                    if !rhythm.is_up {
+                        wake.begin();
+                        rhythm.is_up = true;
                     }
                     wake.looked(asked);
                 }
@@ -127,7 +147,7 @@ impl<S: 'static> Follower<S> {
             if !self.shared.wake.take_due(at) {
                 continue;
             }
-            match self.look(source).await {
+            match self.look_patiently(source).await {
                 Ok(messages) => {
                     self.shared.wake.found(at, messages);
                     found += messages;
@@ -148,6 +168,20 @@ impl<S: 'static> Follower<S> {
             sleep(PAUSE).await;
         }
         Ok(all)
+    }
+
+    /// Looks at a stream; if that takes long, the model grows old meanwhile.
+    async fn look_patiently(&self, source: &Source) -> Result<u64, Trouble> {
+        let mut look = pin!(self.look(source));
+        tokio::select! {
+            biased;
+            found = &mut look => return found,
+            () = sleep(LONG) => {}
+        }
+        let now = self.clock.now();
+        self.shared.copy.borrow_mut().stalls(source.domain, now);
+        self.tell();
+        look.await
     }
 
     /// Takes in what a stream holds, and returns how many messages that were.
@@ -203,9 +237,9 @@ impl<S: 'static> Follower<S> {
 impl Rhythm {
     /// Returns when to go on if nobody rings before.
     fn next(&mut self, wake: &Wake, look: Instant) -> Instant {
-        let soon = |step: u32| Instant::now() + Duration::from_millis(1 << step.min(12));
+        let soon = |step: u32| Instant::now() + Duration::from_millis(1 << step);
         if self.failures > 0 {
-            return soon(self.failures + 5);
+            return soon(12.min(self.failures + 5));
         }
         if !wake.expects_more() {
             self.echoes = 0;

@@ -1,5 +1,6 @@
 use super::{
     Positions,
+    checkpoint::Checkpoints,
     copy::Copy,
     follow::Shared,
     reading::{Reading, Source, Step, Trouble},
@@ -10,16 +11,20 @@ use crate::{
     message::codec,
 };
 use bytes::Bytes;
+use futures_util::FutureExt;
 use std::{cell::RefCell, rc::Rc, time::Duration};
 
 /// How often a rebuilt copy runs after the live one.
 const ROUNDS: usize = 100;
+/// How many wishes one rebuild fulfils.
+const TOGETHER: usize = 1_000;
 
 /// Builds a model anew beside the live one.
 pub(super) struct Rebuilder<S> {
     pub(super) reading: Rc<Reading<S>>,
     pub(super) shared: Rc<Shared<S>>,
     pub(super) sources: Rc<[Source]>,
+    pub(super) checkpoints: Option<Rc<Checkpoints<S>>>,
     pub(super) bus: Bus,
 }
 
@@ -27,16 +32,33 @@ impl<S: 'static> Rebuilder<S> {
     /// Serves one wish after another until the bus is closed.
     pub(super) async fn serve(self, mut wishes: Subscription) {
         while let Some(wish) = wishes.next().await {
+            // Those who wish for the same meanwhile get it together.
+            let mut replies = vec![wish.reply];
+            while replies.len() < TOGETHER
+                && let Some(Some(wish)) = wishes.next().now_or_never()
+            {
+                replies.push(wish.reply);
+            }
             let child = &*self.reading.path;
             let outcome = self.rebuild().await;
             match &outcome {
                 Ok(messages) => tracing::info!(child, messages, "the model was built anew"),
                 Err(reason) => tracing::error!(child, reason, "the model was not built anew"),
             }
-            let (Some(reply), Ok(payload)) = (wish.reply, codec::encode(&outcome)) else {
-                continue;
+            self.tell(&outcome, replies).await;
+        }
+    }
+
+    async fn tell(&self, outcome: &Result<u64, String>, replies: Vec<Option<String>>) {
+        let child = &*self.reading.path;
+        for reply in replies.into_iter().flatten() {
+            let sent = match codec::encode(outcome) {
+                Ok(payload) => self.bus.send(Message::new(reply, payload)).await,
+                Err(error) => {
+                    return tracing::warn!(child, %error, "the end of a rebuild cannot be told");
+                }
             };
-            if let Err(error) = self.bus.send(Message::new(reply, payload)).await {
+            if let Err(error) = sent {
                 tracing::warn!(child, %error, "the end of a rebuild could not be told");
             }
         }
@@ -44,6 +66,18 @@ impl<S: 'static> Rebuilder<S> {
 
     /// Returns of how many messages the new copy was made.
     async fn rebuild(&self) -> Result<u64, String> {
+        let messages = self.swap().await?;
+        // The last checkpoint may be what is wrong with the model.
+        if let Some(checkpoints) = &self.checkpoints
+            && let Err(failure) = checkpoints.write(&self.shared.copy).await
+        {
+            let child = &*self.reading.path;
+            tracing::warn!(child, %failure, "the new model could not be written down");
+        }
+        Ok(messages)
+    }
+
+    async fn swap(&self) -> Result<u64, String> {
         let plan = &self.reading.plan;
         if plan.kept.is_some() {
             return Err(
@@ -62,6 +96,7 @@ impl<S: 'static> Rebuilder<S> {
             if copy.borrow().positions.covers(&live.positions) {
                 let messages = copy.borrow().unwritten;
                 *live = copy.into_inner();
+                live.is_anew = true;
                 return Ok(messages);
             }
         }

@@ -1,10 +1,10 @@
 use super::{
     Keep, Lag, Seen,
-    desk::Desk,
+    desk::{Desk, Respond},
     plan::{Checkpointed, Kept, Plan},
 };
 use crate::{
-    actor::{Actor, Birth, Context},
+    actor::{Actor, Birth, Taken},
     call::Answer,
     error::Failure,
     message::{Command, Event, codec},
@@ -75,15 +75,16 @@ impl<S: 'static> Projection<S> {
         self
     }
 
-    /// Answers a command from the model, and may say how far that is behind.
+    /// Answers a command from the model, and may say how far that is behind. A
+    /// panic is its caller's 500; a [`Failure::crash`] restarts the projection.
     pub fn answer<C: Command>(
         mut self,
         answer: impl Fn(&S, &C, &Lag) -> Answer<C> + Send + Sync + 'static,
     ) -> Self {
-        let answer = Arc::new(answer);
+        let answer: Respond<S, C> = Arc::new(answer);
         self.answers.push(Box::new(move |actor| {
-            actor.answer(async move |desk: &mut Desk<S>, command: C, ctx: &Context| {
-                desk.answer(command, &*answer, ctx).await
+            actor.take(async move |desk: &mut Desk<S>, taken: Taken<C>| {
+                desk.take(taken, Arc::clone(&answer)).await;
             })
         }));
         self
@@ -128,7 +129,8 @@ impl<S: 'static> Projection<S> {
     /// when it was asked, at most this long; then it is answered from what is
     /// there. Who publishes and then asks finds what was published.
     ///
-    /// It costs a look at the end of each stream for every question.
+    /// It costs a look at the end of each stream, which questions that come at
+    /// the same time share.
     pub const fn fresh_within(mut self, limit: Duration) -> Self {
         self.plan.fresh = Some(limit);
         self

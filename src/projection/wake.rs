@@ -107,6 +107,14 @@ impl Wake {
         any
     }
 
+    /// Begins to compare what is heard with what is found: what was found of the
+    /// past was never heard of, and of what was heard one may not be found yet.
+    pub(super) fn begin(&self) {
+        for bell in &self.bells {
+            bell.found.set(bell.heard.get().saturating_sub(1));
+        }
+    }
+
     /// Expects nothing more of what was heard so far.
     pub(super) fn settle(&self) {
         for bell in &self.bells {
@@ -130,6 +138,19 @@ mod tests {
         assert!(wake.expects_more() && wake.take_due(1));
         wake.settle();
         assert!(!wake.expects_more() && !wake.take_due(1));
+    }
+
+    #[test]
+    fn what_was_found_of_the_past_hides_nothing_that_was_heard() {
+        let wake = Wake::new(2);
+        wake.found(0, 1_000);
+        wake.ring(0);
+        wake.begin();
+        assert!(wake.expects_more());
+        wake.found(0, 1);
+        assert!(!wake.expects_more());
+        wake.ring(0);
+        assert!(wake.expects_more());
     }
 
     #[tokio::test]

@@ -2,12 +2,13 @@
 
 use crate::{
     library::{Gate, Lent, Tell, shelf, with_ballast},
-    support::way::{Verdict, Way, both_buses, until},
+    support::way::{SOON, Verdict, Way, both_buses, until},
 };
 use callboard::{
     Client,
     bus::{Expect, Message, Stored, StreamConfig},
     message::{Headers, Id, headers},
+    projection::rebuild,
 };
 use std::error::Error;
 
@@ -176,6 +177,36 @@ async fn another_version_does_not_use_the_checkpoint_and_leaves_it_alone() -> Ve
         node.stop().await?;
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_rebuilt_model_replaces_the_checkpoint() -> Verdict {
+    both_buses(async |way| {
+        let (client, gate) = (way.client(), Gate::default());
+        let describe = || shelf(&gate).checkpoint_every(10);
+        lend(&client, 0, 12).await?;
+        let node = way
+            .node("one")
+            .group(describe().into_group())
+            .start()
+            .await?;
+        let written = async || last(way, "").await.ok().flatten();
+        until("a checkpoint", async || written().await.is_some()).await;
+        let before = written().await.map(|stored| stored.sequence);
+        rebuild(&client, "library/shelf", SOON).await?;
+        let after = written().await.map(|stored| stored.sequence);
+        assert!(after > before, "{after:?} after {before:?}");
+        node.stop().await?;
+        let node = way
+            .node("two")
+            .group(describe().into_group())
+            .start()
+            .await?;
+        assert_eq!(client.call(Tell).await?.lent, 12);
+        assert_eq!(gate.folded(), 24, "the new one is read");
+        Ok(node.stop().await?)
+    })
+    .await
 }
 
 #[tokio::test]

@@ -10,13 +10,22 @@ mod library;
 mod rebuilding;
 
 use callboard::{
-    Entity, Event, Group, Replay,
+    Client, Entity, Event, Failure, Group, Node, Projection, Replay,
     bus::{Message, StreamConfig},
     message::{Headers, headers},
+    projection::{Lag, Seen},
     supervision::Branch,
 };
 use library::{Gate, Lend, Lent, Overview, Returned, Shelf, Tell, shelf};
-use support::way::{Verdict, Way, both_buses, until};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering::SeqCst},
+};
+use support::{
+    folder::Folder,
+    nats::Server,
+    way::{Verdict, Way, both_buses, until},
+};
 
 /// Returns how the only projection of a node stands.
 fn branch(node: &callboard::Running) -> Branch {
@@ -244,11 +253,99 @@ async fn a_fold_that_panics_costs_a_restart_and_no_event() -> Verdict {
     Ok(node.stop().await?)
 }
 
+#[tokio::test]
+async fn an_answer_may_have_the_model_opened_again() -> Verdict {
+    let way = Way::embedded(true);
+    let node = way
+        .node("n")
+        .group(Group::new("library").child(fragile()))
+        .start()
+        .await?;
+    let client = way.client();
+    client.publish(Lent::of("b1", "ada")).await?;
+    until("a first answer", async || client.call(Tell).await.is_ok()).await;
+    until("a restart", async || {
+        client.call(Tell).await.ok();
+        branch(&node).restarts > 0
+    })
+    .await;
+    let reason = branch(&node).reason.unwrap_or_default();
+    assert!(reason.contains("worn out"), "{reason}");
+    until("an answer again", async || client.call(Tell).await.is_ok()).await;
+    Ok(node.stop().await?)
+}
+
+/// Describes a projection that answers twice with one model.
+fn fragile() -> Projection<Arc<AtomicU32>> {
+    Projection::new("fragile", || Arc::new(AtomicU32::new(2)))
+        .fold(|_: &mut Arc<AtomicU32>, _: &Lent, _: &Seen| {})
+        .answer(|left: &Arc<AtomicU32>, _: &Tell, _: &Lag| {
+            let enough = left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+            match enough {
+                Ok(_) => Ok(Overview::default()),
+                Err(_) => Err(Failure::crash("worn out").into()),
+            }
+        })
+}
+
+#[tokio::test]
+async fn an_event_that_is_synced_after_it_was_announced_is_found() -> Verdict {
+    let folder = Folder::fresh();
+    let bus = callboard::Bus::embedded_at(folder.path())?;
+    let node = Node::new("n", bus)
+        .group(shelf(&Gate::default()).into_group())
+        .start()
+        .await?;
+    let client = node.client();
+    for n in 1..=30 {
+        client.publish(Lent::of("b1", "ada")).await?;
+        until("it in the model", async || {
+            client.call(Tell).await.is_ok_and(|told| told.lent == n)
+        })
+        .await;
+    }
+    Ok(node.stop().await?)
+}
+
+#[tokio::test]
+async fn a_model_goes_on_after_its_server_was_away() -> Verdict {
+    let mut server = Server::start();
+    let bus = callboard::Bus::nats(server.url()).await?;
+    let node = Node::new("n", bus)
+        .group(shelf(&Gate::default()).checkpoint_every(2).into_group())
+        .start()
+        .await?;
+    let client = node.client();
+    client.publish(Lent::of("b1", "ada")).await?;
+    let has = async |lent| {
+        until(&format!("{lent} in the model"), async || {
+            client.call(Tell).await.is_ok_and(|told| told.lent == lent)
+        })
+        .await;
+    };
+    has(1).await;
+    server.kill();
+    until("the model to grow old", async || {
+        client.call(Tell).await.is_ok_and(|told| told.age_ms > 0)
+    })
+    .await;
+    assert_eq!(client.call(Tell).await?.lent, 1, "it answers meanwhile");
+    server.restart();
+    let other = Client::new(
+        callboard::Bus::nats(server.url()).await?,
+        client.namespace().clone(),
+    );
+    other.publish(Lent::of("b2", "ada")).await?;
+    has(2).await;
+    assert_eq!(branch(&node).restarts, 0);
+    Ok(node.stop().await?)
+}
+
 #[test]
 #[should_panic(expected = "folds `library.lent` twice")]
 fn an_event_has_one_fold() {
     drop(
-        callboard::Projection::new("shelf", Shelf::default)
+        Projection::new("shelf", Shelf::default)
             .fold(Shelf::lent)
             .fold(Shelf::lent),
     );
