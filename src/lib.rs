@@ -123,7 +123,7 @@ pub mod time;
 
 pub use actor::{Actor, Context, Restart, Retry};
 pub use bus::Bus;
-pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
+pub use call::{Answer, Call, CallError, Client, JobError, PublishError, Refusal, TellError};
 pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};

@@ -30,6 +30,12 @@ pub const PROJECTION_LAG_MESSAGES: &str = "callboard_projection_lag_messages";
 pub const PROJECTION_LAG_SECONDS: &str = "callboard_projection_lag_seconds";
 /// Counts messages that a projection left out because they cannot be read, by `child`.
 pub const UNREADABLE_TOTAL: &str = "callboard_unreadable_total";
+/// Counts commands sent as jobs, by `subject` and `outcome`.
+pub const JOBS_SENT_TOTAL: &str = "callboard_jobs_sent_total";
+/// Counts jobs that the domain said no to, by `child` and `subject`.
+pub const JOBS_REJECTED_TOTAL: &str = "callboard_jobs_rejected_total";
+/// Counts jobs of repetitions that no actor has any more, by `child`.
+pub const JOBS_ORPHANED_TOTAL: &str = "callboard_jobs_orphaned_total";
 /// Counts messages dropped for a subscriber that fell behind.
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.

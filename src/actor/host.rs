@@ -7,13 +7,17 @@ use super::{
     route::{Input, Run, respond},
 };
 use crate::{
-    call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
+    call::{Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -121,7 +125,7 @@ impl<A: 'static> Host<A> {
         }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = receipt.or_else(|| ctx.receipt()) {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
@@ -150,49 +154,36 @@ impl<A: 'static> Host<A> {
         let (cause, source, input, receipt) = match parcel.work {
             Work::Local(request, call) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply: None },
-                    Input::Local(call),
-                    None,
-                )
+                let source = Source::Command { caller, reply: None };
+                (cause, source, Input::Local(call), None)
             }
             Work::Remote(request, content, reply) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply },
-                    Input::of(content),
-                    None,
-                )
+                let source = Source::Command { caller, reply };
+                (cause, source, Input::of(content), None)
+            }
+            Work::Job(errand) => {
+                let Errand { request, due, content, receipt } = *errand;
+                let (cause, caller) = cause_of(request, by, None);
+                let receipt = Mutex::new(Some(receipt));
+                let source = Source::Job { caller, due, receipt };
+                (cause, source, Input::of(content), None)
             }
             Work::Event(envelope, receipt) => {
                 let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
-                let payload = envelope.payload.clone();
-                (
-                    cause,
-                    Source::Event(envelope),
-                    Input::Encoded(payload),
-                    Some(receipt),
-                )
+                let input = Input::Encoded(envelope.payload.clone());
+                (cause, Source::Event(envelope), input, Some(receipt))
             }
             Work::Tick(token) => {
                 let id = Id::new();
-                (
-                    Cause::new(id.clone(), id, by),
-                    Source::Own(Some(token)),
-                    Input::Nothing,
-                    None,
-                )
+                let cause = Cause::new(id.clone(), id, by);
+                (cause, Source::Own(Some(token)), Input::Nothing, None)
             }
         };
-        (
-            Context::new(self.client.clone(), cause, source),
-            input,
-            receipt,
-        )
+        let ctx = Context::new(self.client.clone(), cause, source);
+        (ctx, input, receipt)
     }
 
     /// Ends this life and waits for the supervisor's word.

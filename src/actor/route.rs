@@ -12,6 +12,7 @@ use crate::{
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
     message::{self, Command, Event, Headers, Status, codec},
+    telemetry::JOBS_REJECTED_TOTAL,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -68,11 +69,7 @@ where
             let Turn { ctx, bounds, .. } = turn;
             let (command, waiting) = match open::<C>(input) {
                 Ok(opened) => opened,
-                Err(reason) => {
-                    let reason = format!("{} {reason}", C::SUBJECT);
-                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
-                    return Ended::Done;
-                }
+                Err(reason) => return malformed::<C>(ctx, &reason).await,
             };
             let answer = bounds
                 .run(async { handler(state, command, ctx).await })
@@ -80,6 +77,7 @@ where
             let answer = answer.map_err(|cut| cut.to_string());
             match waiting {
                 Waiting::Local(reply) => reply_local::<C>(reply, answer),
+                Waiting::Bus if ctx.is_job() => job_ended::<C>(ctx, answer),
                 Waiting::Bus => reply_remote::<C>(ctx, answer).await,
             }
         })
@@ -161,6 +159,33 @@ fn decode<T: DeserializeOwned>(payload: &Bytes) -> Result<T, String> {
     match caught(|| codec::decode(payload)) {
         Ok(decoded) => decoded.map_err(|error| error.to_string()),
         Err(cut) => Err(format!("could not be decoded: {cut}")),
+    }
+}
+
+/// Refuses a command that does not decode; a job never will.
+pub(super) async fn malformed<C: Command>(ctx: &Context, reason: &str) -> Ended {
+    let reason = format!("{} {reason}", C::SUBJECT);
+    if ctx.is_job() {
+        return Ended::Failed(Failure::discard(reason));
+    }
+    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
+    Ended::Done
+}
+
+/// Says how a job ended, whose answer goes nowhere.
+pub(super) fn job_ended<C: Command>(ctx: &Context, answer: Result<Answer<C>, String>) -> Ended {
+    match answer {
+        Ok(Ok(_)) => Ended::Done,
+        Ok(Err(Refusal::Rejected(rejection))) => {
+            let (child, subject) = (ctx.path(), C::SUBJECT.as_str());
+            tracing::info!(child, subject, id = %ctx.id(), %rejection, "a job was rejected");
+            let child = child.to_owned();
+            metrics::counter!(JOBS_REJECTED_TOTAL, "child" => child, "subject" => subject)
+                .increment(1);
+            Ended::Done
+        }
+        Ok(Err(Refusal::Failed(failure))) => Ended::Failed(failure),
+        Err(cut) => Ended::Crashed(cut),
     }
 }
 

@@ -2,13 +2,12 @@ use super::{
     Context,
     bounds::{Turn, caught},
     inbox::Stay,
-    route::{Run, Waiting, erase, open, reply_local, reply_remote, respond},
+    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote},
 };
 use crate::{
     call::{Answer, Ended},
-    message::{Command, Status},
+    message::Command,
 };
-use bytes::Bytes;
 use std::time::Duration;
 
 /// How long a command may take that nobody waits for.
@@ -41,9 +40,12 @@ impl<C: Command> Taken<C> {
     pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) -> Context {
         let ended = match self.waiting {
             Waiting::Local(reply) => reply_local::<C>(reply, answer),
+            Waiting::Bus if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
             Waiting::Bus => reply_remote::<C>(&self.ctx, answer).await,
         };
-        if let Ended::Failed(failure) = ended {
+        if let Some(receipt) = self.ctx.receipt() {
+            receipt.settle(ended);
+        } else if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
             tracing::error!(child, subject, %failure, "a decision failed");
         }
@@ -61,11 +63,7 @@ where
         Box::pin(async move {
             let (command, waiting) = match open::<C>(input) {
                 Ok(opened) => opened,
-                Err(reason) => {
-                    let reason = format!("{} {reason}", C::SUBJECT);
-                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
-                    return Ended::Done;
-                }
+                Err(reason) => return malformed::<C>(ctx, &reason).await,
             };
             let key = caught(|| command.key().into_owned());
             let ctx = ctx.detached();

@@ -30,17 +30,33 @@ fn stream_fault(config: &StreamConfig) -> Option<String> {
             return Some(format!("its subjects {other} and {subject} overlap"));
         }
     }
-    let partitionable = matches!(&subjects[..], [only] if only.ends_with(".*"));
-    if config.partitions > 0 && !partitionable {
+    if config.partitions > 0 && !is_partitionable(config) {
         return Some("partitions need exactly one subject, ending in `.*`".into());
     }
     if config.last_per_subject && config.partitions > 0 {
         return Some("a stream that keeps the last message per subject has no partitions".into());
     }
+    if config.schedules && config.immutable {
+        return Some("it cannot be immutable and keep schedules, which leave it when due".into());
+    }
+    if config.schedules && config.max_messages.is_some() {
+        return Some("a limit would drop schedules before they are due".into());
+    }
     if config.replicas == 0 {
         return Some("it needs at least one replica".into());
     }
     None
+}
+
+/// Whether the first subject can be filed by partition without another in its way.
+fn is_partitionable(config: &StreamConfig) -> bool {
+    let Some((first, others)) = config.subjects.split_first() else {
+        return false;
+    };
+    let filed = format!("{first}.*");
+    first.ends_with(".*")
+        && (others.is_empty() || config.schedules)
+        && !others.iter().any(|other| overlap(other, &filed))
 }
 
 /// Checks a consumer's declaration against its stream's.

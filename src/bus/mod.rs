@@ -19,14 +19,15 @@ mod names;
 pub mod nats;
 mod partition;
 mod reader;
+mod schedule;
 mod store;
 mod stream;
 mod subscription;
 
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
 pub use error::{
-    AckError, AppendError, ConnectError, ConsumerError, OpenError, ReadError, RequestError,
-    SendError, StreamError, SubscribeError,
+    AckError, AppendError, CancelError, ConnectError, ConsumerError, OpenError, ReadError,
+    RequestError, SendError, StreamError, SubscribeError,
 };
 pub use filter::{matches, overlap};
 pub use message::{Message, Stored};
@@ -245,6 +246,15 @@ impl Bus {
             Carrier::Embedded(broker) => Ok(broker.streams()),
             #[cfg(feature = "nats")]
             Carrier::Nats(link) => link.streams().await,
+        }
+    }
+
+    /// Says whether there is a stream of this name.
+    pub(crate) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => Ok(broker.has_stream(name)),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.has_stream(name).await,
         }
     }
 

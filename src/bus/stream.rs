@@ -1,8 +1,8 @@
 #[cfg(feature = "nats")]
 use super::nats;
 use super::{
-    AppendError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader, Stored,
-    embedded,
+    AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader,
+    Stored, embedded,
 };
 use crate::message::Namespace;
 use std::time::Duration;
@@ -22,13 +22,21 @@ pub struct StreamConfig {
     /// The filters of the subjects it keeps.
     pub subjects: Vec<String>,
     /// How many partitions its messages are filed in by the last token of
-    /// their subject; 0 for none. Needs one subject, ending in `.*`.
+    /// their subject; 0 for none. Needs one subject, ending in `.*`; of a stream
+    /// with schedules the first is partitioned.
     pub partitions: u32,
     /// Whether messages can be neither deleted nor purged.
     pub immutable: bool,
     /// Whether a message replaces the one before it on its subject. Such a
     /// stream is read, and has no consumers.
     pub last_per_subject: bool,
+    /// Whether it keeps messages until they are due; see
+    /// [`Message::scheduled`](super::Message::scheduled).
+    ///
+    /// A due message leaves its place, and whoever may publish to the stream
+    /// may take one back: so a stream of facts, which is immutable, keeps none.
+    /// A limit would drop what is not due yet: so it has none.
+    pub schedules: bool,
     /// How many messages it may hold; nothing for no limit.
     pub max_messages: Option<u64>,
     /// How long a message id is remembered; a second message of that id within
@@ -49,6 +57,7 @@ impl StreamConfig {
             partitions: 0,
             immutable: true,
             last_per_subject: false,
+            schedules: false,
             max_messages: None,
             duplicate_window: Duration::from_mins(2),
             replicas: 1,
@@ -61,6 +70,20 @@ impl StreamConfig {
         Self {
             partitions: PARTITIONS,
             ..Self::new(namespace.event_stream(domain), [namespace.events(domain)])
+        }
+    }
+
+    /// Describes the stream of a domain's jobs, in 8 partitions by key, and of
+    /// the timers that fire them.
+    pub fn jobs(namespace: &Namespace, domain: &str) -> Self {
+        Self {
+            partitions: PARTITIONS,
+            immutable: false,
+            schedules: true,
+            ..Self::new(
+                namespace.job_stream(domain),
+                [namespace.jobs(domain), namespace.timers(domain)],
+            )
         }
     }
 
@@ -158,6 +181,28 @@ impl Stream {
             Kind::Embedded(stream) => stream.append(message, expect).await,
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.append(message, expect).await,
+        }
+    }
+
+    /// Takes back the message that is scheduled on a subject; returns whether
+    /// one was there.
+    ///
+    /// One that is due at this moment may be passed on all the same, or have
+    /// been already: who receives it decides whether it still means something.
+    /// If a lost confirmation made it ask twice, it says that none was there.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CancelError`] if the stream keeps no schedules, or does not confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not take it back; doing it again is harmless.
+    pub async fn cancel(&self, subject: &str) -> Result<bool, CancelError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.cancel(subject).await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.cancel(subject).await,
         }
     }
 

@@ -22,7 +22,7 @@ mod rejection;
 mod request;
 mod status;
 mod subject;
-mod timestamp;
+pub(crate) mod timestamp;
 mod trace;
 
 pub use command::{Command, Outcome, Refused, Reply};

@@ -61,6 +61,44 @@ impl Namespace {
         format!("{self}.cmd.{domain}.>")
     }
 
+    /// Returns the subject of a command's jobs of one key, which is a token.
+    pub(crate) fn job(&self, command: Subject, key: &str) -> String {
+        format!("{self}.job.{command}.{key}")
+    }
+
+    /// Returns the filter for all jobs of a domain.
+    pub fn jobs(&self, domain: &str) -> String {
+        format!("{self}.job.{domain}.*.*")
+    }
+
+    /// Returns the subject on which a command's job of one key waits for its
+    /// time, told from others by its name; key and name are tokens.
+    pub(crate) fn timer(&self, command: Subject, key: &str, name: &Key) -> String {
+        format!("{self}.tmr.{command}.{key}.{name}")
+    }
+
+    /// Returns the filter for all timers of a domain.
+    pub fn timers(&self, domain: &str) -> String {
+        format!("{self}.tmr.{domain}.>")
+    }
+
+    /// Returns the subject on which a domain is told that it has jobs.
+    pub(crate) fn job_call(&self, domain: &str) -> String {
+        self.system(&format!("jobs.{domain}"))
+    }
+
+    /// Returns the subjects on which a repetition waits and is done.
+    pub(crate) fn repetition(&self, domain: &str, command: &str, key: &Key) -> (String, String) {
+        let [timer, job] =
+            ["tmr", "job"].map(|kind| format!("{self}.{kind}.{domain}.{command}.{key}"));
+        (timer, job)
+    }
+
+    /// Returns the name of the stream of a domain's jobs and timers.
+    pub fn job_stream(&self, domain: &str) -> String {
+        format!("{self}_JOB_{domain}")
+    }
+
     /// Returns the subject of dead letters of one actor, by its path in the tree.
     pub fn dead(&self, path: &str) -> String {
         format!("{self}.dead.{}", path.replace('/', "."))

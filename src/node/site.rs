@@ -94,7 +94,7 @@ async fn tend(
     if planted.send(Ok((plants.member, plot))).is_err() {
         return;
     }
-    let mut feed = Some((plants.domains, plants.reactions));
+    let mut feed = Some((plants.domains, (plants.reactions, plants.jobs)));
     let mut intake = None;
     while let Some(order) = inbox.recv().await {
         match order {

@@ -5,23 +5,24 @@ use crate::{
     supervision::Tree,
 };
 use bytes::Bytes;
-use std::any::Any;
+use std::{any::Any, time::SystemTime};
 
 /// All that was said during a replay, as plain vectors.
 #[derive(Debug)]
 pub struct Heard {
     pub(super) events: Vec<Envelope>,
     pub(super) commands: Vec<(Subject, Bytes)>,
+    pub(super) jobs: Vec<(Subject, Bytes, SystemTime)>,
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) tree: Tree,
 }
 
-/// An event that was given up.
+/// An event or a job that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The event's type; empty if it had none.
+    /// The event's type, or the command of a job; empty if it had none.
     pub kind: String,
     /// Why it was given up.
     pub reason: String,
@@ -68,6 +69,25 @@ impl Heard {
             .collect()
     }
 
+    /// Returns the commands of a type that actors sent as jobs, and when they
+    /// were due, in the order they were sent; attempts count.
+    ///
+    /// The clock of a replay starts at 2026-01-01T00:00:00Z.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one of them does not decode as `C`.
+    pub fn jobs<C: Command>(&self) -> Vec<(C, SystemTime)> {
+        self.jobs
+            .iter()
+            .filter(|(subject, ..)| *subject == C::SUBJECT)
+            .map(|(_, payload, due)| {
+                let command = codec::decode(payload).expect("a command decodes as its type");
+                (command, *due)
+            })
+            .collect()
+    }
+
     /// Takes the answers to the commands of a type that were asked, in order.
     pub fn answers<C: Command>(&mut self) -> Vec<Answered<C>> {
         let (own, others) = std::mem::take(&mut self.answers)
@@ -99,11 +119,22 @@ impl DeadLetter {
     pub(super) fn of(stored: &Stored) -> Self {
         let header = |name| stored.headers.get(name).unwrap_or_default();
         Self {
-            kind: header(headers::CE_TYPE).to_owned(),
+            kind: stored.headers.get(headers::CE_TYPE).map_or_else(
+                || command_of(header(headers::CB_DEAD_SUBJECT)),
+                str::to_owned,
+            ),
             reason: header(headers::CB_DEAD_REASON).to_owned(),
             attempts: header(headers::CB_DEAD_ATTEMPTS)
                 .parse()
                 .unwrap_or_default(),
         }
+    }
+}
+
+/// Returns the command in the subject of a job.
+fn command_of(subject: &str) -> String {
+    match subject.split('.').collect::<Vec<_>>()[..] {
+        [_, "job", domain, name, _] => format!("{domain}.{name}"),
+        _ => String::new(),
     }
 }

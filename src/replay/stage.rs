@@ -3,7 +3,7 @@
 use super::{Heard, ReplayError, heard::DeadLetter};
 use crate::{
     bus::{Bus, Stored, StreamConfig},
-    call::{Client, Record},
+    call::{Client, Noted, Record},
     message::{Envelope, Id, Origin, batch},
     node::{Handles, Node, Operation, Running, Site, operate},
     supervision::{Branch, Group, State, Tree},
@@ -141,7 +141,8 @@ impl Stage {
                 events.extend(own.filter(|event| !self.given.contains(&event.id)));
             }
         }
-        Heard { events, commands: record.all(), answers: self.answers, dead, tree }
+        let Noted { commands, jobs } = record.all();
+        Heard { events, commands, jobs, answers: self.answers, dead, tree }
     }
 
     /// Reads everything that was stored.

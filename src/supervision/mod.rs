@@ -11,6 +11,7 @@
 
 mod backoff;
 mod child;
+mod errands;
 mod group;
 mod intensity;
 mod machine;

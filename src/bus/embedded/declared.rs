@@ -20,6 +20,7 @@ pub(super) fn difference(there: &StreamConfig, wanted: &StreamConfig) -> Option<
             &there.last_per_subject,
             &wanted.last_per_subject,
         ),
+        differs("schedules", &there.schedules, &wanted.schedules),
         differs("max_messages", &there.max_messages, &wanted.max_messages),
         differs(
             "duplicate_window",

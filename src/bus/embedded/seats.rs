@@ -56,10 +56,14 @@ impl Kept {
     pub(super) fn look(&self, seat: Seat, wake: &Arc<Notify>) -> Found {
         let now = Instant::now();
         let mut state = lock(&self.state);
+        let due = self.fire(&mut state, now);
         let look = state.durables[seat.durable].look(seat.handle, wake, now);
         self.tell(&mut state, seat.durable);
         let (item, turn) = match look {
-            Look::Wait { until } => return Found::Nothing { until },
+            Look::Wait { until } => {
+                let until = until.into_iter().chain(due).min();
+                return Found::Nothing { until };
+            }
             Look::Taken(turn) => (state.shelf.get(turn.sequence, &state.log), turn),
         };
         drop(state);
@@ -165,7 +169,8 @@ impl Kept {
     fn backlog(&self, state: &State, first: u64, part: &Part) -> VecDeque<u64> {
         let wanted = |subject: &str| part.has(subject, self.partition(subject));
         let last = state.shelf.last();
-        state.log.matching(first, last, wanted).collect()
+        let matching = state.log.matching(first, last, wanted);
+        matching.filter(|at| !state.timers.hides(*at)).collect()
     }
 
     /// Tells the store that a consumer moved, if it did and the store does not know.

@@ -3,11 +3,17 @@ use super::{
     link::Link,
     subjects::Subjects,
 };
-use crate::bus::{ReadError, StreamConfig, StreamError, StreamInfo, declared, overlap};
+use crate::bus::{
+    CancelError, ReadError, StreamConfig, StreamError, StreamInfo, declared, names::is_subject,
+    overlap,
+};
 use async_nats::jetstream::{
     ErrorCode,
     message::StreamMessage,
-    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, SubjectTransform},
+    stream::{
+        Config, DiscardPolicy, Info, PurgeRequest, PurgeResponse, RetentionPolicy, StorageType,
+        SubjectTransform,
+    },
 };
 use futures_util::StreamExt;
 use std::{fmt, sync::Arc, time::Duration};
@@ -58,6 +64,17 @@ impl Link {
         let raw = raw.map_err(|error| invalid(name, error.to_string()))?;
         let (link, config) = (self.clone(), config.clone());
         Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
+    }
+
+    pub(in crate::bus) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        let ask = format!("STREAM.INFO.{name}");
+        match self.ask::<Info>(ask, &Nothing {}).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(name, error.to_string())),
+        }
     }
 
     pub(in crate::bus) async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
@@ -131,6 +148,29 @@ impl Stream {
         }
     }
 
+    pub(in crate::bus) async fn cancel(&self, subject: &str) -> Result<bool, CancelError> {
+        let (stream, at) = (self.name().to_owned(), subject.to_owned());
+        if !self.config().schedules || !is_subject(subject) || !self.subjects().keeps(subject) {
+            return Err(CancelError::NotKept { stream, subject: at });
+        }
+        let purge = PurgeRequest {
+            filter: Some(self.subjects().stored(subject).into_owned()),
+            ..PurgeRequest::default()
+        };
+        let ask = format!("STREAM.PURGE.{stream}");
+        let purged = self.link().ask_patiently::<PurgeResponse>(&ask, &purge);
+        match purged.await {
+            Ok(purged) => Ok(purged.purged > 0),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Err(CancelError::NoStream { stream })
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                Err(CancelError::Unavailable { stream, subject: at, reason })
+            }
+        }
+    }
+
     pub(super) fn link(&self) -> &Link {
         &self.0.link
     }
@@ -194,7 +234,13 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
         name: config.name.clone(),
         subjects: config.subjects.clone(),
         retention: RetentionPolicy::Limits,
-        discard: DiscardPolicy::New,
+        // With schedules the server wants the other policy; without limits it
+        // drops nothing either.
+        discard: if config.schedules {
+            DiscardPolicy::Old
+        } else {
+            DiscardPolicy::New
+        },
         max_messages: limit.unwrap_or(-1),
         max_bytes: -1,
         max_messages_per_subject: if config.last_per_subject { 1 } else { -1 },
@@ -210,7 +256,8 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
         duplicate_window: config.duplicate_window,
         deny_delete: config.immutable,
         deny_purge: config.immutable,
-        allow_rollup: false,
+        allow_rollup: config.schedules,
+        allow_message_schedules: config.schedules,
         subject_transform: subjects
             .transform()
             .map(|(source, destination)| SubjectTransform { source, destination }),
@@ -227,7 +274,7 @@ fn differences(found: &Config, wanted: &Config) -> Vec<String> {
         .collect()
 }
 
-fn settings(config: &Config) -> [(&'static str, String); 16] {
+fn settings(config: &Config) -> [(&'static str, String); 17] {
     let mut subjects = config.subjects.clone();
     subjects.sort_unstable();
     let transform = config.subject_transform.as_ref();
@@ -252,6 +299,7 @@ fn settings(config: &Config) -> [(&'static str, String); 16] {
         ("deny_delete", config.deny_delete.to_string()),
         ("deny_purge", config.deny_purge.to_string()),
         ("allow_rollup", config.allow_rollup.to_string()),
+        ("schedules", config.allow_message_schedules.to_string()),
         ("sealed", config.sealed.to_string()),
         ("no_ack", config.no_ack.to_string()),
     ]

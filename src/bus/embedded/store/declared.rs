@@ -15,6 +15,8 @@ pub(super) struct KeptStream {
     max_messages: Option<u64>,
     duplicate_window: Duration,
     replicas: usize,
+    #[serde(default)]
+    schedules: bool,
 }
 
 impl From<&StreamConfig> for KeptStream {
@@ -28,6 +30,7 @@ impl From<&StreamConfig> for KeptStream {
             max_messages: config.max_messages,
             duplicate_window: config.duplicate_window,
             replicas: config.replicas,
+            schedules: config.schedules,
         }
     }
 }
@@ -41,6 +44,7 @@ impl From<KeptStream> for StreamConfig {
             max_messages: kept.max_messages,
             duplicate_window: kept.duplicate_window,
             replicas: kept.replicas,
+            schedules: kept.schedules,
             ..Self::new(kept.name, kept.subjects)
         }
     }

@@ -1,0 +1,9 @@
+//! What is promised of jobs and timers: at least once, in order per key, at
+//! their time, and once for a group.
+
+mod bank;
+mod doing;
+mod repeating;
+#[path = "../support/mod.rs"]
+mod support;
+mod waiting;
