@@ -158,7 +158,7 @@ async fn all<E: Event>(client: &Client) -> Result<Vec<(E, String)>, BoxError> {
         for event in batch::read(&stored.headers, origin, stored.payload)? {
             if event.kind == E::SUBJECT.as_str() {
                 let time = event.time.unwrap_or(stored.time);
-                let day = humantime(time);
+                let day = day_of(time);
                 found.push((codec::decode(&event.payload)?, day));
             }
         }
@@ -167,7 +167,7 @@ async fn all<E: Event>(client: &Client) -> Result<Vec<(E, String)>, BoxError> {
 }
 
 /// Returns the day of a time in UTC, counted year by year and month by month.
-fn humantime(time: std::time::SystemTime) -> String {
+fn day_of(time: std::time::SystemTime) -> String {
     let since = time
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap_or_default();
