@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
-use std::{env, ffi::OsString, fs, process};
+use std::{env, ffi::OsString, fs, path::PathBuf, process};
 
 /// Hosts the shop's groups until SIGTERM or SIGINT.
 #[derive(Debug, Parser)]
@@ -104,6 +104,10 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) payment_limit: Cents,
+    /// The directory for what is to survive: the sales, and without a server
+    /// the messages too; without it, they stay in memory.
+    #[arg(long, env = "CALLBOARD_DATA", value_name = "DIRECTORY", global = true)]
+    pub(crate) data: Option<PathBuf>,
 }
 
 impl Options {

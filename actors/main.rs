@@ -7,7 +7,8 @@ mod logging;
 
 use callboard::{Bus, Node, error::BoxError, shutdown_signal};
 use cli::{Action, Cli, Options};
-use std::{env, process::ExitCode};
+use shop::groups::Settings;
+use std::{env, fs, process::ExitCode};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -48,15 +49,21 @@ async fn demo(options: Options, remote: bool) -> Result<(), BoxError> {
 }
 
 async fn bus(options: &Options) -> Result<Bus, BoxError> {
+    if let Some(data) = &options.data {
+        fs::create_dir_all(data)?;
+    }
     match &options.nats {
         Some(url) => Ok(Bus::nats(url.as_str()).await?),
-        None => Ok(Bus::embedded()),
+        None => Ok(match &options.data {
+            Some(data) => Bus::embedded_at(data.join("bus"))?,
+            None => Bus::embedded(),
+        }),
     }
 }
 
 fn node(options: &Options, bus: Bus) -> Node {
-    let limit = options.payment_limit;
-    options.groups().map(|name| name.group(limit)).fold(
+    let settings = Settings { payment_limit: options.payment_limit, data: options.data.clone() };
+    options.groups().map(|name| name.group(&settings)).fold(
         Node::new(options.node.as_str(), bus).namespace(options.namespace.as_str()),
         Node::group,
     )

@@ -62,6 +62,7 @@
 //! 9  cli           the operator's command
 //! 8  replay        groups under test, on a paused clock
 //! 7  node          threads, start, intake, drain, stop
+//! 6  entity, projection  state from events: per key, and as read models
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
@@ -115,6 +116,7 @@ pub mod entity;
 pub mod error;
 pub mod message;
 pub mod node;
+pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
 pub mod supervision;
@@ -128,6 +130,7 @@ pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
 pub use node::{Node, NodeError, Running, shutdown_signal};
+pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

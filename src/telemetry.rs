@@ -32,6 +32,13 @@ pub const TAKEOVERS_TOTAL: &str = "callboard_takeovers_total";
 pub const RETRIES_TOTAL: &str = "callboard_retries_total";
 /// Counts events that a reaction passed over because it hears other types, by `child`.
 pub const SKIPPED_TOTAL: &str = "callboard_skipped_total";
+/// Tells how many messages a projection's model is behind a stream, by `child` and `domain`.
+pub const PROJECTION_LAG_MESSAGES: &str = "callboard_projection_lag_messages";
+/// Tells how old what a projection's model shows of a stream is, in seconds, by
+/// `child` and `domain`; 0 while nothing waits.
+pub const PROJECTION_LAG_SECONDS: &str = "callboard_projection_lag_seconds";
+/// Counts messages that a projection left out because they cannot be read, by `child`.
+pub const UNREADABLE_TOTAL: &str = "callboard_unreadable_total";
 /// Counts commands sent as jobs, by `subject` and `outcome`.
 pub const JOBS_SENT_TOTAL: &str = "callboard_jobs_sent_total";
 /// Counts jobs that the domain said no to, by `child` and `subject`.

@@ -2,10 +2,9 @@ use super::rules;
 use crate::log::{Fact, Fold, View};
 use callboard::{Answer, Context, Failure};
 use schemas::{
-    LIST_LIMIT, OrderId, UserId,
+    OrderId,
     orders::{
-        GetOrder, ListOrders, Order, OrderCancelled, OrderConfirmed, OrderList, OrderPlaced,
-        OrderStatus, UnknownOrder,
+        GetOrder, Order, OrderCancelled, OrderConfirmed, OrderPlaced, OrderStatus, UnknownOrder,
     },
 };
 use std::collections::HashMap;
@@ -20,7 +19,6 @@ pub(super) struct Book {
 #[derive(Debug, Default)]
 struct Pages {
     orders: HashMap<OrderId, Order>,
-    by_user: HashMap<UserId, Vec<OrderId>>,
 }
 
 impl Book {
@@ -33,23 +31,9 @@ impl Book {
         let found = pages.orders.get(&get.order).cloned();
         Ok(found.ok_or(UnknownOrder { order: get.order })?)
     }
-
-    pub(super) async fn list(&mut self, list: ListOrders, ctx: &Context) -> Answer<ListOrders> {
-        let pages = self.pages.now(ctx).await?;
-        Ok(OrderList { orders: pages.latest(&list.user) })
-    }
 }
 
 impl Pages {
-    fn latest(&self, user: &UserId) -> Vec<Order> {
-        let ids = self.by_user.get(user).into_iter().flatten();
-        ids.rev()
-            .filter_map(|order| self.orders.get(order))
-            .take(LIST_LIMIT)
-            .cloned()
-            .collect()
-    }
-
     fn end(&mut self, order: &OrderId, status: OrderStatus) {
         if let Some(order) = self.orders.get_mut(order) {
             order.status = status;
@@ -62,8 +46,6 @@ impl Fold for Pages {
 
     fn apply(&mut self, fact: &Fact) {
         if let Some(placed) = fact.read::<OrderPlaced>() {
-            let ids = self.by_user.entry(placed.user.clone()).or_default();
-            ids.push(placed.order.clone());
             self.orders
                 .insert(placed.order.clone(), rules::placed(placed));
         } else if let Some(OrderConfirmed { order, .. }) = fact.read() {

@@ -1,5 +1,10 @@
 //! The `shop` program as a shell sees it.
 
+#[path = "../../tests/support/folder.rs"]
+mod folder;
+
+use callboard::error::BoxError;
+use folder::Folder;
 use std::{
     io::{self, BufRead, BufReader},
     process::{Command, Output, Stdio},
@@ -15,6 +20,7 @@ fn shop(arguments: &str) -> Command {
         "NODE",
         "LOG_FORMAT",
         "PAYMENT_LIMIT",
+        "DATA",
     ] {
         shop.env_remove(format!("CALLBOARD_{name}"));
     }
@@ -57,6 +63,23 @@ fn the_environment_sets_what_the_command_line_does_not() -> io::Result<()> {
         .output()?;
     let (shown, _) = said(&output);
     assert_eq!(shown.matches("payments.declined").count(), 0, "{shown}");
+    Ok(())
+}
+
+#[test]
+fn with_a_directory_messages_and_sales_survive_the_process() -> Result<(), BoxError> {
+    let folder = Folder::fresh();
+    let demo = || shop("demo").env("CALLBOARD_DATA", folder.path()).output();
+    let (shown, complaint) = said(&demo()?);
+    assert!(shown.contains("embedded, stored in"), "{shown}{complaint}");
+    let (shown, complaint) = said(&demo()?);
+    assert_eq!(complaint, "", "{shown}");
+    let database = rusqlite::Connection::open(folder.path().join("sales.sqlite"))?;
+    let sold: i64 = database.query_row("SELECT sum(orders) FROM sales_1", [], |row| row.get(0))?;
+    assert!(
+        (3..=6).contains(&sold),
+        "the first three are there when it starts again: {sold}"
+    );
     Ok(())
 }
 

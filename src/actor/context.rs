@@ -202,7 +202,7 @@ impl Context {
     }
 
     /// Returns the actor's path in the tree.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.cause.by
     }
 

@@ -1,5 +1,5 @@
 use super::{
-    Context, Exit,
+    Context, Exit, Inbox, Poke,
     bounds::{Bounds, Cut, Turn, caught},
     context::{Source, cause_of},
     inbox::Gauge,
@@ -25,7 +25,16 @@ use tokio::{
 use tracing::Instrument;
 
 pub(super) type Factory<A> =
-    Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Birth) -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+
+/// Where a state is built: its way to the bus, its actor's path in the tree, and
+/// a way to have that look at it.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) client: Client,
+    pub(crate) path: Arc<str>,
+    pub(crate) poke: Poke,
+}
 
 /// What is the same for all instances and lives of an actor.
 pub(super) struct Plan<A> {
@@ -75,6 +84,8 @@ pub(super) struct Host<A> {
     /// ids whichever instance handles it.
     pub(super) actor: Arc<str>,
     pub(super) gauge: Arc<Gauge>,
+    /// The way into its own mailbox, once that is there.
+    pub(super) inbox: Option<Inbox>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) report: mpsc::Sender<Report>,
     pub(super) member: usize,
@@ -230,7 +241,13 @@ impl<A: 'static> Host<A> {
         let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let bounds = Bounds { within: self.plan.start_within, kill: &self.gauge.kill };
         let factory = Arc::clone(&self.plan.factory);
-        match bounds.run(async move { factory().await }).await {
+        let inbox = self.inbox.clone();
+        let birth = Birth {
+            client: self.client.clone(),
+            path: Arc::clone(&self.actor),
+            poke: Poke { inbox: inbox.expect("a cell knows its mailbox since it started") },
+        };
+        match bounds.run(async move { factory(birth).await }).await {
             Ok(Ok(state)) => {
                 self.state = Some(state);
                 Ok(())

@@ -7,6 +7,7 @@
 //!
 //! This room does not decide who restarts: a crashed cell reports and waits.
 
+mod blueprint;
 mod bounds;
 mod cell;
 mod context;
@@ -18,6 +19,7 @@ mod job_reader;
 mod lanes;
 mod meter;
 mod pattern;
+mod poke;
 mod reaction;
 mod repetition;
 mod restart;
@@ -26,17 +28,18 @@ mod route;
 mod spec;
 mod taken;
 
+pub(crate) use blueprint::{Answered, Blueprint, Repeated};
 pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
-pub(crate) use host::{Control, Report};
+pub(crate) use host::{Birth, Control, Report};
 pub(crate) use inbox::{Inbox, instance};
 pub(crate) use job::{JobRoute, Jobs, Worker};
+pub(crate) use poke::Poke;
 pub(crate) use reaction::Reaction;
 pub(crate) use repetition::Repetition;
 pub(crate) use restart::Exit;
 pub use restart::Restart;
 pub use retry::Retry;
 pub use spec::Actor;
-pub(crate) use spec::{Answered, Blueprint, Repeated};
 pub(crate) use taken::Taken;

@@ -1,6 +1,8 @@
 use super::{
-    Context, Hosted, Restart, Retry, Seat, Taken, cell,
-    host::{Factory, Plan},
+    Context, Poke, Restart, Retry, Taken,
+    blueprint::{Answered, Blueprint, Repeated},
+    cell,
+    host::{Birth, Factory, Plan},
     pattern::{Cron, Pattern},
     route::{self, Run},
     taken,
@@ -10,11 +12,10 @@ use crate::{
     error::Failure,
     message::{Command, Event, Subject, is_name},
 };
-use bytes::Bytes;
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -58,6 +59,7 @@ pub struct Actor<A> {
     instances: usize,
     mailbox: usize,
     retry: Retry,
+    lag: Option<Arc<AtomicU64>>,
 }
 
 impl<A: 'static> Actor<A> {
@@ -69,10 +71,31 @@ impl<A: 'static> Actor<A> {
     where
         F: AsyncFn() -> Result<A, Failure> + Clone + Send + Sync + 'static,
     {
-        let factory: Factory<A> = Arc::new(move || {
+        let factory: Factory<A> = Arc::new(move |_| {
             let open = open.clone();
             Box::pin(async move { open().await })
         });
+        Self::built(name, factory)
+    }
+
+    /// Describes an actor whose state is built with a way to the bus, and whose
+    /// own tasks may have it looked at.
+    pub(crate) fn born<F, P>(name: &'static str, open: F, poked: P) -> Self
+    where
+        F: AsyncFn(Birth) -> Result<A, Failure> + Clone + Send + Sync + 'static,
+        P: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+    {
+        let factory: Factory<A> = Arc::new(move |birth| {
+            let open = open.clone();
+            Box::pin(async move { open(birth).await })
+        });
+        let mut actor = Self::built(name, factory);
+        let at = actor.route("poke", route::tick(poked));
+        debug_assert_eq!(at, Poke::ROUTE, "nothing is listed before");
+        actor
+    }
+
+    fn built(name: &'static str, factory: Factory<A>) -> Self {
         Self {
             name,
             plan: Plan {
@@ -91,6 +114,7 @@ impl<A: 'static> Actor<A> {
             instances: 1,
             mailbox: 1_024,
             retry: Retry::default(),
+            lag: None,
         }
     }
 
@@ -299,6 +323,12 @@ impl<A: 'static> Actor<A> {
         self
     }
 
+    /// Lets the tree tell how many messages its state is behind.
+    pub(crate) fn lag(mut self, messages: Arc<AtomicU64>) -> Self {
+        self.lag = Some(messages);
+        self
+    }
+
     fn route(&mut self, subject: &'static str, run: Run<A>) -> usize {
         self.plan.routes.push((subject, run));
         self.plan.routes.len() - 1
@@ -318,6 +348,7 @@ impl<A: 'static> Actor<A> {
             instances: self.instances,
             stop_within: plan.stop_within,
             retry: self.retry,
+            lag: self.lag,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }
@@ -326,50 +357,6 @@ impl<A: 'static> Actor<A> {
 impl<A> fmt::Debug for Actor<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Actor")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A command that an actor answers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered {
-    pub(crate) subject: Subject,
-    pub(crate) command: TypeId,
-    /// The handler's place in the actor's table.
-    pub(crate) route: usize,
-    /// Decodes a payload to find its key.
-    pub(crate) peek: Peek,
-}
-
-/// What an actor repeats for its group.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Repeated {
-    pub(crate) name: &'static str,
-    pub(crate) pattern: Pattern,
-    /// The handler's place in the actor's table.
-    pub(crate) route: usize,
-}
-
-pub(crate) type Peek = fn(&Bytes) -> Option<(Box<dyn Any + Send>, String)>;
-
-/// An actor's description without the type of its state.
-pub(crate) struct Blueprint {
-    pub(crate) name: &'static str,
-    pub(crate) answers: Vec<Answered>,
-    pub(crate) hears: Vec<(Subject, usize)>,
-    pub(crate) ticks: Vec<(Duration, usize)>,
-    pub(crate) repeats: Vec<Repeated>,
-    pub(crate) restart: Restart,
-    pub(crate) instances: usize,
-    pub(crate) stop_within: Duration,
-    pub(crate) retry: Retry,
-    pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
-}
-
-impl fmt::Debug for Blueprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blueprint")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

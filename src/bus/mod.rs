@@ -304,6 +304,11 @@ impl Bus {
         }
     }
 
+    /// Returns whether it is inside this process, where no connection breaks.
+    pub(crate) const fn is_in_process(&self) -> bool {
+        matches!(&self.0, Carrier::Embedded(_))
+    }
+
     /// Returns how many messages the embedded bus still has to deliver or waits
     /// to see acknowledged; nothing for another carrier.
     #[cfg(feature = "test-util")]

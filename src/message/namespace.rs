@@ -162,6 +162,18 @@ impl Namespace {
         self.system(&format!("park.{}", child.replace('/', "_")))
     }
 
+    /// Returns the subject of the checkpoint of a projection, by its path in the
+    /// tree and its version.
+    pub fn checkpoint(&self, path: &str, version: u32) -> String {
+        format!("{self}.snap.{}.v{version}", path.replace('/', "."))
+    }
+
+    /// Returns the subject on which a projection is asked to be built anew, by
+    /// its path in the tree.
+    pub fn rebuild(&self, path: &str) -> String {
+        format!("{self}.sys.rebuild.{}", path.replace('/', "."))
+    }
+
     /// Returns a subject of the runtime's own traffic.
     pub fn system(&self, what: &str) -> String {
         format!("{self}.sys.{what}")

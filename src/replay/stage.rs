@@ -203,6 +203,9 @@ fn busy_below(branch: &Branch, left: &mut Vec<String>) {
     if let Some(messages @ 1..) = branch.mailbox {
         left.push(format!("{messages} messages in `{}`", branch.name));
     }
+    if let Some(messages @ 1..) = branch.lag {
+        left.push(format!("`{}` is {messages} messages behind", branch.name));
+    }
     if matches!(branch.state, State::Starting | State::Restarting) {
         left.push(format!("`{}` is not running yet", branch.name));
     }

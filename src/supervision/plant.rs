@@ -77,12 +77,7 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
         .iter()
         .map(|member| Arc::clone(member.live()))
         .collect();
-    let live = Live::new(
-        group.name().to_owned(),
-        group.strategy.to_string(),
-        None,
-        lives,
-    );
+    let live = Live::new(group.name().to_owned(), group.strategy.to_string(), lives);
     let supervisor = Supervisor {
         path: Arc::clone(&path),
         policy: Policy {
@@ -167,11 +162,11 @@ fn grow_actor(
         };
         let hosted: Hosted = (actor.spawn)(seat);
         inboxes.push(hosted.inbox.clone());
-        let live = Live::new(
+        let live = Live::of_actor(
             name,
             actor.restart.to_string(),
-            Some(hosted.inbox.clone()),
-            Vec::new(),
+            hosted.inbox.clone(),
+            actor.lag.clone(),
         );
         let times = (actor.stop_within, Arc::from(&*actor.ticks));
         members.push(Member::of_cell(own, live, &hosted, times));

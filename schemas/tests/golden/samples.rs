@@ -9,14 +9,18 @@ use schemas::{
     },
     notifications::{ListNotifications, Notification, NotificationList, NotificationSent},
     orders::{
-        Cancellation, GetOrder, ListOrders, Order, OrderCancelled, OrderConfirmed, OrderList,
-        OrderPlaced, OrderStatus, PlaceOrder, PlaceRejected, UnknownOrder,
+        Cancellation, GetOrder, ListOrders, ListSales, Order, OrderCancelled, OrderConfirmed,
+        OrderList, OrderPlaced, OrderStatus, PlaceOrder, PlaceRejected, Sales, SalesList,
+        UnknownOrder,
     },
     payments::{
         Charge, Declined, NotCharged, PaymentDeclined, PaymentRefunded, PaymentTaken, Receipt,
         Refund, Refunded,
     },
-    products::{AddProduct, AddRejected, GetProduct, Product, ProductAdded, UnknownProduct},
+    products::{
+        AddProduct, AddRejected, Catalogue, GetProduct, ListProducts, Offer, Product, ProductAdded,
+        UnknownProduct,
+    },
     users::{GetUser, Register, RegisterRejected, UnknownUser, User, UserRegistered},
 };
 
@@ -72,6 +76,16 @@ fn products() -> Vec<Kind> {
         Kind::of([AddProduct { product: product(), name: name(), price }]),
         Kind::of([GetProduct { product: product() }]),
         Kind::of([Product { product: product(), name: name(), price }]),
+        Kind::of([
+            ListProducts { after: None },
+            ListProducts { after: Some(product()) },
+        ]),
+        Kind::of([
+            Catalogue {
+                offers: vec![Offer { product: product(), name: name(), price, available: 300 }],
+            },
+            Catalogue { offers: vec![] },
+        ]),
         Kind::of([
             AddRejected::AlreadyExists { product: product() },
             AddRejected::EmptyName,
@@ -165,6 +179,11 @@ fn orders() -> Vec<Kind> {
         Kind::of([PlaceOrder { order: order(), user: user(), lines: lines() }]),
         Kind::of([GetOrder { order: order() }]),
         Kind::of([ListOrders { user: user() }]),
+        Kind::of([ListSales { days: 7 }]),
+        Kind::of([
+            SalesList { days: vec![sales()] },
+            SalesList { days: vec![] },
+        ]),
         Kind::of(orders_by_status()),
         Kind::of([
             OrderList { orders: orders_by_status().into() },
@@ -179,6 +198,10 @@ fn orders() -> Vec<Kind> {
         ]),
         Kind::of([UnknownOrder { order: order() }]),
     ]
+}
+
+fn sales() -> Sales {
+    Sales { day: "2026-01-31".to_owned(), orders: 300, total: TOTAL }
 }
 
 fn notifications() -> Vec<Kind> {

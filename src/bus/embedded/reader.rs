@@ -44,6 +44,10 @@ impl Reader {
         Ok(self.found.pop_front().map(Record::give))
     }
 
+    pub(in crate::bus) const fn end(&self) -> u64 {
+        self.end
+    }
+
     fn fill(&mut self) -> Result<(), ReadError> {
         let read = if self.chosen.is_empty() {
             let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));

@@ -189,6 +189,10 @@ impl Reader {
         }
     }
 
+    pub(in crate::bus) const fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Checks that nothing is missing before a message, and hands it out.
     fn take(&mut self, message: async_nats::Message) -> Option<Stored> {
         let State::Reading(source) = &mut self.state else {
