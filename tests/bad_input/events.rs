@@ -209,11 +209,16 @@ async fn what_is_no_key_or_subject_is_refused() -> Verdict {
     .await
 }
 
-/// Sends an event past every client's checks, and returns what the server says.
-fn smuggle(url: &str, subject: &str, payload: &[u8]) -> Result<String, Box<dyn Error>> {
+/// Sends a message past every client's checks, and returns what the server says.
+pub(crate) fn smuggle(
+    url: &str,
+    subject: &str,
+    header: &str,
+    payload: &[u8],
+) -> Result<String, Box<dyn Error>> {
     let mut server = TcpStream::connect(url.trim_start_matches("nats://"))?;
     server.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let headers = "NATS/1.0\r\nce-type: box.filled\r\n\r\n";
+    let headers = format!("NATS/1.0\r\n{header}\r\n\r\n");
     let (head, all) = (headers.len(), headers.len() + payload.len());
     write!(server, "CONNECT {{\"headers\":true,\"verbose\":false}}\r\n")?;
     write!(server, "HPUB {subject} {head} {all}\r\n{headers}")?;
@@ -233,7 +238,8 @@ async fn a_wildcard_in_an_events_subject_harms_nobody() -> Verdict {
     let log = Log::default();
     let node = start(&way, &log).await?;
     let url = way.url().ok_or("no server")?;
-    let said = smuggle(&url, &format!("{}.evt.box.*", way.namespace), &good())?;
+    let subject = format!("{}.evt.box.*", way.namespace);
+    let said = smuggle(&url, &subject, "ce-type: box.filled", &good())?;
     assert!(said.contains("Invalid Publish Subject"), "{said}");
     fill(&node.client(), "a").await?;
     assert_eq!(log.of(1).await, ["filled a"]);
