@@ -11,7 +11,7 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   callboard --namespace shop publish orders.placed --key o-1 '{\"order\":\"o-1\",\"total\":2500}'
-  callboard --namespace shop request users.get '{\"name\":\"ada\"}'
+  callboard --namespace shop request users.get '{\"user\":\"ada\"}'
   callboard --namespace shop tail 'orders.*'
   callboard --namespace shop tree
 
@@ -39,9 +39,9 @@ Examples:
 
 const REQUEST: &str = "\
 Examples:
-  callboard request users.get '{\"name\":\"ada\"}'
+  callboard request users.get '{\"user\":\"ada\"}'
   callboard request payments.charge @charge.json --timeout 30s
-  callboard request users.get '{\"name\":\"ada\"}' | jq .email
+  callboard request users.get '{\"user\":\"ada\"}' | jq .email
 
 The reply is one line of JSON on standard output. A rejection is exit code 3:
 its reason, then the domain's own words as JSON, on standard error.";
