@@ -90,7 +90,11 @@ fn bad_headers() -> Result<Vec<(Headers, &'static str)>, Box<dyn Error>> {
             "application/json",
             "only `application/msgpack`",
         ),
-        (CE_TIME, "yesterday", "not an RFC 3339 time"),
+        (
+            CE_TIME,
+            "yesterday",
+            "has `ce-time: yesterday`, which is no RFC 3339 time",
+        ),
     ] {
         let mut headers = typed("box.filled")?;
         headers.insert(name, value)?;
@@ -120,7 +124,11 @@ async fn an_event_with_bad_headers_is_a_dead_letter_with_the_cure() -> Verdict {
         for (_, words) in &cases {
             assert_eq!(said(words), 1, "{words}: {reasons:?}");
         }
-        assert_eq!(said("its subject does not end in a key"), 2, "{reasons:?}");
+        assert_eq!(
+            said("has a subject that does not end in a key"),
+            2,
+            "{reasons:?}"
+        );
         Ok(node.stop().await?)
     })
     .await
