@@ -1,9 +1,9 @@
 use super::{
     filter::Filter,
     place::Place,
-    target::{Target, kind, wait},
+    target::{Target, id, kind, wait},
 };
-use crate::message::{Key, Subject};
+use crate::message::{Id, Key, Subject};
 use clap::{Args as Options, Parser, Subcommand};
 use clap_complete::Shell;
 use std::time::Duration;
@@ -114,8 +114,8 @@ pub(super) struct Publish {
     #[arg(long, value_parser = Key::new)]
     pub(super) key: Option<Key>,
     /// The event's id; a second event of that id is not stored. Default: a new one.
-    #[arg(long)]
-    pub(super) id: Option<String>,
+    #[arg(long, value_parser = id)]
+    pub(super) id: Option<Id>,
     /// The version of the event's schema.
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -143,8 +143,8 @@ pub(super) struct Request {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = wait)]
     pub(super) timeout: Duration,
     /// The command's id, the same for every attempt. Default: a new one.
-    #[arg(long)]
-    pub(super) id: Option<String>,
+    #[arg(long, value_parser = id)]
+    pub(super) id: Option<Id>,
 }
 
 #[derive(Debug, Options)]
