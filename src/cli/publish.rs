@@ -94,7 +94,9 @@ async fn plain(
         headers.insert(MSG_ID, id.to_string())?;
     }
     if matches(&place.namespace.events("*"), subject) {
-        warn("without a type this is no event: nobody reacts to it; publish a type with `--key`");
+        warn(
+            "without a type this is no event: who hears the domain makes it a dead letter; publish a type with `--key`",
+        );
     }
     let bus = place.connect().await?;
     let bytes = payload.len();
