@@ -111,6 +111,10 @@ impl<A: 'static> Actor<A> {
     /// over to another. When a node dies, what it held comes again elsewhere
     /// within 30 s, and newer events may come first.
     ///
+    /// An actor that is new begins with the oldest event of the domain's stream,
+    /// one that was there before where it left off. Its path names its place: one
+    /// that is renamed, or moves to another group, is new.
+    ///
     /// A failed event is tried again as [`retry`](Self::retry) says, then it
     /// becomes a dead letter.
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
