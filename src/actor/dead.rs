@@ -44,7 +44,7 @@ impl Letter<'_> {
     fn message(&self, subject: String, headers: &Headers, payload: &Bytes) -> Message {
         let place = format!("{}:{}", self.stream, self.stored.sequence);
         let id = Id::from(place.as_str()).derived(self.path, 0);
-        let mut headers = headers.clone();
+        let mut headers = without_orders(headers);
         headers.put(MSG_ID, id.to_string());
         headers.put(CB_DEAD_REASON, one_line(self.reason));
         headers.put(CB_DEAD_SUBJECT, self.stored.subject.clone());
@@ -53,4 +53,17 @@ impl Letter<'_> {
         headers.put(CB_DEAD_ATTEMPTS, self.attempts.to_string());
         Message::new(subject, payload.clone()).headers(headers)
     }
+}
+
+/// Leaves out what told the server how to store the original, such as the
+/// sequence it had to follow: it does not hold for the letter.
+fn without_orders(headers: &Headers) -> Headers {
+    let mut kept = Headers::with_capacity(headers.len() + 6);
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| !name.starts_with("Nats-"))
+    {
+        kept.put(name.to_owned(), value);
+    }
+    kept
 }

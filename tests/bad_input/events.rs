@@ -134,6 +134,24 @@ async fn an_event_with_bad_headers_is_a_dead_letter_with_the_cure() -> Verdict {
     .await
 }
 
+/// What the server was told about the original must not keep the letter out, and
+/// with it all that follows on the key.
+#[tokio::test]
+async fn an_expectation_of_the_publisher_does_not_hold_for_the_dead_letter() -> Verdict {
+    let way = Way::nats(true).await?;
+    let log = Log::default();
+    let node = start(&way, &log).await?;
+    fill(&node.client(), "a").await?;
+    let mut headers = typed("box.filled")?;
+    headers.insert("Nats-Expected-Last-Sequence", "1")?;
+    headers.insert("x-note", "kept")?;
+    publish(&way, "a", headers, b"\xC1").await?;
+    assert_eq!(way.dead(1, "x-note").await, ["kept"]);
+    fill(&node.client(), "a").await?;
+    assert_eq!(log.of(2).await, ["filled a", "filled a"]);
+    Ok(node.stop().await?)
+}
+
 #[tokio::test]
 async fn an_event_as_large_as_the_carrier_takes_is_told_of_and_let_go() -> Verdict {
     both_buses(async |way| {
