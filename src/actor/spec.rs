@@ -165,6 +165,10 @@ impl<A: 'static> Actor<A> {
     /// waits comes in order. Where order means nothing, see
     /// [`Retry::then_discard`]. What is discarded or cannot be read becomes a
     /// dead letter, and its key goes on.
+    ///
+    /// An actor that is new begins with the oldest event of the domain's stream,
+    /// one that was there before where it left off. Its path names its place: one
+    /// that is renamed, or moves to another group, is new.
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
     where
         F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,

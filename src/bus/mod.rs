@@ -309,6 +309,15 @@ impl Bus {
         matches!(&self.0, Carrier::Embedded(_))
     }
 
+    /// Waits until the connection is gone for good; the embedded bus has none.
+    pub(crate) async fn ended(&self) {
+        match &self.0 {
+            Carrier::Embedded(_) => std::future::pending().await,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.ended().await,
+        }
+    }
+
     /// Returns how many messages the embedded bus still has to deliver or waits
     /// to see acknowledged; nothing for another carrier.
     #[cfg(feature = "test-util")]

@@ -193,13 +193,13 @@ pub enum EnvelopeError {
         found: String,
     },
     /// The time is not RFC 3339.
-    #[error("`{CE_TIME}: {found}` is not an RFC 3339 time")]
+    #[error("has `{CE_TIME}: {found}`, which is no RFC 3339 time")]
     Time {
         /// The header's value.
         found: String,
     },
     /// The subject's last token is not an encoded key.
-    #[error("its subject does not end in a key: {reason}")]
+    #[error("has a subject that does not end in a key: {reason}")]
     Key {
         /// What is wrong with the token.
         reason: String,

@@ -67,7 +67,8 @@ pub enum NodeError {
         /// Which child, and why.
         reason: String,
     },
-    /// The tree gave up after too many restarts.
+    /// The tree gave up after too many restarts, or the connection broke down
+    /// for good; a lost server alone is waited for.
     #[error("the node gave up: {reason}")]
     GaveUp {
         /// What happened last.

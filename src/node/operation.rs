@@ -59,6 +59,8 @@ struct Station {
     plots: Vec<Plot>,
     live: Vec<Arc<Live>>,
     reports: mpsc::Receiver<Report>,
+    /// Hears when a connection is gone for good.
+    lost: mpsc::Receiver<()>,
     drain_within: Duration,
     /// Answers what is asked of the node itself.
     system: JoinSet<()>,
@@ -98,6 +100,12 @@ pub(crate) async fn operate(
             station.hang_up().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
         }
+        () = broken(&station.bus, &mut station.lost) => {
+            let reason = "its connection to the bus broke down for good".to_owned();
+            tracing::error!(node = &*name, reason, "the node gives up");
+            station.close().await;
+            Err(Arc::new(NodeError::GaveUp { reason }))
+        }
     };
     tracing::info!(node = &*name, "the node has stopped");
     Some(end)
@@ -134,10 +142,13 @@ impl Station {
         settings: Settings,
     ) -> Result<(Self, Told), NodeError> {
         let (report, reports) = mpsc::channel(2 * plan.groups.len() + 1);
+        let (losing, lost) = mpsc::channel(1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
         for (place, group) in plan.groups.into_iter().enumerate() {
             let site = &sites[place % sites.len()];
-            let (member, plot) = site.plant(group, &settings, place, &report).await?;
+            let (member, plot) = site
+                .plant(group, &settings, place, (&report, &losing))
+                .await?;
             members.push(member);
             plots.push(plot);
         }
@@ -163,6 +174,7 @@ impl Station {
             plots,
             live,
             reports: end,
+            lost,
             drain_within: plan.drain_within,
             system: serving,
         };
@@ -259,6 +271,14 @@ impl Plan {
             replicas: self.replicas,
             record: self.record.clone(),
         }
+    }
+}
+
+/// Waits until the node's connection, or that of one of its groups, is gone for good.
+async fn broken(bus: &Bus, lost: &mut mpsc::Receiver<()>) {
+    tokio::select! {
+        () = bus.ended() => {}
+        Some(()) = lost.recv() => {}
     }
 }
 

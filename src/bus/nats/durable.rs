@@ -61,7 +61,7 @@ impl Stream {
             .map_err(|error| self.unusable(config, error))?;
         let plan = plan(config);
         let pull = Pull::new(self.link(), self.name(), &config.name, plan).await;
-        let pull = pull.map_err(|trouble| unavailable(config, format!("{trouble:?}")))?;
+        let pull = pull.map_err(|trouble| unavailable(config, trouble.to_string()))?;
         Ok(Consumer::new(self, config, wanted, (plan, pull), &info))
     }
 

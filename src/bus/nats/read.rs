@@ -236,7 +236,7 @@ impl Reader {
         counter!(telemetry::REBUILT_TOTAL, "reason" => trouble.label()).increment(1);
         let since = *self.stuck.get_or_insert_with(Instant::now);
         if *trouble == Trouble::Closed || since.elapsed() >= PATIENCE {
-            let reason = format!("{trouble:?}");
+            let reason = format!("{trouble}, from number {} on", self.from);
             return Err(ReadError::Unavailable { stream: self.stream.name().into(), reason });
         }
         if *trouble == Trouble::Quiet {
@@ -271,7 +271,7 @@ impl Stream {
         };
         self.create_consumer(config, "create").await?;
         let pull = Pull::new(self.link(), self.name(), &name, PLAN).await;
-        let pull = pull.map_err(|trouble| ApiError::Away(format!("{trouble:?}")))?;
+        let pull = pull.map_err(|trouble| ApiError::Away(trouble.to_string()))?;
         Ok(Source { stream: self.clone(), pull, name, seen: 0 })
     }
 }
