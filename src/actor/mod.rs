@@ -36,7 +36,7 @@ pub(crate) use host::{Birth, Control, Report};
 pub(crate) use inbox::{Inbox, instance};
 pub(crate) use job::{JobRoute, Jobs, Worker};
 pub(crate) use poke::Poke;
-pub(crate) use reaction::Reaction;
+pub(crate) use reaction::{Reaction, reads};
 pub(crate) use repetition::Repetition;
 pub(crate) use restart::Exit;
 pub use restart::Restart;

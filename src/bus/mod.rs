@@ -309,6 +309,17 @@ impl Bus {
         matches!(&self.0, Carrier::Embedded(_))
     }
 
+    /// Says what the streams are kept on.
+    pub(crate) fn medium(&self) -> Medium {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker
+                .options()
+                .map_or(Medium::Memory, |store| Medium::Store(store.durable())),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(_) => Medium::Server,
+        }
+    }
+
     /// Waits until the connection is gone for good; the embedded bus has none.
     pub(crate) async fn ended(&self) {
         match &self.0 {
@@ -328,6 +339,18 @@ impl Bus {
             Carrier::Nats(_) => None,
         }
     }
+}
+
+/// What a bus keeps its streams on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    Memory,
+    Store(Durability),
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "there is no server")
+    )]
+    Server,
 }
 
 /// Writes where messages go and what survives, for a log line.

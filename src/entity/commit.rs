@@ -7,10 +7,14 @@ use crate::{
     message::{Command, Reply},
 };
 use std::{sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-/// How often a decision is made again after others were faster.
-const TRIES: usize = 20;
+/// How often a decision is made again after others were faster; more often, as
+/// long as its caller waits and [`STUBBORN`] allows.
+const TRIES: u32 = 20;
+
+/// How long a decision is made again while others are always faster.
+const STUBBORN: Duration = Duration::from_secs(10);
 
 /// How long deciding and storing may take, with all loading and settling.
 const WITHIN: Duration = Duration::from_secs(30);
@@ -72,7 +76,9 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
             Some(life) => life,
             None => life.insert(past.load(&self.plan, &self.taken.ctx).await?),
         };
-        for _ in 0..TRIES {
+        let (mut tries, started) = (0, Instant::now());
+        while tries < TRIES || started.elapsed() < STUBBORN.min(self.taken.patience()) {
+            tries += 1;
             if let Some(sequence) = life.committed(self.taken.ctx.id()) {
                 return first_reply::<C>(past, sequence).await;
             }
@@ -85,7 +91,7 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
             fresh = true;
         }
         Err(Failure::retry(format!(
-            "{} `{}` changed {TRIES} times while it was decided",
+            "{} `{}` changed {tries} times while it was decided",
             self.plan.name, past.key
         ))
         .into())

@@ -1,7 +1,7 @@
 //! A node's life, from its first check to its last farewell.
 
 use super::{
-    NodeError,
+    NodeError, Profile, provide,
     running::Handles,
     site::{Plot, Site},
     system::System,
@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 /// A node as it is to be, checked.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Setup {
     pub(super) name: Arc<str>,
     pub(super) namespace: Namespace,
     pub(super) bus: Bus,
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(super) intensity: Intensity,
     pub(super) prefer_local: bool,
     pub(super) replicas: usize,
+    pub(super) profile: Profile,
+    pub(super) declare: bool,
     pub(super) drain_within: Duration,
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
@@ -69,7 +71,7 @@ struct Station {
 /// Runs a node on this thread until it is told to stop or gives up, and returns
 /// how it ended; nothing if it never ran.
 pub(crate) async fn operate(
-    plan: Plan,
+    plan: Setup,
     sites: Vec<Site>,
     mut stopping: oneshot::Receiver<()>,
     ready: oneshot::Sender<Result<Handles, NodeError>>,
@@ -112,9 +114,14 @@ pub(crate) async fn operate(
 }
 
 impl Station {
-    async fn open(plan: Plan, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
+    async fn open(plan: Setup, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
         let bus = plan.bus.reopen().await?;
         refuse_captured(&bus, &plan.namespace).await?;
+        let survives = plan.profile.check(&bus, plan.replicas)?;
+        tracing::info!(node = &*plan.name, profile = %plan.profile, survives, "what lasts");
+        if !plan.declare {
+            provide::compare(&plan.needs()).await?.complete()?;
+        }
         let settings = plan.settings(bus);
         // The program around the node has its own connection and runtime.
         let outside = Settings { bus: plan.bus.clone(), record: None, ..settings.clone() };
@@ -137,7 +144,7 @@ impl Station {
 
     /// Plants all groups, and answers what is asked of the node; nothing is started.
     async fn build(
-        plan: Plan,
+        plan: Setup,
         sites: &[Site],
         settings: Settings,
     ) -> Result<(Self, Told), NodeError> {
@@ -225,7 +232,7 @@ impl Station {
     }
 }
 
-impl Plan {
+impl Setup {
     /// Checks names, and that every command and domain has one answerer.
     pub(super) fn check(&self) -> Result<(), NodeError> {
         let mut answerers = BTreeMap::new();

@@ -2,7 +2,7 @@
 
 use super::{
     NodeError,
-    operation::{Operation, Plan, operate},
+    operation::{Operation, Setup, operate},
     running::Handles,
     site::Site,
 };
@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs a node on threads of its own; returns before it is ready.
 pub(super) fn launch(
-    plan: Plan,
+    plan: Setup,
     threads: usize,
     operation: Operation,
     ready: oneshot::Sender<Result<Handles, NodeError>>,

@@ -76,7 +76,7 @@ async fn perform(
     let node = groups
         .into_iter()
         .fold(Node::new(NAME, bus.clone()).namespace(NAME), Node::group);
-    let plan = node.plan()?.replayed(clock, record.clone());
+    let plan = node.setup()?.replayed(clock, record.clone());
     let (running, operation): (Running, Operation) = Running::new();
     let (ready, started) = oneshot::channel();
     let Operation { stopping, ended } = operation;
