@@ -1,16 +1,15 @@
-use super::rules;
+use super::order;
 use crate::log::{Fact, Fold, View};
 use callboard::{Answer, Context, Failure};
 use schemas::{
     LIST_LIMIT, OrderId, UserId,
     orders::{
-        GetOrder, ListOrders, Order, OrderCancelled, OrderConfirmed, OrderList, OrderPlaced,
-        OrderStatus, UnknownOrder,
+        ListOrders, Order, OrderCancelled, OrderConfirmed, OrderList, OrderPlaced, OrderStatus,
     },
 };
 use std::collections::HashMap;
 
-/// Tells what became of orders.
+/// Lists orders by user.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     pages: View<Pages>,
@@ -26,12 +25,6 @@ struct Pages {
 impl Book {
     pub(super) async fn open() -> Result<Self, Failure> {
         Ok(Self::default())
-    }
-
-    pub(super) async fn get(&mut self, get: GetOrder, ctx: &Context) -> Answer<GetOrder> {
-        let pages = self.pages.now(ctx).await?;
-        let found = pages.orders.get(&get.order).cloned();
-        Ok(found.ok_or(UnknownOrder { order: get.order })?)
     }
 
     pub(super) async fn list(&mut self, list: ListOrders, ctx: &Context) -> Answer<ListOrders> {
@@ -64,8 +57,7 @@ impl Fold for Pages {
         if let Some(placed) = fact.read::<OrderPlaced>() {
             let ids = self.by_user.entry(placed.user.clone()).or_default();
             ids.push(placed.order.clone());
-            self.orders
-                .insert(placed.order.clone(), rules::placed(placed));
+            self.orders.insert(placed.order.clone(), order::new(placed));
         } else if let Some(OrderConfirmed { order, .. }) = fact.read() {
             self.end(&order, OrderStatus::Confirmed);
         } else if let Some(OrderCancelled { order, reason, .. }) = fact.read() {
