@@ -62,7 +62,7 @@ fn stock() -> Entity<Shelf> {
         .ignore::<StockRefused>()
         .ignore::<StockReleased>()
         .ignore::<StockSold>()
-        .snapshot_every(100)
+        .snapshot_every(500)
 }
 
 fn hold() -> Entity<Holding> {
