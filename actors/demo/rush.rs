@@ -33,7 +33,7 @@ pub(crate) async fn rush(client: &Client, count: u32, replicas: usize) -> Result
     let ids = orders.iter().map(|place| place.order.clone()).collect();
     let mut tally = Tally::begin(client, replicas, ids).await?;
     let started = Instant::now();
-    let mut placing = place(client, orders);
+    let mut placing = place(client, &orders);
     let mut gauge = Gauge::new(count as usize)?;
     let mut deadline = started + PATIENCE;
     while !tally.missing().is_empty() {
@@ -59,7 +59,7 @@ pub(crate) async fn rush(client: &Client, count: u32, replicas: usize) -> Result
 }
 
 /// Places orders side by side.
-fn place(client: &Client, orders: Vec<PlaceOrder>) -> JoinSet<Result<(), BoxError>> {
+fn place(client: &Client, orders: &[PlaceOrder]) -> JoinSet<Result<(), BoxError>> {
     let mut hands = JoinSet::new();
     let share = orders.len().div_ceil(HANDS);
     for orders in orders.chunks(share) {

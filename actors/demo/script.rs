@@ -67,7 +67,7 @@ impl Script {
 
     /// Returns so many orders, after seeing to it that there is stock for them:
     /// every tenth costs too much, and every tenth wants something of which
-    /// there is enough for half of them.
+    /// there is enough for half of them at most.
     pub(super) async fn many(
         &self,
         client: &Client,

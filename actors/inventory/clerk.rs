@@ -83,8 +83,8 @@ impl Clerk {
         confirmed: OrderConfirmed,
         ctx: &Context,
     ) -> Result<(), Failure> {
-        let sell = Sell { order: confirmed.order };
-        ctx.call(sell).id(step(ctx, "sell")).await?;
+        let order = confirmed.order;
+        ctx.call(Sell { order }).id(step(ctx, "sell")).await?;
         Ok(())
     }
 

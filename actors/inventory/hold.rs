@@ -1,3 +1,8 @@
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "the signature of a decision is fixed; not every one says no"
+)]
+
 use super::commands::{Request, Sell, Settle};
 use callboard::{Decision, Infallible};
 use schemas::{
@@ -74,11 +79,11 @@ impl Holding {
         Ok((StockReleased { order, lines }, released).into())
     }
 
-    pub(super) fn sell(&self, sell: Sell) -> Result<Decision<()>, Infallible> {
+    pub(super) fn sell(&self, Sell { order }: Sell) -> Result<Decision<()>, Infallible> {
         let Some(Claim { lines, stage: Stage::Held, .. }) = &self.0 else {
             return Ok(Decision::nothing());
         };
-        Ok(StockSold { order: sell.order, lines: lines.clone() }.into())
+        Ok(StockSold { order, lines: lines.clone() }.into())
     }
 
     pub(super) fn requested(&mut self, requested: &StockRequested) {

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "the signature of a decision is fixed; not every one says no"
+)]
+
 use super::commands::{Free, Ship, Take};
 use callboard::{Decision, Infallible};
 use schemas::{
