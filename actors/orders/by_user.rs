@@ -1,4 +1,4 @@
-use super::rules;
+use super::order;
 use callboard::{
     Answer,
     projection::{Lag, Seen},
@@ -24,7 +24,7 @@ impl OrdersByUser {
         let ids = self.by_user.entry(placed.user.clone()).or_default();
         ids.push(placed.order.clone());
         self.orders
-            .insert(placed.order.clone(), rules::placed(placed.clone()));
+            .insert(placed.order.clone(), order::new(placed.clone()));
     }
 
     pub(super) fn confirmed(&mut self, confirmed: &OrderConfirmed, _: &Seen) {
@@ -36,10 +36,6 @@ impl OrdersByUser {
         self.end(&cancelled.order, OrderStatus::Cancelled { reason });
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "an answer may say no, this one never does"
-    )]
     pub(super) fn list(&self, list: &ListOrders, _: &Lag) -> Answer<ListOrders> {
         let ids = self.by_user.get(&list.user).into_iter().flatten();
         let orders = ids

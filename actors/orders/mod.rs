@@ -1,25 +1,23 @@
 //! What was ordered, and what became of it.
 //!
-//! An order's life stands on its own key: placed, then confirmed or cancelled,
-//! each published after the one before, so it ends once. The counter takes
-//! orders in, the desk ends them when it hears how stock and payment went, and
-//! the book tells what became of them.
+//! The entity `order` is placed, then confirmed or cancelled, once. The desk
+//! ends orders when it hears how stock and payment went.
 //!
 //! Two projections read the same events: each user's orders, in memory, and the
 //! sales per day, in `SQLite`.
 
-mod book;
 mod by_user;
-mod counter;
+mod commands;
 mod desk;
-mod rules;
+mod order;
+mod price;
 mod sales;
 
-use book::Book;
+use crate::RETRY;
 use by_user::OrdersByUser;
-use callboard::{Actor, Group, Projection, Strategy};
-use counter::Counter;
+use callboard::{Actor, Entity, Group, Projection, Strategy};
 use desk::Desk;
+use order::Order;
 use sales::SalesPerDay;
 use std::{path::Path, time::Duration};
 
@@ -28,22 +26,28 @@ pub fn group(data: Option<&Path>) -> Group {
     Group::new("orders")
         .strategy(Strategy::OneForOne)
         .intensity(10, Duration::from_secs(10))
-        .child(Actor::new("book", Book::open).answer(Book::get))
+        .child(order())
         .child(orders_by_user())
         .child(sales_per_day(data))
         .child(
             Actor::new("desk", Desk::open)
                 .instances(4)
+                .retry(RETRY)
                 .on(Desk::payment_taken)
                 .on(Desk::payment_declined)
                 .on(Desk::stock_refused),
         )
-        // It waits for other domains' answers, hence more of them.
-        .child(
-            Actor::new("counter", Counter::open)
-                .instances(8)
-                .answer(Counter::place),
-        )
+}
+
+fn order() -> Entity<Order> {
+    Entity::new("order", Order::default)
+        .decide_with(price::price, Order::place)
+        .decide_with(price::is_id, Order::get)
+        .decide(Order::confirm)
+        .decide(Order::cancel)
+        .apply(Order::placed)
+        .apply(Order::confirmed)
+        .apply(Order::cancelled)
 }
 
 fn orders_by_user() -> Projection<OrdersByUser> {

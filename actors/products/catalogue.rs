@@ -3,8 +3,8 @@ use callboard::{
     projection::{Lag, Seen},
 };
 use schemas::{
-    Cents, LIST_LIMIT, Line, ProductId,
-    inventory::{StockAdded, StockReleased, StockReserved},
+    Cents, LIST_LIMIT, ProductId,
+    inventory::{StockAdded, StockFreed, StockHeld},
     products::{Catalogue, ListProducts, Offer, ProductAdded},
 };
 use serde::{Deserialize, Serialize};
@@ -37,23 +37,15 @@ impl Shown {
         self.entry(&added.product).available += u64::from(added.quantity);
     }
 
-    pub(super) fn stock_reserved(&mut self, reserved: &StockReserved, _: &Seen) {
-        for Line { product, quantity } in &reserved.lines {
-            let entry = self.entry(product);
-            entry.available = entry.available.saturating_sub(u64::from(*quantity));
-        }
+    pub(super) fn stock_held(&mut self, held: &StockHeld, _: &Seen) {
+        let entry = self.entry(&held.product);
+        entry.available = entry.available.saturating_sub(u64::from(held.quantity));
     }
 
-    pub(super) fn stock_released(&mut self, released: &StockReleased, _: &Seen) {
-        for Line { product, quantity } in &released.lines {
-            self.entry(product).available += u64::from(*quantity);
-        }
+    pub(super) fn stock_freed(&mut self, freed: &StockFreed, _: &Seen) {
+        self.entry(&freed.product).available += u64::from(freed.quantity);
     }
 
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "an answer may say no, this one never does"
-    )]
     pub(super) fn list(&self, list: &ListProducts, _: &Lag) -> Answer<ListProducts> {
         let after = list.after.as_ref().map_or(Unbounded, Excluded);
         let offers = self

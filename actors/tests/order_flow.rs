@@ -43,7 +43,11 @@ async fn an_order_that_can_be_filled_is_confirmed_and_told() -> Result<(), Repla
     story.sort_by_key(|kind| kind.split('.').next());
     let expected = [
         "inventory.added",
+        "inventory.requested",
+        "inventory.held",
         "inventory.reserved",
+        "inventory.sold",
+        "inventory.shipped",
         "notifications.sent",
         "orders.placed",
         "orders.confirmed",

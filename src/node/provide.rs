@@ -132,8 +132,7 @@ async fn compare_all(
     for consumer in consumers {
         match bus.compare_consumer(stream, consumer).await? {
             Presence::Same => {}
-            Presence::Missing if worst == Presence::Same => worst = Presence::Missing,
-            Presence::Missing => {}
+            Presence::Missing => worst = Presence::Missing,
             differs @ Presence::Differs { .. } => return Ok(differs),
         }
     }

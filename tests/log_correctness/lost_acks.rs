@@ -2,11 +2,9 @@
 
 use crate::{
     Verdict,
-    support::{
-        cluster::{leader, opened, three},
-        nats::Server,
-        proxy::Proxy,
-    },
+    cluster::{leader, opened, three},
+    proxy::Proxy,
+    support::nats::Server,
 };
 use callboard::{
     Bus,

@@ -1,11 +1,11 @@
 //! Many writers want the same place; one gets it.
 
-#[cfg(feature = "nats")]
-use crate::support::{
-    cluster::{opened, three},
-    nats::Server,
-};
 use crate::{Verdict, support::folder::Folder};
+#[cfg(feature = "nats")]
+use crate::{
+    cluster::{opened, three},
+    support::nats::Server,
+};
 use callboard::{
     Bus,
     bus::{Append, Expect, Message, Stream, StreamConfig},

@@ -6,11 +6,7 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
-#[cfg(feature = "nats")]
-pub(crate) mod cluster;
 pub(crate) mod folder;
 pub(crate) mod log;
 pub(crate) mod nats;
-#[cfg(feature = "nats")]
-pub(crate) mod proxy;
 pub(crate) mod way;

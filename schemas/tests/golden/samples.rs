@@ -4,8 +4,9 @@ use crate::kind::Kind;
 use schemas::{
     Cents, Line, OrderId, UserId,
     inventory::{
-        GetStock, Hold, OutOfStock, Release, Released, Reserve, Stock, StockAdded, StockLevel,
-        StockRefused, StockReleased, StockReserved,
+        GetStock, Hold, OutOfStock, Release, Released, Reserve, Stock, StockAdded, StockFreed,
+        StockHeld, StockLevel, StockRefused, StockReleased, StockRequested, StockReserved,
+        StockShipped, StockSold,
     },
     notifications::{ListNotifications, Notification, NotificationList, NotificationSent},
     orders::{
@@ -103,9 +104,20 @@ fn inventory() -> Vec<Kind> {
     let (order, lines, product) = (order, lines, || "cup".into());
     vec![
         Kind::of([StockAdded { product: product(), quantity: 70_000 }]),
+        Kind::of([StockHeld { product: product(), order: order(), quantity: 300 }]),
+        Kind::of([
+            StockFreed { product: product(), order: order(), quantity: 300 },
+            StockFreed { product: product(), order: order(), quantity: 0 },
+        ]),
+        Kind::of([StockShipped { product: product(), order: order(), quantity: 300 }]),
+        Kind::of([StockRequested { order: order(), lines: lines(), total: TOTAL }]),
         Kind::of([StockReserved { order: order(), lines: lines(), total: TOTAL }]),
         Kind::of([StockRefused { order: order(), reason: short() }]),
-        Kind::of([StockReleased { order: order(), lines: lines() }]),
+        Kind::of([
+            StockReleased { order: order(), lines: lines() },
+            StockReleased { order: order(), lines: vec![] },
+        ]),
+        Kind::of([StockSold { order: order(), lines: lines() }]),
         Kind::of([Stock { product: product(), quantity: 70_000 }]),
         Kind::of([Reserve { order: order(), lines: lines() }]),
         Kind::of([Release { order: order() }]),

@@ -201,9 +201,10 @@ impl Broker {
     }
 
     fn named(&self, name: &str) -> Option<Arc<Kept>> {
-        let streams = read(&self.0.streams);
-        let mut named = streams.iter().filter(|kept| kept.config().name == name);
-        named.next().map(Arc::clone)
+        read(&self.0.streams)
+            .iter()
+            .find(|kept| kept.config().name == name)
+            .cloned()
     }
 
     pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {

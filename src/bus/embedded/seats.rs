@@ -45,9 +45,9 @@ impl Kept {
     pub(super) fn compare(&self, config: &ConsumerConfig) -> Presence {
         let state = lock(&self.state);
         let known = state.names.get(&config.name);
-        known.map_or(Presence::Missing, |durable| {
-            Presence::of(state.durables[*durable].differs(config))
-        })
+        let difference = known.map(|durable| state.durables[*durable].differs(config));
+        drop(state);
+        difference.map_or(Presence::Missing, Presence::of)
     }
 
     /// Takes up a consumer where the store saw it last.

@@ -1,6 +1,6 @@
 //! Three NATS servers that keep three copies.
 
-use super::nats::{Server, free_port};
+use crate::support::nats::{Server, free_port};
 use callboard::bus::{Bus, Message, Stream, StreamConfig};
 use serde_json::Value;
 use std::{error::Error, time::Duration};
