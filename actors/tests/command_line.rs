@@ -117,7 +117,7 @@ fn a_directory_serves_one_process_at_a_time() -> io::Result<()> {
     node.wait()?;
     let (_, complaint) = said(&output);
     assert_eq!(output.status.code(), Some(1), "{complaint}");
-    let cause = format!("shop: the store at {data} is in use by process {holder}");
+    let cause = format!("shop: the store at {data}/bus is in use by process {holder}");
     assert!(complaint.starts_with(&cause), "{complaint}");
     assert!(complaint.contains("--data DIR"), "{complaint}");
     assert_eq!(complaint.lines().count(), 1, "{complaint}");

@@ -55,7 +55,7 @@ async fn orders_of_killed_processes_end_as_if_nothing_had_happened() -> Result<(
     assert!(last.status.success(), "{said}");
     assert!(said.contains("50 orders ended in"), "{said}");
 
-    let bus = Bus::embedded_at(folder.path())?;
+    let bus = Bus::embedded_at(folder.path().join("bus"))?;
     let groups = Name::ALL.map(|name| name.group(&Settings::limit(payments::LIMIT)));
     let node = Node::new("shop-9", bus).namespace("shop");
     let node = groups.into_iter().fold(node, Node::group).start().await?;
