@@ -110,10 +110,8 @@ impl<S: 'static> Desk<S> {
     pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
         self.tasks.shutdown().await;
         match &self.checkpoints {
-            Some(checkpoints) if self.shared.copy.borrow().unwritten > 0 => {
-                checkpoints.write(&self.shared.copy).await
-            }
-            _ => Ok(()),
+            Some(checkpoints) => checkpoints.write(&self.shared.copy).await,
+            None => Ok(()),
         }
     }
 
