@@ -98,7 +98,9 @@
 //!
 //! **What survives.** The embedded bus keeps streams in memory. On NATS an event
 //! is published once the server has it; when that reaches the disk is the
-//! server's setting. An actor's state is what its factory builds.
+//! server's setting. An actor's state is what its factory builds. A
+//! [`Projection`]'s model is built again from the streams, or goes on from where
+//! it was written down.
 //!
 //! # Features
 //!

@@ -15,6 +15,7 @@ use crate::{
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use std::{cell::RefCell, sync::Arc};
+use tokio::sync::Mutex;
 
 /// The largest part of a checkpoint, in bytes.
 const PART: usize = codec::MAX_PAYLOAD;
@@ -36,6 +37,9 @@ pub(super) struct Checkpoints<S> {
     path: Arc<str>,
     stream: Stream,
     subject: String,
+    writer: Id,
+    /// One writes at a time.
+    turn: Mutex<()>,
 }
 
 /// What names a checkpoint's parts.
@@ -62,7 +66,9 @@ impl<S: 'static> Checkpoints<S> {
     ) -> Result<Self, StreamError> {
         let subject = client.namespace().checkpoint(path, plan.version);
         let stream = client.snapshots().await?;
-        Ok(Self { plan: Arc::clone(plan), path: Arc::clone(path), stream, subject })
+        let (plan, path) = (Arc::clone(plan), Arc::clone(path));
+        let (writer, turn) = (Id::new(), Mutex::new(()));
+        Ok(Self { plan, path, stream, subject, writer, turn })
     }
 
     /// Returns the copy that was written last; one that cannot be read is as
@@ -111,21 +117,26 @@ impl<S: 'static> Checkpoints<S> {
         let Some(Checkpointed { write, .. }) = &self.plan.checkpoint else {
             return Ok(());
         };
-        let (state, positions, is_anew) = {
+        let _turn = self.turn.lock().await;
+        let Latest { sequence, head } = self.latest().await?;
+        let is_written = {
             let mut copy = copy.borrow_mut();
             copy.unwritten = 0;
-            (write(&copy.model)?, copy.positions.clone(), copy.is_anew)
+            let covers = |head: &Head| head.positions.covers(&copy.positions);
+            !copy.is_anew && head.as_ref().is_some_and(covers)
+        };
+        if is_written || !self.claim(sequence).await? {
+            return Ok(());
+        }
+        let (state, positions) = {
+            let copy = copy.borrow();
+            (write(&copy.model)?, copy.positions.clone())
         };
         if state.len() > PART * PARTS {
             return Err(Failure::discard(format!(
                 "the model takes {} bytes, more than {PARTS} parts of {PART}; keep it in a database",
                 state.len()
             )));
-        }
-        let Latest { sequence, head } = self.latest().await?;
-        let is_written = |head: &Head| !is_anew && head.positions.covers(&positions);
-        if head.as_ref().is_some_and(is_written) || !self.claim(sequence).await? {
-            return Ok(());
         }
         let slot = head.map_or(0, |head| 1 - head.slot.min(1));
         self.put(state, positions, slot).await?;
@@ -147,16 +158,20 @@ impl<S: 'static> Checkpoints<S> {
         Ok(())
     }
 
-    /// Makes sure that of several nodes one follows a head with the next; a
-    /// claim that came to nothing is forgotten with its id.
+    /// Makes sure that of several nodes one follows a head with the next.
+    ///
+    /// A claim of one's own that came to nothing still holds; one of a node that
+    /// is gone is forgotten with its id.
     async fn claim(&self, sequence: u64) -> Result<bool, Failure> {
         let subject = format!("{}.claim", self.subject);
         let id = format!("{}:{sequence}", self.subject);
-        let claimed = self.append(subject, &id, Bytes::new()).await?;
-        Ok(matches!(
-            claimed,
-            Append::Committed { duplicate: false, .. }
-        ))
+        let me = Bytes::from(self.writer.to_string());
+        let claimed = self.append(subject.clone(), &id, me.clone()).await?;
+        if matches!(claimed, Append::Committed { duplicate: false, .. }) {
+            return Ok(true);
+        }
+        let last = self.stream.last(&subject).await?;
+        Ok(last.is_some_and(|it| it.payload == me && it.headers.get(MSG_ID) == Some(id.as_str())))
     }
 
     async fn append(&self, subject: String, id: &str, payload: Bytes) -> Result<Append, Failure> {

@@ -2,7 +2,7 @@ use super::{
     Lag,
     checkpoint::Checkpoints,
     copy::Copy,
-    follow::{Follower, Shared, gauges, look, ring},
+    follow::{Follower, Pace, Shared, gauges, ring},
     plan::Plan,
     reading::{Reading, Source},
     rebuild::Rebuilder,
@@ -67,7 +67,7 @@ impl<S: 'static> Desk<S> {
             sources,
             checkpoints: checkpoints.clone(),
             clock: client.clock(),
-            look: look(client.bus()),
+            pace: Pace::of(client.bus()),
         };
         tasks.spawn_local(noticed(follower.run(), poke.clone()));
         let look = shared.wake.ask();
@@ -110,10 +110,8 @@ impl<S: 'static> Desk<S> {
     pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
         self.tasks.shutdown().await;
         match &self.checkpoints {
-            Some(checkpoints) if self.shared.copy.borrow().unwritten > 0 => {
-                checkpoints.write(&self.shared.copy).await
-            }
-            _ => Ok(()),
+            Some(checkpoints) => checkpoints.write(&self.shared.copy).await,
+            None => Ok(()),
         }
     }
 

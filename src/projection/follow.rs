@@ -20,18 +20,28 @@ use std::{
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-/// How often all streams are looked at although nobody rang, where word of an
-/// event gets lost while a connection is down.
-const LOOK: Duration = Duration::from_secs(5);
-/// How often they are looked at where it does not.
-const RARE: Duration = Duration::from_hours(24);
+/// How the streams of a bus are followed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How often they are looked at although nobody rang.
+    look: Duration,
+    /// From how many messages in one round on there is a pause.
+    flood: u64,
+}
+
+/// No word gets lost, and a look costs next to nothing.
+const IN_PROCESS: Pace = Pace { look: Duration::from_hours(24), flood: 256 };
+
+/// Word of an event gets lost while a connection is down, and a look costs a
+/// few round trips.
+const REMOTE: Pace = Pace { look: Duration::from_secs(5), flood: 2 };
+
 /// How often news that were heard of are looked for, after 2 ms, 4 ms and so on
 /// up to a minute. A bell rings when an event is on its way; it can be read a
 /// little later, or never if it was refused.
 const ECHOES: u32 = 16;
-/// From how many messages in one look on there is a pause before the next.
-const FLOOD: u64 = 256;
-/// How long that pause is: reading many messages at once is cheaper.
+/// How long the pause is between looks that find several messages: reading many
+/// at once is cheaper. Who asks for a look ends it.
 const PAUSE: Duration = Duration::from_millis(10);
 /// After what time a look takes long: its stream may be out of reach.
 const LONG: Duration = Duration::from_secs(1);
@@ -87,7 +97,7 @@ pub(super) struct Follower<S> {
     pub(super) sources: Rc<[Source]>,
     pub(super) checkpoints: Option<Rc<Checkpoints<S>>>,
     pub(super) clock: Clock,
-    pub(super) look: Duration,
+    pub(super) pace: Pace,
     pub(super) gauges: Vec<(Gauge, Gauge)>,
 }
 
@@ -96,6 +106,8 @@ pub(super) struct Follower<S> {
 struct Rhythm {
     /// Whether all streams were read once.
     is_up: bool,
+    /// Whether so much came in the last round that the next can wait a little.
+    floods: bool,
     /// Looks in a row that found nothing of what was heard.
     echoes: u32,
     /// Rounds in a row in which something failed.
@@ -111,7 +123,7 @@ impl<S: 'static> Follower<S> {
 
     async fn follow(&self) -> String {
         let mut rhythm = Rhythm::default();
-        let mut look = Instant::now() + self.look;
+        let mut look = Instant::now() + self.pace.look;
         loop {
             let wake = &self.shared.wake;
             let asked = wake.asked();
@@ -127,13 +139,16 @@ impl<S: 'static> Follower<S> {
                 Ok(false) => {}
             }
             self.tell();
+            if rhythm.floods {
+                timeout(PAUSE, wake.asked_again()).await.ok();
+            }
             let until = rhythm.next(wake, look);
             tokio::select! {
                 () = wake.rung() => {}
                 () = sleep_until(until) => {}
             }
             if Instant::now() >= look {
-                look = Instant::now() + self.look;
+                look = Instant::now() + self.pace.look;
                 wake.settle();
                 wake.look_again();
             }
@@ -164,9 +179,7 @@ impl<S: 'static> Follower<S> {
         if found > 0 {
             rhythm.echoes = 0;
         }
-        if found >= FLOOD {
-            sleep(PAUSE).await;
-        }
+        rhythm.floods = found >= self.pace.flood;
         Ok(all)
     }
 
@@ -255,9 +268,14 @@ impl Rhythm {
     }
 }
 
-/// Returns how often streams are looked at although nobody rang.
-pub(super) const fn look(bus: &Bus) -> Duration {
-    if bus.is_in_process() { RARE } else { LOOK }
+impl Pace {
+    pub(super) const fn of(bus: &Bus) -> Self {
+        if bus.is_in_process() {
+            IN_PROCESS
+        } else {
+            REMOTE
+        }
+    }
 }
 
 /// Makes the gauges of each stream's lag.

@@ -10,6 +10,69 @@ use std::fmt;
 ///
 /// Both are called on the thread of the projection, and hold it up: a batch has
 /// at most 256 messages, so that a transaction stays short.
+///
+/// # Examples
+///
+/// What the folds change can be written as they go, or be collected and written
+/// at the end of the batch, as here:
+///
+/// ```
+/// use callboard::{Event, Failure, Projection, Subject};
+/// use callboard::projection::{Batch, Keep, Positions, Seen};
+/// # use serde::{Deserialize, Serialize};
+/// # use std::{borrow::Cow, collections::BTreeMap};
+/// #
+/// # #[derive(Serialize, Deserialize)]
+/// # struct Deposited { account: String, amount: u64 }
+/// # impl Event for Deposited {
+/// #     const SUBJECT: Subject = Subject::new("bank.deposited");
+/// #     fn key(&self) -> Cow<'_, str> { Cow::Borrowed(&self.account) }
+/// # }
+/// # #[derive(Default)]
+/// # struct Database(BTreeMap<String, u64>, u64);
+/// # impl Database {
+/// #     fn open() -> std::io::Result<Self> { Ok(Self::default()) }
+/// #     fn positions(&self) -> std::io::Result<BTreeMap<String, u64>> { Ok(self.0.clone()) }
+/// #     fn transaction(&mut self) -> std::io::Result<&mut Self> { Ok(self) }
+/// #     fn position(&self, domain: &str) -> std::io::Result<u64> { Ok(*self.0.get(domain).unwrap_or(&0)) }
+/// #     fn set_position(&mut self, domain: &str, to: u64) -> std::io::Result<()> {
+/// #         self.0.insert(domain.to_owned(), to);
+/// #         Ok(())
+/// #     }
+/// #     fn add(&mut self, amount: u64) -> std::io::Result<()> { self.1 += amount; Ok(()) }
+/// #     fn commit(&mut self) -> std::io::Result<()> { Ok(()) }
+/// # }
+///
+/// struct Deposits {
+///     database: Database,
+///     /// What the batch at hand adds.
+///     added: u64,
+/// }
+///
+/// impl Keep for Deposits {
+///     fn positions(&mut self) -> Result<Positions, Failure> {
+///         Ok(self.database.positions()?.into_iter().collect())
+///     }
+///
+///     fn keep(&mut self, batch: &Batch<'_, Self>) -> Result<(), Failure> {
+///         self.added = 0;
+///         batch.fold(self);
+///         let work = self.database.transaction()?;
+///         if work.position(batch.domain())? == batch.from() {
+///             work.add(self.added)?;
+///             work.set_position(batch.domain(), batch.to())?;
+///             work.commit()?;
+///         }
+///         Ok(())
+///     }
+/// }
+///
+/// let open = || Ok(Deposits { database: Database::open()?, added: 0 });
+/// let deposits = Projection::kept("deposits", open)
+///     .fold(|deposits: &mut Deposits, deposited: &Deposited, _: &Seen| {
+///         deposits.added += deposited.amount;
+///     });
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say where it keeps its model",
     note = "implement `callboard::projection::Keep` for it, or describe a model in memory with `Projection::new`"

@@ -7,6 +7,7 @@ pub(super) struct Wake {
     asked: Cell<u64>,
     looked: watch::Sender<u64>,
     rung: Notify,
+    wanted: Notify,
 }
 
 /// Word of one stream's news.
@@ -26,6 +27,7 @@ impl Wake {
             asked: Cell::new(0),
             looked: watch::Sender::new(0),
             rung: Notify::new(),
+            wanted: Notify::new(),
         }
     }
 
@@ -42,6 +44,7 @@ impl Wake {
         self.asked.set(self.asked.get() + 1);
         self.look_again();
         self.rung.notify_one();
+        self.wanted.notify_one();
         self.asked.get()
     }
 
@@ -70,6 +73,11 @@ impl Wake {
     /// Waits until somebody rings or asks.
     pub(super) async fn rung(&self) {
         self.rung.notified().await;
+    }
+
+    /// Waits until somebody asks, or has asked since this was awaited last.
+    pub(super) async fn asked_again(&self) {
+        self.wanted.notified().await;
     }
 
     /// Takes whether a stream is to be looked at.

@@ -180,6 +180,37 @@ async fn another_version_does_not_use_the_checkpoint_and_leaves_it_alone() -> Ve
 }
 
 #[tokio::test]
+async fn nodes_that_write_at_the_same_time_leave_a_whole_checkpoint() -> Verdict {
+    both_buses(async |way| {
+        let (client, gate) = (way.client(), Gate::default());
+        let describe = || with_ballast(&gate, 600_000).checkpoint_every(5);
+        let (one, two) = (
+            way.node("one")
+                .group(describe().into_group())
+                .start()
+                .await?,
+            way.node("two")
+                .group(describe().into_group())
+                .start()
+                .await?,
+        );
+        lend(&client, 0, 50).await?;
+        until("both to have all", async || gate.folded() == 100).await;
+        one.stop().await?;
+        two.stop().await?;
+        let node = way
+            .node("three")
+            .group(describe().into_group())
+            .start()
+            .await?;
+        assert_eq!(client.call(Tell).await?.lent, 50);
+        assert_eq!(gate.folded(), 100, "nothing is folded again");
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_rebuilt_model_replaces_the_checkpoint() -> Verdict {
     both_buses(async |way| {
         let (client, gate) = (way.client(), Gate::default());
