@@ -9,7 +9,7 @@ use std::{error::Error, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Longer than the ack wait of what was held.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Returns keys that are filed in one partition.
 fn neighbours(count: usize) -> Vec<String> {

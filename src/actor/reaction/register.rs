@@ -69,8 +69,10 @@ pub(super) enum Standing {
     Passed,
     /// It waits in the stream.
     Waits,
-    /// It would wait, but its key is not this reader's to let go on.
+    /// It would wait, but its key is nobody's yet to let go on.
     Unclaimed,
+    /// It may be handled elsewhere.
+    Elsewhere,
 }
 
 impl Register {
@@ -172,7 +174,8 @@ impl Register {
         match self.keys.get(key) {
             Some(entry) if sequence >= entry.from => match entry.phase {
                 Phase::Parked | Phase::Here => Standing::Waits,
-                Phase::Asked | Phase::Elsewhere(_) => Standing::Unclaimed,
+                Phase::Asked => Standing::Unclaimed,
+                Phase::Elsewhere(_) => Standing::Elsewhere,
             },
             _ => Standing::Free,
         }
@@ -190,11 +193,11 @@ impl Register {
         self.queue.values().next().map(Arc::clone)
     }
 
-    /// Takes over what readers elsewhere began: all of it, or what they say nothing of.
-    pub(super) fn inherit(&mut self, all: bool, now: Instant) {
+    /// Takes over what readers elsewhere began and say nothing of any more.
+    pub(super) fn inherit(&mut self, now: Instant) {
         for (key, entry) in &mut self.keys {
             if let Phase::Elsewhere(since) = entry.phase
-                && (all || now.duration_since(since) >= SILENT)
+                && now.duration_since(since) >= SILENT
             {
                 entry.phase = Phase::Asked;
                 self.queue.insert(entry.record, Arc::clone(key));
@@ -313,9 +316,10 @@ mod tests {
             Instant::now(),
         );
         assert_eq!(register.next(), None);
-        register.inherit(false, Instant::now());
+        register.inherit(Instant::now());
         assert_eq!(register.next(), None, "it may still be at work");
-        register.inherit(true, Instant::now());
+        assert_eq!(register.standing("k", 6), Standing::Elsewhere);
+        register.inherit(Instant::now() + SILENT);
         assert_eq!(register.next().as_deref(), Some("k"));
         register.claimed(&"k".into(), 4, 5);
         assert_eq!(register.standing("k", 6), Standing::Waits);

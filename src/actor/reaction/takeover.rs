@@ -110,7 +110,6 @@ impl Reading<'_> {
     /// Finds out, when others may have been served before, what they left behind.
     pub(super) async fn take_over(&mut self, first: &Delivery) -> Result<(), String> {
         self.refresh().await?;
-        self.register.inherit(true, Instant::now());
         let now = Instant::now();
         let limbo = self.limbo.take();
         let waiting = limbo.map(|limbo| limbo.waiting).unwrap_or_default();
