@@ -27,6 +27,7 @@ pub use client::Client;
 pub(crate) use client::Settings;
 pub use error::{CallError, PublishError, TellError};
 pub(crate) use local::{LocalCall, LocalReply};
+#[cfg(feature = "cli")]
 pub(crate) use operator::open_as_declared;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{Content, Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};

@@ -141,14 +141,14 @@ impl Reading<'_> {
             return self.leave_letter(slot, None).await;
         }
         let (held, next) = self.lanes.leave(slot)?;
-        let key: Arc<str> = held.key().into();
-        match held.source {
-            Source::Live(delivery) => {
-                self.acknowledge(delivery).await;
-                next
-            }
-            Source::Drained(_) | Source::Letter(..) => next.or(self.drain_on(&key).await),
+        if let Source::Live(delivery) = held.source {
+            self.acknowledge(delivery).await;
+            return next;
         }
+        let key: Arc<str> = held.key().into();
+        // What is behind it in its lane came before what is read now.
+        let read = self.drain_on(&key).await;
+        next.or(read)
     }
 
     /// Writes the dead letter, then goes on; until the letter is stored, the
