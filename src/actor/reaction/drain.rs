@@ -69,7 +69,9 @@ impl Reading<'_> {
     /// the reader of the partition.
     pub(super) async fn begin(&mut self) {
         self.register.inherit(Instant::now());
-        if !self.register.is_asked() || !self.is_ours().await {
+        let keys = self.drains.len() < DRAINS && self.register.next().is_some();
+        let letters = self.register.has_letter() && self.register.letters_out() < DRAINS;
+        if !(keys || letters) || !self.is_ours().await {
             return;
         }
         while self.drains.len() < DRAINS {

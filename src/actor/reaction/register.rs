@@ -159,7 +159,7 @@ impl Register {
         self.passed.insert(Arc::clone(key), (from, through));
     }
 
-    /// Forgets what it knows of a key, to be told again.
+    /// Returns what is known of a parked key.
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
         self.keys.get(key).copied()
     }
@@ -230,9 +230,9 @@ impl Register {
         self.letters.values().filter(|letter| letter.out).count()
     }
 
-    /// Whether there is something for this reader to begin.
-    pub(super) fn is_asked(&self) -> bool {
-        !self.queue.is_empty() || self.letters.values().any(|letter| !letter.out)
+    /// Whether a dead letter shall be handled and is not yet.
+    pub(super) fn has_letter(&self) -> bool {
+        self.letters.values().any(|letter| !letter.out)
     }
 
     /// Forgets what came by, once the consumer will not bring it again.
@@ -300,7 +300,7 @@ mod tests {
         let standing = [4, 5, 9].map(|sequence| parked.standing("k", sequence));
         assert_eq!(standing, [Standing::Free, Standing::Waits, Standing::Waits]);
         assert_eq!(parked.standing("other", 9), Standing::Free);
-        assert_eq!((parked.next(), parked.is_asked()), (None, false));
+        assert_eq!((parked.next(), parked.has_letter()), (None, false));
     }
 
     #[test]
