@@ -198,3 +198,31 @@ async fn parking_and_release_are_events_in_a_stream_of_their_own() -> Verdict {
     tokio::time::timeout(Duration::from_secs(5), free(&way)).await?;
     Ok(())
 }
+
+#[tokio::test]
+async fn no_more_than_ten_thousand_keys_of_a_partition_are_parked_and_none_is_lost() -> Verdict {
+    let way = Way::embedded(true);
+    let farm = Farm::default();
+    let mine = |key: &String| callboard::bus::partition(key, 8) == 0;
+    let keys: Vec<_> = (0..)
+        .map(|n| format!("k{n}"))
+        .filter(mine)
+        .take(10_003)
+        .collect();
+    let (bad, good) = keys.split_at(10_002);
+    for key in bad {
+        farm.spoil(&format!("{key}1"));
+    }
+    let retry = Retry::new(1);
+    let group = callboard::Group::new("barn").child(farm.farmer().retry(retry));
+    let node = way.node("n").group(group).start().await?;
+    let client = way.client();
+    for key in bad.iter().chain(good) {
+        client.publish(crate::farm::sown(key, 1)).await?;
+    }
+    farm.log.of(1).await;
+    farm.handled(&[&format!("{}1", good[0])]);
+    assert_eq!(operator(&way).parked().await?.len(), 10_000);
+    assert_eq!(way.dead_letters().await?.len(), 0);
+    Ok(node.stop().await?)
+}

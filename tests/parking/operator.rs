@@ -87,3 +87,40 @@ async fn the_operator_may_think_better_of_it_before_a_node_begins() -> Verdict {
     farm.handled(&["a2"]);
     Ok(node.stop().await?)
 }
+
+#[tokio::test]
+async fn many_keys_that_are_retried_at_once_all_go_on_each_in_order() -> Verdict {
+    let way = Way::embedded(true);
+    let farm = Farm::default();
+    let keys: Vec<_> = (0..300).map(|n| format!("k{n}-")).collect();
+    let node = farm.start(&way).await?;
+    let client = way.client();
+    for n in 0..3 {
+        for key in &keys {
+            farm.spoil(&format!("{key}0"));
+            client.publish(sown(key, n)).await?;
+        }
+    }
+    let found = parked(&way, keys.len()).await;
+    farm.mend();
+    for key in &found {
+        operator(&way).retry(key).await?;
+    }
+    free(&way).await;
+    let lines = farm.log.lines();
+    assert_eq!(lines.len(), 900);
+    for key in &keys {
+        let of_key: Vec<_> = lines
+            .iter()
+            .filter(|line| line.starts_with(&**key))
+            .collect();
+        assert_eq!(
+            of_key,
+            [0, 1, 2]
+                .map(|n| format!("{key}{n}"))
+                .iter()
+                .collect::<Vec<_>>()
+        );
+    }
+    Ok(node.stop().await?)
+}

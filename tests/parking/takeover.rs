@@ -1,15 +1,15 @@
 //! A partition goes to another node: what the one before held comes first.
 
 use crate::{
-    farm::{Farm, sown},
-    support::way::{Verdict, Way},
+    farm::{Farm, free, operator, parked, sown},
+    support::way::{Verdict, Way, both_buses},
 };
 use callboard::bus::{ConsumerConfig, StreamConfig, partition};
 use std::{error::Error, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// Longer than the ack wait of what was held.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 /// Returns keys that are filed in one partition.
 fn neighbours(count: usize) -> Vec<String> {
@@ -104,4 +104,54 @@ async fn order_per_key_survives_a_reader_that_dies_embedded() -> Verdict {
 #[tokio::test]
 async fn order_per_key_survives_a_reader_that_dies_on_nats() -> Verdict {
     order_survives_a_dead_reader(&Way::nats(true).await?).await
+}
+
+#[tokio::test]
+async fn what_waits_goes_on_at_another_node_where_the_first_one_stopped() -> Verdict {
+    both_buses(async |way| {
+        let farm = Farm::default();
+        farm.spoil("a0");
+        let node = farm.start(way).await?;
+        let client = way.client();
+        for n in 0..2_000 {
+            client.publish(sown("a", n)).await?;
+        }
+        let found = parked(way, 1).await;
+        farm.mend();
+        operator(way).retry(&found[0]).await?;
+        farm.log.of(50).await;
+        node.stop().await?;
+        let node = farm.start(way).await?;
+        farm.log.of(2_000).await;
+        free(way).await;
+        let expected: Vec<_> = (0..2_000).map(|n| format!("a{n}")).collect();
+        assert_eq!(farm.log.lines(), expected);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn of_two_nodes_one_lets_a_key_go_on() -> Verdict {
+    both_buses(async |way| {
+        let farm = Farm::default();
+        farm.spoil("a0");
+        let first = farm.start(way).await?;
+        let second = way.node("m").group(farm.group()).start().await?;
+        let client = way.client();
+        for n in 0..200 {
+            client.publish(sown("a", n)).await?;
+        }
+        let found = parked(way, 1).await;
+        farm.mend();
+        operator(way).retry(&found[0]).await?;
+        free(way).await;
+        client.publish(sown("a", 200)).await?;
+        farm.log.of(201).await;
+        let expected: Vec<_> = (0..201).map(|n| format!("a{n}")).collect();
+        assert_eq!(farm.log.lines(), expected);
+        first.stop().await?;
+        Ok(second.stop().await?)
+    })
+    .await
 }

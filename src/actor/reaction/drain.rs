@@ -68,10 +68,12 @@ impl Reading<'_> {
     /// Lets keys go on that shall, and handles dead letters again, if this is
     /// the reader of the partition.
     pub(super) async fn begin(&mut self) {
-        if !self.register.is_asked() || !self.is_ours().await {
+        self.register.inherit(Instant::now());
+        let keys = self.drains.len() < DRAINS && self.register.next().is_some();
+        let letters = self.register.has_letter() && self.register.letters_out() < DRAINS;
+        if !(keys || letters) || !self.is_ours().await {
             return;
         }
-        self.register.inherit(false, Instant::now());
         while self.drains.len() < DRAINS {
             let Some(key) = self.register.next() else {
                 break;
@@ -152,6 +154,11 @@ impl Reading<'_> {
 
     /// Goes on with a key that waited; returns its next head.
     pub(super) async fn drain_on(&mut self, key: &Arc<str>) -> Option<usize> {
+        let saved = self.drains.get(key)?.saved;
+        if saved + 2 * RENEW <= Instant::now() {
+            // Whoever saw no sign of it for so long may have taken over.
+            self.save(key, self.me.clone()).await;
+        }
         let drain = self.drains.get_mut(key)?;
         drain.due = None;
         match drain.take(&self.events).await {

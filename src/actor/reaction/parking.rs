@@ -29,7 +29,7 @@ impl Reading<'_> {
                 if let Some(record) = record.filter(|record| *record.park.child == *reaction.path) {
                     self.register.apply(&record, &self.me, Instant::now());
                 }
-                if self.register.passed() >= PARKED {
+                if self.register.passed() % PARKED == PARKED - 1 {
                     let floor = self
                         .consumer
                         .progress()
@@ -194,7 +194,7 @@ impl Reading<'_> {
         }
         let key: Arc<str> = key_of(&delivery.message).into();
         match self.standing(&key, delivery.message.sequence).await {
-            Standing::Free | Standing::Unclaimed => Some(delivery),
+            Standing::Free | Standing::Unclaimed | Standing::Elsewhere => Some(delivery),
             Standing::Passed | Standing::Waits => {
                 self.acknowledge(delivery).await;
                 None

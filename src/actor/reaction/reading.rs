@@ -19,6 +19,9 @@ use tokio::{
 
 type Outcomes = mpsc::UnboundedReceiver<(usize, Ended)>;
 
+/// How long without a sign of life is too long: less than the ack wait.
+const LAPSE: Duration = Duration::from_secs(25);
+
 /// What a running reaction holds.
 pub(super) struct Reading<'a> {
     pub(super) reaction: &'a Reaction,
@@ -36,8 +39,10 @@ pub(super) struct Reading<'a> {
     pub(super) ended: mpsc::UnboundedSender<(usize, Ended)>,
     /// When the records of parked keys are read again, if there are such keys.
     pub(super) next_look_up: Instant,
-    /// When all that is held showed a sign of life.
+    /// When the ack wait of all that is held is started anew.
     renewed: Instant,
+    /// When the bus took the last sign of life of what is held.
+    alive: Instant,
     /// Nothing held needs attention before this.
     look: Instant,
 }
@@ -81,6 +86,7 @@ impl<'a> Reading<'a> {
             lanes: Lanes::new(),
             next_look_up: now + LOOK_UP,
             renewed: now,
+            alive: now,
             look: now,
             reaction,
             consumer,
@@ -101,6 +107,9 @@ impl<'a> Reading<'a> {
         let mut alarm = pin!(sleep_until(self.look));
         let mut listens = true;
         loop {
+            if self.is_lapsed() {
+                return Err("it gave no sign of life for too long".to_owned());
+            }
             if alarm.deadline() != self.look {
                 alarm.as_mut().reset(self.look);
             }
@@ -138,6 +147,12 @@ impl<'a> Reading<'a> {
         self.lanes.len() > 0 || self.limbo.is_some() || !self.register.is_idle()
     }
 
+    /// Whether it gave no sign of life for so long that what it holds may have
+    /// come again elsewhere: its process was paused, or its thread was blocked.
+    pub(super) fn is_lapsed(&self) -> bool {
+        self.lanes.len() > 0 && self.alive.elapsed() >= LAPSE
+    }
+
     /// Returns how many messages that the consumer delivered are held.
     pub(super) fn live(&mut self) -> usize {
         let live = |held: &Held| matches!(held.source, Source::Live(_));
@@ -160,6 +175,12 @@ impl<'a> Reading<'a> {
     /// Makes sure that the records are read again after a while.
     pub(super) fn look_later(&mut self) {
         self.next_look_up = Instant::now() + LOOK_UP;
+        self.attend(self.next_look_up);
+    }
+
+    /// Makes sure that the records are read again by then.
+    pub(super) fn look_up_by(&mut self, at: Instant) {
+        self.next_look_up = self.next_look_up.min(at);
         self.attend(self.next_look_up);
     }
 
@@ -205,6 +226,7 @@ impl<'a> Reading<'a> {
         }
         if self.lanes.len() == 0 {
             self.renewed = Instant::now();
+            self.alive = self.renewed;
             self.attend(self.renewed + RENEW);
         }
         self.lanes.arrive(Arc::clone(key), held)
@@ -233,9 +255,14 @@ impl<'a> Reading<'a> {
     /// which keys may go on.
     async fn wake(&mut self) {
         let now = Instant::now();
+        if self.is_lapsed() {
+            return;
+        }
         if self.renewed + RENEW <= now {
             self.renewed = now;
-            self.renew().await;
+            if self.renew().await {
+                self.alive = now;
+            }
         }
         self.look = self.renewed + RENEW;
         let mut due = Vec::new();
@@ -276,19 +303,22 @@ impl<'a> Reading<'a> {
     }
 
     /// Starts the ack wait of all that is held anew, all at once: so it ends in
-    /// the order of the stream should this reader die.
-    async fn renew(&mut self) {
+    /// the order of the stream should this reader die. Returns whether the bus took it.
+    async fn renew(&mut self) -> bool {
         let waiting = self.limbo.as_ref().map(|limbo| limbo.waiting.values());
         let held = self.lanes.iter_mut().map(|(_, held)| &held.source);
         let held = held.filter_map(|source| match source {
             Source::Live(delivery) => Some(delivery),
             Source::Drained(_) | Source::Letter(..) => None,
         });
+        let mut taken = true;
         for delivery in held.chain(waiting.into_iter().flatten()) {
             if let Err(error) = delivery.progress().await {
                 tracing::warn!(%error, "an event may come twice");
+                taken = false;
             }
         }
+        taken
     }
 
     /// Waits for what is being handled, then gives back what is not.
@@ -304,6 +334,7 @@ impl<'a> Reading<'a> {
         for key in self.drains.keys().cloned().collect::<Vec<_>>() {
             self.save(&key, String::new()).await;
         }
+        let lapsed = self.is_lapsed();
         let mut left: Vec<_> = self
             .lanes
             .take_all()
@@ -320,7 +351,7 @@ impl<'a> Reading<'a> {
             .collect();
         // In the order of the stream, so that they come again in order.
         left.sort_by_key(|delivery| delivery.message.sequence);
-        for delivery in left {
+        for delivery in left.into_iter().filter(|_| !lapsed) {
             // What cannot be given back comes again after its ack wait.
             delivery.nak(Duration::ZERO).await.ok();
         }

@@ -69,8 +69,10 @@ pub(super) enum Standing {
     Passed,
     /// It waits in the stream.
     Waits,
-    /// It would wait, but its key is not this reader's to let go on.
+    /// It would wait, but its key is nobody's yet to let go on.
     Unclaimed,
+    /// It may be handled elsewhere.
+    Elsewhere,
 }
 
 impl Register {
@@ -157,7 +159,7 @@ impl Register {
         self.passed.insert(Arc::clone(key), (from, through));
     }
 
-    /// Forgets what it knows of a key, to be told again.
+    /// Returns what is known of a parked key.
     pub(super) fn get(&self, key: &str) -> Option<Entry> {
         self.keys.get(key).copied()
     }
@@ -172,7 +174,8 @@ impl Register {
         match self.keys.get(key) {
             Some(entry) if sequence >= entry.from => match entry.phase {
                 Phase::Parked | Phase::Here => Standing::Waits,
-                Phase::Asked | Phase::Elsewhere(_) => Standing::Unclaimed,
+                Phase::Asked => Standing::Unclaimed,
+                Phase::Elsewhere(_) => Standing::Elsewhere,
             },
             _ => Standing::Free,
         }
@@ -190,11 +193,11 @@ impl Register {
         self.queue.values().next().map(Arc::clone)
     }
 
-    /// Takes over what readers elsewhere began: all of it, or what they say nothing of.
-    pub(super) fn inherit(&mut self, all: bool, now: Instant) {
+    /// Takes over what readers elsewhere began and say nothing of any more.
+    pub(super) fn inherit(&mut self, now: Instant) {
         for (key, entry) in &mut self.keys {
             if let Phase::Elsewhere(since) = entry.phase
-                && (all || now.duration_since(since) >= SILENT)
+                && now.duration_since(since) >= SILENT
             {
                 entry.phase = Phase::Asked;
                 self.queue.insert(entry.record, Arc::clone(key));
@@ -227,9 +230,9 @@ impl Register {
         self.letters.values().filter(|letter| letter.out).count()
     }
 
-    /// Whether there is something for this reader to begin.
-    pub(super) fn is_asked(&self) -> bool {
-        !self.queue.is_empty() || self.letters.values().any(|letter| !letter.out)
+    /// Whether a dead letter shall be handled and is not yet.
+    pub(super) fn has_letter(&self) -> bool {
+        self.letters.values().any(|letter| !letter.out)
     }
 
     /// Forgets what came by, once the consumer will not bring it again.
@@ -297,7 +300,7 @@ mod tests {
         let standing = [4, 5, 9].map(|sequence| parked.standing("k", sequence));
         assert_eq!(standing, [Standing::Free, Standing::Waits, Standing::Waits]);
         assert_eq!(parked.standing("other", 9), Standing::Free);
-        assert_eq!((parked.next(), parked.is_asked()), (None, false));
+        assert_eq!((parked.next(), parked.has_letter()), (None, false));
     }
 
     #[test]
@@ -313,9 +316,10 @@ mod tests {
             Instant::now(),
         );
         assert_eq!(register.next(), None);
-        register.inherit(false, Instant::now());
+        register.inherit(Instant::now());
         assert_eq!(register.next(), None, "it may still be at work");
-        register.inherit(true, Instant::now());
+        assert_eq!(register.standing("k", 6), Standing::Elsewhere);
+        register.inherit(Instant::now() + SILENT);
         assert_eq!(register.next().as_deref(), Some("k"));
         register.claimed(&"k".into(), 4, 5);
         assert_eq!(register.standing("k", 6), Standing::Waits);

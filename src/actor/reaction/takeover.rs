@@ -1,6 +1,6 @@
 //! A partition taken over: what the reader before it held comes first.
 
-use super::{ACK_WAIT, reading::Reading};
+use super::{ACK_WAIT, held::key_of, reading::Reading};
 use crate::{
     bus::{Delivery, Progress, Stream},
     telemetry::TAKEOVERS_TOTAL,
@@ -36,7 +36,7 @@ pub(super) struct Limbo {
     pub(super) waiting: BTreeMap<u64, Delivery>,
 }
 
-/// Counts what the server has delivered here and was not told of yet.
+/// Counts what is held here, of all that is not settled.
 #[derive(Clone, Copy, Debug)]
 struct Ours {
     /// What was here when it began.
@@ -78,7 +78,7 @@ impl Limbo {
     fn pop(&mut self) -> Option<Delivery> {
         let suspects = self.suspects.as_ref()?;
         let free = self.waiting.iter().find(|(sequence, delivery)| {
-            let older = suspects.get(super::held::key_of(&delivery.message));
+            let older = suspects.get(key_of(&delivery.message));
             older
                 .and_then(BTreeSet::first)
                 .is_none_or(|first| first > *sequence)
@@ -110,7 +110,6 @@ impl Reading<'_> {
     /// Finds out, when others may have been served before, what they left behind.
     pub(super) async fn take_over(&mut self, first: &Delivery) -> Result<(), String> {
         self.refresh().await?;
-        self.register.inherit(true, Instant::now());
         let now = Instant::now();
         let limbo = self.limbo.take();
         let waiting = limbo.map(|limbo| limbo.waiting).unwrap_or_default();
@@ -128,10 +127,18 @@ impl Reading<'_> {
             "a partition is taken over while events of it are out"
         );
         metrics::counter!(TAKEOVERS_TOTAL, "child" => child).increment(1);
-        let suspects = match progress {
+        let mut suspects = match progress {
             Ok(progress) => suspects(&self.events, self.reaction.partition, &progress).await,
             Err(_) => None,
         };
+        let held = self.lanes.iter_mut().map(|(_, held)| held.stored());
+        let waits = waiting.values().map(|delivery| &delivery.message);
+        for stored in held.chain(waits) {
+            let of_key = suspects
+                .as_mut()
+                .and_then(|all| all.get_mut(key_of(stored)));
+            of_key.map(|of_key| of_key.remove(&stored.sequence));
+        }
         let look = now + LOOK;
         self.limbo = Some(Limbo { began: now, look, ours, suspects, waiting });
         self.attend(look);
@@ -144,7 +151,7 @@ impl Reading<'_> {
             return Some(delivery);
         };
         let sequence = delivery.message.sequence;
-        if limbo.takes(super::held::key_of(&delivery.message), sequence) {
+        if limbo.takes(key_of(&delivery.message), sequence) {
             return Some(delivery);
         }
         limbo.waiting.insert(sequence, delivery);
@@ -204,7 +211,7 @@ async fn suspects(
         if stored.sequence > progress.delivered {
             return Some(suspects);
         }
-        let key = Arc::from(super::held::key_of(&stored));
+        let key = Arc::from(key_of(&stored));
         suspects.entry(key).or_default().insert(stored.sequence);
     }
     None

@@ -14,6 +14,7 @@ use crate::{
     telemetry::{DEAD_LETTERS_TOTAL, RETRIES_TOTAL, SKIPPED_TOTAL},
 };
 use std::sync::Arc;
+use tokio::time::Instant;
 
 impl Reading<'_> {
     /// Starts a lane's head, and what comes up behind it if that needs no handler.
@@ -26,9 +27,12 @@ impl Reading<'_> {
     /// Hands an event to its handler; returns the next head if it needs none.
     async fn start(&mut self, slot: usize) -> Option<usize> {
         match self.stands(slot).await? {
+            // What came again elsewhere is not handled here.
+            Standing::Free if self.is_lapsed() => return None,
             Standing::Free => {}
-            Standing::Unclaimed => {
+            Standing::Unclaimed | Standing::Elsewhere => {
                 self.put_off(slot, AGAIN);
+                self.look_up_by(Instant::now() + AGAIN);
                 return None;
             }
             Standing::Passed | Standing::Waits => return self.done(slot).await,
@@ -82,6 +86,7 @@ impl Reading<'_> {
     }
 
     pub(super) async fn settle(&mut self, slot: usize, ended: Ended) {
+        let lapsed = self.is_lapsed();
         let Some(held) = self.lanes.get_mut(slot) else {
             return;
         };
@@ -92,6 +97,8 @@ impl Reading<'_> {
                 return self.advance(Some(slot)).await;
             }
             Ended::Unhandled => return self.put_off(slot, AGAIN),
+            // Who has it now decides.
+            _ if lapsed => return,
             Ended::Failed(failure) => (failure.verdict(), failure.to_string()),
             Ended::Crashed(reason) => (Verdict::Crash, reason),
         };
@@ -134,14 +141,14 @@ impl Reading<'_> {
             return self.leave_letter(slot, None).await;
         }
         let (held, next) = self.lanes.leave(slot)?;
-        let key: Arc<str> = held.key().into();
-        match held.source {
-            Source::Live(delivery) => {
-                self.acknowledge(delivery).await;
-                next
-            }
-            Source::Drained(_) | Source::Letter(..) => next.or(self.drain_on(&key).await),
+        if let Source::Live(delivery) = held.source {
+            self.acknowledge(delivery).await;
+            return next;
         }
+        let key: Arc<str> = held.key().into();
+        // What is behind it in its lane came before what is read now.
+        let read = self.drain_on(&key).await;
+        next.or(read)
     }
 
     /// Writes the dead letter, then goes on; until the letter is stored, the

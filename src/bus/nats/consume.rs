@@ -251,3 +251,42 @@ fn is_missing(code: ErrorCode) -> bool {
         ErrorCode::CONSUMER_NOT_FOUND | ErrorCode::CONSUMER_DOES_NOT_EXIST
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn info(pinned: &str, pending: u64, outstanding: usize) -> Info {
+        let at = json!({ "consumer_seq": 0, "stream_seq": 0 });
+        let info = json!({
+            "stream_name": "S",
+            "name": "c",
+            "created": "2026-01-01T00:00:00Z",
+            "config": {
+                "deliver_policy": "all",
+                "ack_policy": "explicit",
+                "replay_policy": "instant",
+                "max_ack_pending": 4,
+                "num_replicas": 1,
+            },
+            "delivered": at,
+            "ack_floor": at,
+            "num_ack_pending": outstanding,
+            "num_redelivered": 0,
+            "num_waiting": 1,
+            "num_pending": pending,
+            "priority_groups": [{ "group": GROUP, "pinned_client_id": pinned }],
+        });
+        serde_json::from_value(info).unwrap()
+    }
+
+    #[test]
+    fn a_handle_is_stuck_if_messages_wait_that_could_come_to_it() {
+        assert!(is_stuck(&info("me", 1, 0), Some("me")));
+        assert!(is_stuck(&info("", 1, 3), None), "nobody is served");
+        assert!(!is_stuck(&info("me", 0, 0), Some("me")), "nothing waits");
+        assert!(!is_stuck(&info("me", 1, 4), Some("me")), "it is full");
+        assert!(!is_stuck(&info("other", 1, 0), Some("me")));
+    }
+}

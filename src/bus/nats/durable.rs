@@ -205,6 +205,7 @@ fn plan(config: &ConsumerConfig) -> Plan {
         },
         quiet: seconds(if config.pinned { 30 } else { 60 }),
         group: config.pinned.then_some(GROUP),
+        lapse: config.pinned.then(|| config.ack_wait / 6 * 5),
     }
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Plan {
     pub(super) quiet: Duration,
     /// The group within which one handle is pinned.
     pub(super) group: Option<&'static str>,
+    /// After how long without a look at what came it may have come again elsewhere.
+    pub(super) lapse: Option<Duration>,
 }
 
 /// Why no message comes any more from a pull; a new one may get some.
@@ -33,6 +35,8 @@ pub(super) enum Trouble {
     Silent,
     /// Heartbeats come, but no message for long.
     Quiet,
+    /// Nobody looked at what came for so long that it may have come again elsewhere.
+    Lapsed,
     /// The server refuses to serve the request.
     Refused(String),
     /// The connection was closed for good.
@@ -60,6 +64,7 @@ impl Trouble {
             Self::Away => "away",
             Self::Silent => "silent",
             Self::Quiet => "quiet",
+            Self::Lapsed => "lapsed",
             Self::Refused(_) => "refused",
             Self::Closed => "closed",
         }
@@ -78,6 +83,9 @@ pub(super) struct Pull {
     /// The replies of messages that came and will not be handed out.
     kept: Vec<Subject>,
     asked: usize,
+    /// When it was looked at last what came.
+    looked: Instant,
+    lapsed: bool,
     heard: bool,
     quiet: u32,
     watchdog: Pin<Box<Sleep>>,
@@ -105,6 +113,8 @@ impl Pull {
             pin: None,
             kept: Vec::new(),
             asked: 0,
+            looked: Instant::now(),
+            lapsed: false,
             heard: false,
             quiet: 0,
             watchdog: Box::pin(sleep(plan.patience())),
@@ -176,6 +186,9 @@ impl Pull {
 
     /// Takes the replies of messages that came and were not handed out.
     pub(super) fn leftovers(&mut self) -> Vec<Subject> {
+        if self.lapsed {
+            return Vec::new();
+        }
         while let Some(Some(message)) = self.subscriber.next().now_or_never() {
             self.keep(message);
         }
@@ -208,6 +221,14 @@ impl Pull {
     /// Sorts what came: a message, or the server's word on a request.
     fn take(&mut self, message: Message) -> Result<Option<Message>, Trouble> {
         self.heard = true;
+        let since = std::mem::replace(&mut self.looked, Instant::now());
+        self.lapsed |= self
+            .plan
+            .lapse
+            .is_some_and(|lapse| since + lapse <= self.looked);
+        if self.lapsed {
+            return Err(Trouble::Lapsed);
+        }
         let status = match message.status {
             None | Some(StatusCode::OK) => {
                 self.asked = self.asked.saturating_sub(1);

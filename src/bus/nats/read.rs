@@ -29,6 +29,7 @@ const PLAN: Plan = Plan {
     heartbeat: Duration::from_secs(1),
     quiet: Duration::from_secs(4),
     group: None,
+    lapse: None,
 };
 
 impl Stream {
