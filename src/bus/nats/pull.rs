@@ -51,6 +51,7 @@ impl fmt::Display for Trouble {
             Self::Away => "nobody answers for it; the server may be electing or restarting",
             Self::Silent => "the server says nothing any more",
             Self::Quiet => "the server is there, but no message comes through",
+            Self::Lapsed => "what came lay here so long that it may have come again elsewhere",
             Self::Refused(reason) => return write!(f, "the server refuses: {reason}"),
             Self::Closed => "the connection is closed",
         })
