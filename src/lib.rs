@@ -63,6 +63,7 @@
 //! 8  replay        groups under test, on a paused clock
 //! 7  node          threads, start, intake, drain, stop
 //! 6  entity, projection  state from events: per key, and as read models
+//!    saga          steps that end: done, or undone
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
@@ -121,6 +122,7 @@ pub mod node;
 pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
+pub mod saga;
 pub mod supervision;
 pub mod telemetry;
 pub mod time;
@@ -135,4 +137,5 @@ pub use node::{Node, NodeError, Running, shutdown_signal};
 pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
+pub use saga::{Abort, Saga, Steps};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

@@ -59,3 +59,13 @@ pub const ENTITY_EVENTS: &str = "callboard_entity_load_events";
 pub const SNAPSHOTS_TOTAL: &str = "callboard_snapshots_total";
 /// Measures one sync of the embedded store, in seconds; all appends that waited share it.
 pub const STORE_SYNC_SECONDS: &str = "callboard_store_sync_seconds";
+/// Counts sagas that began, by `saga`.
+pub const SAGAS_STARTED_TOTAL: &str = "callboard_sagas_started_total";
+/// Counts sagas that ended or were parked, by `saga` and `outcome`.
+pub const SAGAS_ENDED_TOTAL: &str = "callboard_sagas_ended_total";
+/// Counts sagas that a runner took up where another left off, by `saga`.
+pub const SAGAS_RESUMED_TOTAL: &str = "callboard_sagas_resumed_total";
+/// Counts what asked a saga to go on that had ended or never began, by `saga`.
+pub const SAGA_ORPHANS_TOTAL: &str = "callboard_saga_orphans_total";
+/// Counts attempts at steps and at undoing them, by `saga`, `kind` and `outcome`.
+pub const SAGA_ATTEMPTS_TOTAL: &str = "callboard_saga_attempts_total";

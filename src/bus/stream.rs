@@ -107,6 +107,20 @@ impl StreamConfig {
         Self::new(namespace.park_stream(), [namespace.all_parked()])
     }
 
+    /// Describes the stream of a saga's journals.
+    pub fn sagas(namespace: &Namespace, saga: &str) -> Self {
+        Self::new(namespace.saga_stream(saga), [namespace.sagas(saga)])
+    }
+
+    /// Describes the stream of what asks sagas to go on, now or at a time.
+    pub fn errands(namespace: &Namespace, saga: &str) -> Self {
+        Self {
+            immutable: false,
+            schedules: true,
+            ..Self::new(namespace.errand_stream(saga), namespace.errands(saga))
+        }
+    }
+
     /// Sets how many servers keep a copy.
     #[must_use]
     pub const fn replicas(mut self, replicas: usize) -> Self {

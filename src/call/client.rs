@@ -7,6 +7,7 @@ use crate::{
     message::{Command, Event, Namespace},
     time::Clock,
 };
+use bytes::Bytes;
 use dashmap::DashMap;
 use std::{
     fmt,
@@ -176,6 +177,16 @@ impl Client {
         self.0.settings.clock
     }
 
+    pub(crate) fn replicas(&self) -> usize {
+        self.0.settings.replicas
+    }
+
+    /// Whether this is a replay in which what writes a journal dies here.
+    pub(crate) fn crashes_here(&self) -> bool {
+        let record = self.0.settings.record.as_ref();
+        record.is_some_and(Record::crashes_here)
+    }
+
     pub(crate) fn domain(&self) -> &str {
         &self.0.domain
     }
@@ -192,6 +203,13 @@ impl Client {
     pub(super) fn note<C: Command>(&self, command: &C) {
         if let Some(record) = &self.0.settings.record {
             record.note(command);
+        }
+    }
+
+    /// Notes a command that is known by its name only, if this is a replay.
+    pub(crate) fn note_named(&self, subject: &str, payload: &Bytes) {
+        if let Some(record) = &self.0.settings.record {
+            record.note_named(subject, payload);
         }
     }
 

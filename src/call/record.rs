@@ -1,18 +1,30 @@
 use crate::message::{Command, Subject, codec};
 use bytes::Bytes;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::SystemTime,
 };
 
 /// Notes the commands that actors send, for a replay to look at.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record(Arc<Mutex<Noted>>);
+pub(crate) struct Record(Arc<Mutex<Noted>>, Arc<Places>);
+
+/// The places at which what writes a journal may die: before and after each write.
+#[derive(Debug, Default)]
+struct Places {
+    passed: AtomicU64,
+    /// The place at which it does, from 1; 0 for none.
+    crash: AtomicU64,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Noted {
     /// Commands that were called or told.
-    pub(crate) commands: Vec<(Subject, Bytes)>,
+    pub(crate) commands: Vec<(Cow<'static, str>, Bytes)>,
     /// Commands that were sent as jobs, and when they are due.
     pub(crate) jobs: Vec<(Subject, Bytes, SystemTime)>,
 }
@@ -20,14 +32,38 @@ pub(crate) struct Noted {
 impl Record {
     pub(super) fn note<C: Command>(&self, command: &C) {
         self.add(command, |noted, payload| {
-            noted.commands.push((C::SUBJECT, payload));
+            noted.commands.push((C::SUBJECT.as_str().into(), payload));
         });
+    }
+
+    pub(super) fn note_named(&self, subject: &str, payload: &Bytes) {
+        let noted = (subject.to_owned().into(), payload.clone());
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.commands.push(noted);
     }
 
     pub(super) fn note_job<C: Command>(&self, command: &C, due: SystemTime) {
         self.add(command, |noted, payload| {
             noted.jobs.push((C::SUBJECT, payload, due));
         });
+    }
+
+    /// Lets what writes a journal die at this place, counted from 1.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn crash_at(&self, place: u64) {
+        self.1.crash.store(place, Ordering::Relaxed);
+    }
+
+    /// Returns how many places there were so far.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn places(&self) -> u64 {
+        self.1.passed.load(Ordering::Relaxed)
+    }
+
+    /// Passes a place; returns whether this is the one.
+    pub(super) fn crashes_here(&self) -> bool {
+        let place = self.1.passed.fetch_add(1, Ordering::Relaxed) + 1;
+        self.1.crash.load(Ordering::Relaxed) == place
     }
 
     fn add<C: Command>(&self, command: &C, add: impl FnOnce(&mut Noted, Bytes)) {

@@ -56,6 +56,11 @@ impl Namespace {
         format!("{self}.cmd.{command}")
     }
 
+    /// Returns the subject of a command that is known by its name only.
+    pub(crate) fn command_named(&self, command: &str) -> String {
+        format!("{self}.cmd.{command}")
+    }
+
     /// Returns the filter for all commands of a domain.
     pub fn commands(&self, domain: &str) -> String {
         format!("{self}.cmd.{domain}.>")
@@ -160,6 +165,46 @@ impl Namespace {
     /// Returns where an actor hears that the operator did something for it.
     pub(crate) fn park_poke(&self, child: &str) -> String {
         self.system(&format!("park.{}", child.replace('/', "_")))
+    }
+
+    /// Returns the subject of one saga's journal.
+    pub fn saga(&self, saga: &str, id: &Key) -> String {
+        format!("{self}.saga.{saga}.{id}")
+    }
+
+    /// Returns the filter for all journals of a saga.
+    pub fn sagas(&self, saga: &str) -> String {
+        format!("{self}.saga.{saga}.*")
+    }
+
+    /// Returns the name of the stream of a saga's journals.
+    pub fn saga_stream(&self, saga: &str) -> String {
+        format!("{self}_SAGA_{saga}")
+    }
+
+    /// Returns the subject on which it is told what became of a saga, now.
+    pub fn saga_news(&self, saga: &str, state: &str) -> String {
+        self.system(&format!("saga.{saga}.{state}"))
+    }
+
+    /// Returns the subject on which one saga is asked to go on.
+    pub(crate) fn errand(&self, saga: &str, id: &Key) -> String {
+        format!("{self}.run.{saga}.{id}")
+    }
+
+    /// Returns the subject on which one saga waits for its time.
+    pub(crate) fn alarm(&self, saga: &str, id: &Key) -> String {
+        format!("{self}.alarm.{saga}.{id}")
+    }
+
+    /// Returns the filters for what asks sagas to go on, now and later.
+    pub(crate) fn errands(&self, saga: &str) -> [String; 2] {
+        ["run", "alarm"].map(|kind| format!("{self}.{kind}.{saga}.*"))
+    }
+
+    /// Returns the name of the stream of what asks sagas to go on.
+    pub(crate) fn errand_stream(&self, saga: &str) -> String {
+        format!("{self}_RUN_{saga}")
     }
 
     /// Returns the subject of the checkpoint of a projection, by its path in the

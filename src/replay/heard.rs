@@ -5,17 +5,18 @@ use crate::{
     supervision::Tree,
 };
 use bytes::Bytes;
-use std::{any::Any, time::SystemTime};
+use std::{any::Any, borrow::Cow, time::SystemTime};
 
 /// All that was said during a replay, as plain vectors.
 #[derive(Debug)]
 pub struct Heard {
     pub(super) events: Vec<Envelope>,
-    pub(super) commands: Vec<(Subject, Bytes)>,
+    pub(super) commands: Vec<(Cow<'static, str>, Bytes)>,
     pub(super) jobs: Vec<(Subject, Bytes, SystemTime)>,
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) parked: Vec<ParkedKey>,
+    pub(super) places: u64,
     pub(super) tree: Tree,
 }
 
@@ -73,6 +74,12 @@ impl Heard {
             .collect()
     }
 
+    /// Returns how many places there were at which the runner of a saga could
+    /// [die](super::Replay::crash_at).
+    pub const fn places(&self) -> u64 {
+        self.places
+    }
+
     /// Returns the commands of a type that actors sent, in order; attempts count.
     ///
     /// # Panics
@@ -81,7 +88,7 @@ impl Heard {
     pub fn commands<C: Command>(&self) -> Vec<C> {
         self.commands
             .iter()
-            .filter(|(subject, _)| *subject == C::SUBJECT)
+            .filter(|(subject, _)| subject == C::SUBJECT.as_str())
             .map(|(_, payload)| codec::decode(payload).expect("a command decodes as its type"))
             .collect()
     }

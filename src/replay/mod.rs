@@ -75,6 +75,7 @@ pub struct Replay {
     groups: Vec<Group>,
     steps: Vec<Step>,
     patience: Duration,
+    crash_at: u64,
 }
 
 impl Replay {
@@ -84,6 +85,7 @@ impl Replay {
             groups: vec![group],
             steps: Vec::new(),
             patience: Duration::from_mins(10),
+            crash_at: 0,
         }
     }
 
@@ -159,6 +161,16 @@ impl Replay {
         self
     }
 
+    /// Lets the runner of a saga die at the `place`-th place, counted from 1: there
+    /// is one before and one after each message of a journal. Another takes the
+    /// saga up as it would on another node.
+    ///
+    /// [`Heard::places`] tells how many places there were.
+    pub const fn crash_at(mut self, place: u64) -> Self {
+        self.crash_at = place;
+        self
+    }
+
     fn step(mut self, step: Step) -> Self {
         self.steps.push(step);
         self
@@ -175,7 +187,8 @@ impl Replay {
     ///
     /// Dropping the future lets the replay end unheard.
     pub async fn settle(self) -> Result<Heard, ReplayError> {
-        stage::play(self.groups, self.steps, self.patience).await
+        let bounds = (self.patience, self.crash_at);
+        stage::play(self.groups, self.steps, bounds).await
     }
 }
 

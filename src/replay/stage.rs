@@ -44,7 +44,7 @@ pub(super) struct Stage {
 pub(super) async fn play(
     groups: Vec<Group>,
     steps: Vec<Step>,
-    patience: Duration,
+    bounds: (Duration, u64),
 ) -> Result<Heard, ReplayError> {
     let (done, heard) = oneshot::channel();
     let thread = move || {
@@ -54,7 +54,7 @@ pub(super) async fn play(
             .build()
             .expect("the operating system gives a thread its event queue");
         fastrand::seed(0);
-        let outcome = LocalSet::new().block_on(&runtime, perform(groups, steps, patience));
+        let outcome = LocalSet::new().block_on(&runtime, perform(groups, steps, bounds));
         // The test may have been given up.
         done.send(outcome).ok();
     };
@@ -68,11 +68,13 @@ pub(super) async fn play(
 async fn perform(
     groups: Vec<Group>,
     steps: Vec<Step>,
-    patience: Duration,
+    bounds: (Duration, u64),
 ) -> Result<Heard, ReplayError> {
     let clock = Clock::starting_now();
     let bus = Bus::embedded_with(clock);
     let record = Record::default();
+    let (patience, crash_at) = bounds;
+    record.crash_at(crash_at);
     let node = groups
         .into_iter()
         .fold(Node::new(NAME, bus.clone()).namespace(NAME), Node::group);
@@ -145,8 +147,17 @@ impl Stage {
                 events.extend(own.filter(|event| !self.given.contains(&event.id)));
             }
         }
-        let Noted { commands, jobs } = record.all();
-        Heard { events, commands, jobs, answers: self.answers, dead, parked, tree }
+        let (Noted { commands, jobs }, places) = (record.all(), record.places());
+        Heard {
+            events,
+            commands,
+            jobs,
+            answers: self.answers,
+            dead,
+            parked,
+            places,
+            tree,
+        }
     }
 
     /// Reads which keys are parked.

@@ -1,0 +1,212 @@
+//! A journal folded into what is known of its saga.
+
+use super::{
+    Abort,
+    page::{Act, Begin, Ending, Move, Order, Told},
+};
+use bytes::Bytes;
+use std::collections::HashMap;
+
+/// The name under which what is said of an abort is done.
+pub(super) const LAST_WORD: &str = "on_abort";
+
+/// What is known of one saga.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Book {
+    /// The sequence of the journal's last message; 0 if there is none.
+    pub(super) last: u64,
+    pub(super) begin: Option<Begin>,
+    /// Its steps in the order in which they were intended.
+    pub(super) steps: Vec<Entry>,
+    by_name: HashMap<String, usize>,
+    /// The steps that were done, in that order.
+    done: Vec<usize>,
+    pub(super) pivoted: bool,
+    pub(super) aborted: Option<Abort>,
+    /// What is to be said once all is undone.
+    last_word: Option<Order>,
+    pub(super) last_word_attempts: u32,
+    pub(super) parked: Option<String>,
+    pub(super) told: Option<Told>,
+    pub(super) ending: Option<Ending>,
+}
+
+/// What is known of one step.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) name: String,
+    pub(super) act: Act,
+    pub(super) state: State,
+    pub(super) attempts: u32,
+}
+
+/// How far a step is.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// It may have been taken.
+    Intended,
+    Done {
+        reply: Bytes,
+        undo: Option<Order>,
+    },
+    Failed {
+        rejection: Option<Bytes>,
+        reason: String,
+    },
+    Undone,
+}
+
+impl Book {
+    /// Goes on by the transitions of one message.
+    pub(super) fn turn(&mut self, moves: &[Move], sequence: u64) {
+        moves.iter().for_each(|step| self.apply(step));
+        self.last = sequence;
+    }
+
+    /// Goes on by one transition.
+    pub(super) fn apply(&mut self, step: &Move) {
+        match step.clone() {
+            Move::Started(begin) => self.begin = Some(begin),
+            Move::Intended { step, act } => self.intend(step, act),
+            Move::Done { step, reply, undo, attempts } => {
+                self.done.extend(self.by_name.get(&step));
+                self.set(&step, State::Done { reply, undo }, attempts);
+            }
+            Move::Failed { step, rejection, reason, attempts } => {
+                self.set(&step, State::Failed { rejection, reason }, attempts);
+            }
+            Move::Pivoted => self.pivoted = true,
+            Move::Aborted { abort, last } => {
+                self.aborted = Some(abort);
+                self.last_word = last;
+            }
+            Move::Undone { step, attempts } if step == LAST_WORD => {
+                (self.last_word, self.last_word_attempts) = (None, attempts);
+            }
+            Move::Undone { step, attempts } => self.set(&step, State::Undone, attempts),
+            Move::Parked { reason } => {
+                self.parked = Some(reason);
+                self.told = None;
+            }
+            Move::Told(told) => {
+                self.parked = None;
+                self.told = (told != Told::Retry).then_some(told).or(self.told);
+            }
+            Move::Ended(ending) => self.ending = Some(ending),
+        }
+    }
+
+    fn intend(&mut self, name: String, act: Act) {
+        self.by_name.insert(name.clone(), self.steps.len());
+        self.steps
+            .push(Entry { name, act, state: State::Intended, attempts: 0 });
+    }
+
+    fn set(&mut self, step: &str, state: State, attempts: u32) {
+        if let Some(entry) = self.by_name.get(step).map(|&at| &mut self.steps[at]) {
+            entry.state = state;
+            entry.attempts = attempts;
+        }
+    }
+
+    pub(super) fn step(&self, name: &str) -> Option<&Entry> {
+        self.by_name.get(name).map(|&at| &self.steps[at])
+    }
+
+    /// Returns the steps whose outcome is not known and matters to others.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &Entry> {
+        self.steps
+            .iter()
+            .filter(|entry| matches!(entry.state, State::Intended) && entry.act.has_effect())
+    }
+
+    /// Returns what is to be undone, what was done last first, and what is
+    /// said at the end.
+    pub(super) fn owed(&self) -> Vec<(String, Order)> {
+        let done = self.done.iter().rev().map(|&at| &self.steps[at]);
+        done.filter_map(|entry| match &entry.state {
+            State::Done { undo: Some(undo), .. } => Some((entry.name.clone(), undo.clone())),
+            _ => None,
+        })
+        .chain(
+            self.last_word
+                .clone()
+                .map(|word| (LAST_WORD.to_owned(), word)),
+        )
+        .collect()
+    }
+
+    /// Returns why it must be undone, if that was said and there is a way back.
+    pub(super) fn called_off(&self) -> Option<Abort> {
+        match self.told? {
+            Told::Cancel if self.pivoted => None,
+            Told::Cancel => Some(Abort::new("it was cancelled by the operator")),
+            Told::Compensate => Some(Abort::new("the operator wants it undone")),
+            Told::Retry => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(subject: &str) -> Order {
+        Order { subject: subject.into(), payload: Bytes::new() }
+    }
+
+    fn intended(step: &str) -> Move {
+        Move::Intended { step: step.into(), act: Act::Call(order(step)) }
+    }
+
+    fn done(step: &str, undo: Option<&str>) -> Move {
+        let undo = undo.map(order);
+        Move::Done { step: step.into(), reply: Bytes::new(), undo, attempts: 1 }
+    }
+
+    fn book(moves: &[Move]) -> Book {
+        let mut book = Book::default();
+        moves.iter().for_each(|next| book.apply(next));
+        book
+    }
+
+    #[test]
+    fn what_was_done_last_is_undone_first_and_only_what_was_done() {
+        let moves = [
+            intended("a"),
+            intended("b"),
+            intended("c"),
+            done("b", Some("undo-b")),
+            done("a", Some("undo-a")),
+            Move::Failed { step: "c".into(), rejection: None, reason: "no".into(), attempts: 1 },
+        ];
+        let mut book = book(&moves);
+        let owed: Vec<_> = book.owed().into_iter().map(|(step, _)| step).collect();
+        assert_eq!(owed, ["a", "b"]);
+        book.apply(&Move::Undone { step: "a".into(), attempts: 1 });
+        assert_eq!(book.owed(), [("b".to_owned(), order("undo-b"))]);
+    }
+
+    #[test]
+    fn a_step_that_was_intended_is_unsettled_until_its_outcome_is_known() {
+        let sleep = Move::Intended { step: "nap".into(), act: Act::Sleep { until: 1 } };
+        let mut book = book(&[intended("a"), sleep]);
+        let names = |book: &Book| {
+            let unsettled = book.unsettled().map(|entry| entry.name.clone());
+            unsettled.collect::<Vec<_>>()
+        };
+        assert_eq!(names(&book), ["a"], "nobody sees a sleep");
+        book.apply(&done("a", None));
+        assert!(names(&book).is_empty());
+    }
+
+    #[test]
+    fn past_its_pivot_it_is_undone_by_force_only() {
+        let mut book = book(&[Move::Pivoted, Move::Told(Told::Cancel)]);
+        assert_eq!(book.called_off(), None);
+        book.apply(&Move::Told(Told::Compensate));
+        assert!(book.called_off().is_some());
+        book.apply(&Move::Parked { reason: "it fails".into() });
+        assert_eq!(book.called_off(), None, "what was said was tried");
+    }
+}

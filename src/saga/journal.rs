@@ -1,0 +1,139 @@
+use super::{
+    book::Book,
+    page::{Move, Page},
+};
+use crate::{
+    bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
+    call::Client,
+    error::Failure,
+    message::{Headers, Id, Key, headers},
+};
+use std::sync::Arc;
+
+/// The header that names the transitions of a journal's message, for people.
+const CB_MOVES: &str = "cb-moves";
+
+/// Where the journals of one saga stand.
+#[derive(Clone, Debug)]
+pub(super) struct Journals {
+    pub(super) client: Client,
+    pub(super) saga: Arc<str>,
+    stream: Stream,
+}
+
+/// How it went to write in a journal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// The message stands at this sequence.
+    Stored(u64),
+    /// Somebody else wrote in between: read on.
+    Conflict,
+    /// The bus did not say.
+    Unknown(String),
+    /// This is a replay, and the runner dies here.
+    Crashed,
+}
+
+impl Journals {
+    pub(super) async fn open(client: &Client, saga: &str) -> Result<Self, StreamError> {
+        let stream = client.bus().stream(&config(client, saga)).await?;
+        Ok(Self { client: client.clone(), saga: saga.into(), stream })
+    }
+
+    fn subject(&self, id: &Key) -> String {
+        self.client.namespace().saga(&self.saga, id)
+    }
+
+    /// Reads what is known of a saga.
+    pub(super) async fn load(&self, id: &Key) -> Result<Book, Failure> {
+        let mut book = Book::default();
+        for (sequence, page) in self.since(id, 1).await? {
+            book.turn(&page.moves, sequence);
+        }
+        Ok(book)
+    }
+
+    /// Reads what a journal says from a sequence on.
+    pub(super) async fn since(&self, id: &Key, from: u64) -> Result<Vec<(u64, Page)>, Failure> {
+        let mut pages = Vec::new();
+        let mut tail = self.stream.read(&self.subject(id), from).await?;
+        while let Some(stored) = tail.next().await? {
+            pages.push((stored.sequence, page_of(&stored)?));
+        }
+        Ok(pages)
+    }
+
+    /// Reads a saga's journal as it is, message by message.
+    pub(super) async fn pages(&self, id: &Key) -> Result<Vec<(Stored, Page)>, Failure> {
+        let mut pages = Vec::new();
+        let mut reader = self.stream.read(&self.subject(id), 1).await?;
+        while let Some(stored) = reader.next().await? {
+            let page = page_of(&stored)?;
+            pages.push((stored, page));
+        }
+        Ok(pages)
+    }
+
+    /// Reads the journals of all sagas, side by side.
+    pub(super) async fn all(&self) -> Result<Vec<(String, Stored, Page)>, Failure> {
+        let mut pages = Vec::new();
+        let filter = self.client.namespace().sagas(&self.saga);
+        let mut reader = self.stream.read(&filter, 1).await?;
+        while let Some(stored) = reader.next().await? {
+            let page = page_of(&stored)?;
+            let id = stored.subject.rsplit('.').next().unwrap_or_default();
+            pages.push((id.to_owned(), stored, page));
+        }
+        Ok(pages)
+    }
+
+    /// Returns the last message of a saga's journal.
+    pub(super) async fn last(&self, id: &Key) -> Result<Option<Page>, Failure> {
+        let last = self.stream.last(&self.subject(id)).await?;
+        last.as_ref().map(page_of).transpose()
+    }
+
+    /// Writes transitions, if nothing came after what is known.
+    ///
+    /// Each attempt has an id of its own: two runners that write at the same
+    /// place are never taken for one.
+    pub(super) async fn write(
+        &self,
+        id: &Key,
+        after: u64,
+        moves: Vec<Move>,
+    ) -> Result<Written, Failure> {
+        let names: Vec<_> = moves.iter().map(Move::name).collect();
+        let mut headers = Headers::with_capacity(2);
+        headers.put(headers::MSG_ID, Id::new().to_string());
+        headers.put(CB_MOVES, names.join(","));
+        let page = Page { by: self.client.source().to_owned(), moves };
+        let message = Message::new(self.subject(id), page.write()?).headers(headers);
+        if self.client.crashes_here() {
+            return Ok(Written::Crashed);
+        }
+        let appended = self.stream.append(message, Expect::Last(after)).await?;
+        if self.client.crashes_here() {
+            return Ok(Written::Crashed);
+        }
+        Ok(match appended {
+            Append::Committed { sequence, .. } => Written::Stored(sequence),
+            Append::Conflict => Written::Conflict,
+            Append::Unknown { reason } => Written::Unknown(reason),
+        })
+    }
+}
+
+/// Describes the stream of a saga's journals.
+pub(super) fn config(client: &Client, saga: &str) -> StreamConfig {
+    StreamConfig::sagas(client.namespace(), saga).replicas(client.replicas())
+}
+
+fn page_of(stored: &Stored) -> Result<Page, Failure> {
+    Page::read(&stored.payload).map_err(|error| {
+        Failure::discard(format!(
+            "#{} of `{}` {error}; was it written by a newer program?",
+            stored.sequence, stored.subject
+        ))
+    })
+}

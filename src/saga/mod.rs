@@ -1,0 +1,63 @@
+//! Sagas: steps over several domains that are all done, or all undone.
+//!
+//! A [`Saga`] is an `async fn` whose [`Steps`] carry their undo. Its journal
+//! stands on its own subject in a stream; a runner on any node takes it from
+//! there. An [`Abort`] makes it undo what was done, and [`Sagas`] is how people
+//! and programs look at sagas and tell them what to do.
+//!
+//! # What is written, and when
+//!
+//! One message of the journal holds the transitions that became true together,
+//! and is appended on the condition that nothing came after what its writer
+//! knows: of two runners one is refused, and stops. A saga of `n` steps one
+//! after the other waits for `n + 2` appends: one for its start, and one before
+//! each step, which says *done* of the step before as well, and the last one
+//! says *done* and *ended*.
+//! *Done* can wait for the next message, because a step that was done and whose
+//! *done* is lost is called again under the same id, and gives the same reply.
+//! *Intended* cannot: it is what tells that a step may have been taken.
+//! One that aborts takes one append before and one after all that is undone.
+//!
+//! What is survived is what the bus survives: a message that the bus loses is
+//! lost to the journal too.
+//!
+//! # Two runners
+//!
+//! What asks a saga to go on is a message in a stream, given to one runner at a
+//! time. A runner that does not speak for [8 s](Saga::takeover_after) loses it to
+//! another. If it was merely paused, both may call the same step under the same
+//! id, and the journal takes the word of one of them. A runner that wakes up
+//! looks at the clock before it calls anything, and stops if its time is over.
+//!
+//! This room keeps no timers in memory but short ones, and knows no domain: what
+//! it calls must know the id of a command that it has seen, as entities do.
+
+mod abort;
+mod book;
+mod calling;
+mod desk;
+mod errand;
+mod error;
+mod journal;
+mod page;
+mod plan;
+mod runner;
+mod sagas;
+mod spec;
+mod status;
+mod steps;
+mod telling;
+mod trip;
+mod undoing;
+mod visit;
+mod waiting;
+
+pub use abort::Abort;
+pub use calling::CallStep;
+pub use error::SagaError;
+pub use sagas::{SagaOutcome, Sagas};
+pub use spec::Saga;
+pub use status::{SagaState, SagaStatus, StepStatus};
+pub use steps::Steps;
+pub use telling::{PublishStep, SendStep};
+pub use waiting::{SleepStep, WaitStep};

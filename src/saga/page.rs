@@ -1,0 +1,169 @@
+//! What a saga's journal says, transition by transition.
+
+use super::Abort;
+use crate::message::{Command, codec};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// One message of a journal: the transitions that became true together.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Page {
+    /// The node that wrote it.
+    pub(super) by: String,
+    pub(super) moves: Vec<Move>,
+}
+
+/// One transition.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Move {
+    Started(Begin),
+    /// The step may be taken from now on.
+    Intended {
+        step: String,
+        act: Act,
+    },
+    /// The step was taken; what undoes it is owed if the saga aborts.
+    Done {
+        step: String,
+        reply: Bytes,
+        undo: Option<Order>,
+        attempts: u32,
+    },
+    /// The step was certainly not taken: the domain said no, or it could not be asked.
+    Failed {
+        step: String,
+        rejection: Option<Bytes>,
+        reason: String,
+        attempts: u32,
+    },
+    /// From here on there is no way back.
+    Pivoted,
+    /// There is no way forward: all that was done is to be undone.
+    Aborted {
+        abort: Abort,
+        /// What is to be said once all is undone.
+        last: Option<Order>,
+    },
+    Undone {
+        step: String,
+        attempts: u32,
+    },
+    /// A person must look at it.
+    Parked {
+        reason: String,
+    },
+    /// The operator wants something.
+    Told(Told),
+    Ended(Ending),
+}
+
+/// What a saga begins with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Begin {
+    pub(super) input: Bytes,
+    /// The id of the message that started it.
+    pub(super) cause: Option<String>,
+    pub(super) correlation: Option<String>,
+    /// When it is called off, in Unix milliseconds; its runner says that.
+    pub(super) until: Option<u64>,
+}
+
+/// What a step is about to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Act {
+    Call(Order),
+    Send(Order),
+    Publish {
+        subject: String,
+        payload: Bytes,
+    },
+    Sleep {
+        until: u64,
+    },
+    Wait {
+        subject: String,
+        key: String,
+        until: u64,
+    },
+}
+
+impl Act {
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Call(_) => "call",
+            Self::Send(_) => "send",
+            Self::Publish { .. } => "publish",
+            Self::Sleep { .. } => "sleep",
+            Self::Wait { .. } => "wait",
+        }
+    }
+
+    /// Whether others may see that it was taken.
+    pub(super) const fn has_effect(&self) -> bool {
+        !matches!(self, Self::Sleep { .. } | Self::Wait { .. })
+    }
+}
+
+impl Order {
+    pub(super) fn of<C: Command>(command: &C) -> Result<Self, codec::EncodeError> {
+        let payload = codec::encode(command)?;
+        Ok(Self { subject: C::SUBJECT.to_string(), payload })
+    }
+}
+
+/// A command, ready to be sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) subject: String,
+    pub(super) payload: Bytes,
+}
+
+/// What the operator wants of a saga.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Told {
+    /// Go on, if you were parked.
+    Retry,
+    /// Undo what was done, if there is still a way back.
+    Cancel,
+    /// Undo what was done.
+    Compensate,
+}
+
+/// How a saga ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Ending {
+    Completed { reply: Bytes },
+    Compensated { abort: Abort },
+}
+
+impl Page {
+    pub(super) fn write(&self) -> Result<Bytes, codec::EncodeError> {
+        codec::encode(self)
+    }
+
+    pub(super) fn read(payload: &[u8]) -> Result<Self, codec::DecodeError> {
+        codec::decode(payload)
+    }
+}
+
+impl Move {
+    /// Returns its name, for people and headers.
+    pub(super) const fn name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Intended { .. } => "intended",
+            Self::Done { .. } => "done",
+            Self::Failed { .. } => "failed",
+            Self::Pivoted => "pivoted",
+            Self::Aborted { .. } => "aborted",
+            Self::Undone { .. } => "undone",
+            Self::Parked { .. } => "parked",
+            Self::Told(_) => "told",
+            Self::Ended(_) => "ended",
+        }
+    }
+}

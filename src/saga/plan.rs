@@ -1,0 +1,57 @@
+use super::{Abort, Steps, page::Order};
+use crate::actor::Retry;
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+/// What a saga was described as.
+pub(super) struct Plan {
+    pub(super) name: &'static str,
+    pub(super) run: Run,
+    /// Says what is said of an abort once all is undone.
+    pub(super) last_word: Option<LastWord>,
+    /// How long it may take until its pivot.
+    pub(super) deadline: Option<Duration>,
+    /// How long one attempt at a step may take.
+    pub(super) timeout: Duration,
+    /// How often a step is tried.
+    pub(super) retry: Retry,
+    /// How often undoing a step is tried.
+    pub(super) undo_retry: Retry,
+    /// After how much silence of its runner it goes on elsewhere.
+    pub(super) lease: Duration,
+    /// How many are run at once.
+    pub(super) in_flight: usize,
+    /// The events that wake it.
+    pub(super) hears: HashSet<&'static str>,
+}
+
+pub(super) type Run =
+    Arc<dyn Fn(Steps, Bytes) -> LocalBoxFuture<'static, Result<Bytes, Over>> + Send + Sync>;
+
+pub(super) type LastWord = Arc<dyn Fn(&[u8], &Abort) -> Result<Order, String> + Send + Sync>;
+
+/// How the way forward ended without a reply.
+pub(super) enum Over {
+    Aborted(Abort),
+    /// What it began with, or what it returned, cannot be read or written.
+    Unreadable(String),
+}
+
+impl Plan {
+    pub(super) fn new(name: &'static str, run: Run) -> Self {
+        let patient = Retry::new(80).backoff(Duration::from_millis(100), Duration::from_secs(10));
+        Self {
+            name,
+            run,
+            last_word: None,
+            deadline: None,
+            timeout: Duration::from_secs(5),
+            retry: patient,
+            undo_retry: patient,
+            lease: Duration::from_secs(8),
+            in_flight: 4_096,
+            hears: HashSet::new(),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+use super::{
+    Abort, SagaError, SagaState, SagaStatus,
+    errand::Errands,
+    journal::{Journals, Written},
+    page::{Begin, Ending, Move, Page, Told},
+};
+use crate::{
+    bus::Stored,
+    call::Client,
+    message::{Id, Key, codec},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{collections::BTreeMap, fmt, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// How often the operator's word is written again when others wrote in between.
+const TRIES: u32 = 10;
+
+/// How long a waiting look waits before the next, at first and at most.
+const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+
+/// All sagas of one name: to start them, to look at them, to tell them what to do.
+///
+/// It works from anywhere on the bus; the sagas need not run in this process.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use callboard::{Client, saga::{SagaError, Sagas}};
+/// # async fn look(client: &Client) -> Result<(), SagaError> {
+/// let checkouts = Sagas::open(client, "checkout").await?;
+/// checkouts.start("o-42", &("o-42", 2_500)).await?;
+/// println!("{}", checkouts.status("o-42").await?.why());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Sagas {
+    journals: Journals,
+    errands: Errands,
+}
+
+/// How a saga stands, as its starter asks for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SagaOutcome<T> {
+    /// It goes on, or waits for a runner.
+    Running,
+    /// All was done.
+    Completed(T),
+    /// All that was done is undone.
+    Compensated(Abort),
+    /// A person must look at it: why.
+    Parked(String),
+}
+
+impl Sagas {
+    /// Opens the sagas of a name, and makes their streams if they are not there.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::Stream`] if the streams cannot be opened.
+    pub async fn open(client: &Client, saga: &str) -> Result<Self, SagaError> {
+        Ok(Self {
+            journals: Journals::open(client, saga).await?,
+            errands: Errands::open(client, saga).await?,
+        })
+    }
+
+    /// Starts a saga with what its code takes, unless it was started.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError`] if that could not be stored; starting it again
+    /// under the same id is harmless.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not start it.
+    pub async fn start<I: Serialize>(&self, id: &str, input: &I) -> Result<(), SagaError> {
+        let begin = Begin {
+            input: codec::encode(input)?,
+            cause: None,
+            correlation: None,
+            until: None,
+        };
+        Ok(self.errands.start(&key(id)?, begin).await?)
+    }
+
+    /// Returns how a saga stands; one that was not started is running, for it
+    /// may wait for a runner.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError`] if its journal or its reply cannot be read.
+    pub async fn outcome<T: DeserializeOwned>(
+        &self,
+        id: &str,
+    ) -> Result<SagaOutcome<T>, SagaError> {
+        let last = self.journals.last(&key(id)?).await?;
+        Ok(match last.and_then(|page| page.moves.into_iter().last()) {
+            Some(Move::Ended(Ending::Completed { reply })) => {
+                SagaOutcome::Completed(codec::decode(&reply)?)
+            }
+            Some(Move::Ended(Ending::Compensated { abort })) => SagaOutcome::Compensated(abort),
+            Some(Move::Parked { reason }) => SagaOutcome::Parked(reason),
+            _ => SagaOutcome::Running,
+        })
+    }
+
+    /// Waits until a saga ended or is parked, at most so long; it may be
+    /// [`SagaOutcome::Running`] then.
+    ///
+    /// # Errors
+    ///
+    /// As [`outcome`](Self::outcome).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn wait<T: DeserializeOwned>(
+        &self,
+        id: &str,
+        within: Duration,
+    ) -> Result<SagaOutcome<T>, SagaError> {
+        let deadline = Instant::now() + within;
+        let (mut pause, most) = GLANCES;
+        loop {
+            let outcome = self.outcome(id).await?;
+            let left = deadline.duration_since(Instant::now());
+            if !matches!(outcome, SagaOutcome::Running) || left.is_zero() {
+                return Ok(outcome);
+            }
+            sleep(pause.min(left)).await;
+            pause = (pause * 2).min(most);
+        }
+    }
+
+    /// Returns what is known of a saga, step by step.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::NotFound`] if it never began.
+    pub async fn status(&self, id: &str) -> Result<SagaStatus, SagaError> {
+        let pages = self.journals.pages(&key(id)?).await?;
+        SagaStatus::of(id.to_owned(), &pages).ok_or_else(|| self.not_found(id))
+    }
+
+    /// Returns all sagas that began, the oldest first. It reads all journals.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError`] if a journal cannot be read.
+    pub async fn list(&self) -> Result<Vec<SagaStatus>, SagaError> {
+        let mut journals: BTreeMap<String, Vec<(Stored, Page)>> = BTreeMap::new();
+        for (id, stored, page) in self.journals.all().await? {
+            journals.entry(id).or_default().push((stored, page));
+        }
+        let sagas = journals.into_iter().filter_map(|(token, pages)| {
+            let id = Key::from_token(&token).map_or(token, |key| key.decode());
+            SagaStatus::of(id, &pages)
+        });
+        let mut sagas: Vec<_> = sagas.collect();
+        sagas.sort_by_key(|saga| saga.began);
+        Ok(sagas)
+    }
+
+    /// Lets a parked saga go on where it stood.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::NotParked`] if it is not parked.
+    pub async fn retry(&self, id: &str) -> Result<(), SagaError> {
+        self.tell(id, Told::Retry).await
+    }
+
+    /// Calls a saga off: what is on its way is settled, then all that was done is
+    /// undone.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::Pivoted`] if there is no way back.
+    pub async fn cancel(&self, id: &str) -> Result<(), SagaError> {
+        self.tell(id, Told::Cancel).await
+    }
+
+    /// Calls a saga off, also past its pivot.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError`] if it is over, or that could not be stored.
+    pub async fn compensate(&self, id: &str) -> Result<(), SagaError> {
+        self.tell(id, Told::Compensate).await
+    }
+
+    async fn tell(&self, id: &str, told: Told) -> Result<(), SagaError> {
+        let key = key(id)?;
+        for _ in 0..TRIES {
+            let book = self.journals.load(&key).await?;
+            if book.last == 0 {
+                return Err(self.not_found(id));
+            }
+            let state = SagaState::of(&book);
+            if state.is_over() {
+                return Err(SagaError::Over { id: id.to_owned(), state });
+            }
+            if told == Told::Retry && book.parked.is_none() {
+                return Err(SagaError::NotParked { id: id.to_owned(), state });
+            }
+            if told == Told::Cancel && book.pivoted {
+                return Err(SagaError::Pivoted { id: id.to_owned() });
+            }
+            let moves = vec![Move::Told(told)];
+            match self.journals.write(&key, book.last, moves).await? {
+                Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
+                Written::Conflict => {}
+                Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),
+                Written::Crashed => break,
+            }
+        }
+        let reason = format!("its journal changed {TRIES} times in between");
+        Err(SagaError::Unknown { reason })
+    }
+
+    fn not_found(&self, id: &str) -> SagaError {
+        SagaError::NotFound { saga: self.journals.saga.to_string(), id: id.to_owned() }
+    }
+}
+
+fn key(id: &str) -> Result<Key, SagaError> {
+    Ok(Key::new(id)?)
+}
+
+impl fmt::Debug for Sagas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sagas({})", self.journals.saga)
+    }
+}

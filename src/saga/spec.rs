@@ -1,0 +1,272 @@
+use super::{
+    Abort, Steps,
+    page::Order,
+    plan::{Over, Plan, Run},
+    runner::Runner,
+};
+use crate::{
+    actor::{Actor, Birth, Context, Retry, Taken},
+    error::Failure,
+    message::{Command, Event, Infallible, Outcome, Refused, Reply, codec},
+    supervision::Child,
+};
+use bytes::Bytes;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt, marker::PhantomData, sync::Arc, time::Duration};
+
+/// How long what is run may take to be handed on when its node stops.
+const STOP_WITHIN: Duration = Duration::from_secs(10);
+
+/// Describes a saga: steps over several domains that are all done, or all undone.
+///
+/// Its code is an `async fn` that takes [`Steps`]. Every step is written down in
+/// the saga's journal, so that any node of the group can go on where another
+/// died. If the code returns an [`Abort`], what was done is undone, what was done
+/// last first, from what is written down alone.
+///
+/// A saga's id is the key of the event or command that starts it. Started again
+/// under the same id, it is the same saga.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::{Abort, Command, Event, Group, Infallible, Rejection, Saga, Steps, Subject};
+/// use serde::{Deserialize, Serialize};
+/// # use std::borrow::Cow;
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Placed { order: String, total: u64 }
+/// # impl Event for Placed {
+/// #     const SUBJECT: Subject = Subject::new("orders.placed");
+/// #     fn key(&self) -> Cow<'_, str> { Cow::Borrowed(&self.order) }
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct Reserve { order: String }
+/// # impl Command for Reserve {
+/// #     const SUBJECT: Subject = Subject::new("inventory.reserve");
+/// #     type Outcome = Result<(), Infallible>;
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct Release { order: String }
+/// # impl Command for Release {
+/// #     const SUBJECT: Subject = Subject::new("inventory.release");
+/// #     type Outcome = Result<(), Infallible>;
+/// # }
+/// #[derive(Serialize, Deserialize)]
+/// struct Charge { order: String, amount: u64 }
+/// # #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+/// # #[error("declined")]
+/// # struct Declined;
+/// # impl Rejection for Declined {}
+/// # impl Command for Charge {
+/// #     const SUBJECT: Subject = Subject::new("payments.charge");
+/// #     type Outcome = Result<(), Declined>;
+/// # }
+///
+/// async fn checkout(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+///     let Placed { order, total } = placed;
+///     let again = order.clone();
+///     steps
+///         .call(Reserve { order: order.clone() })
+///         .undo(move |()| Release { order: again })
+///         .await?;
+///     steps.call(Charge { order, amount: total }).await?;
+///     Ok(())
+/// }
+///
+/// let orders = Group::new("orders")
+///     .child(Saga::new("checkout", checkout).on(|placed: Placed| placed));
+/// ```
+#[must_use = "a saga does nothing until it is the child of a group on a node"]
+pub struct Saga<I, T> {
+    plan: Plan,
+    table: Vec<Listing>,
+    types: PhantomData<fn(I) -> T>,
+}
+
+/// Adds one message to the actor that runs the sagas.
+type Listing = Box<dyn FnOnce(Actor<Runner>) -> Actor<Runner>>;
+
+impl<I, T> Saga<I, T>
+where
+    I: Serialize + DeserializeOwned + 'static,
+    T: Serialize + DeserializeOwned + Send + 'static,
+{
+    /// Describes a saga by its name and its code.
+    ///
+    /// The name is one token of `a-z 0-9 -`, unique in its namespace: journals
+    /// are kept under it.
+    pub fn new<F>(name: &'static str, code: F) -> Self
+    where
+        F: AsyncFn(&mut Steps, I) -> Result<T, Abort> + Clone + Send + Sync + 'static,
+    {
+        let run: Run = Arc::new(move |mut steps: Steps, input: Bytes| {
+            let code = code.clone();
+            Box::pin(async move {
+                let input = codec::decode(&input)
+                    .map_err(|error| Over::Unreadable(format!("what it began with {error}")))?;
+                let reply = code(&mut steps, input).await.map_err(Over::Aborted)?;
+                codec::encode(&reply)
+                    .map_err(|error| Over::Unreadable(format!("what it ended with {error}")))
+            })
+        });
+        Self { plan: Plan::new(name, run), table: Vec::new(), types: PhantomData }
+    }
+
+    /// Starts one with an event, under the event's key.
+    pub fn on<E: Event>(mut self, begin: impl Fn(E) -> I + Clone + Send + Sync + 'static) -> Self {
+        self.table.push(Box::new(move |actor| {
+            actor.on(async move |runner: &mut Runner, event: E, ctx: &Context| {
+                let id = event.key().into_owned();
+                runner.begin(&id, input(begin(event))?, ctx).await
+            })
+        }));
+        self
+    }
+
+    /// Starts one with a command, and answers once that is stored: with its id,
+    /// which is the command's key, or the command's id if it has none.
+    pub fn accept<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
+    where
+        C: Command<Outcome = Result<String, Infallible>>,
+    {
+        self.table.push(Box::new(move |actor| {
+            actor.take(async move |runner: &mut Runner, taken: Taken<C>| {
+                let input = input(begin(&taken.command));
+                runner.accept(taken, input);
+            })
+        }));
+        self
+    }
+
+    /// Starts one with a command, and answers with its outcome, under the
+    /// command's key, or the command's id if it has none.
+    ///
+    /// A caller that does not wait so long asks again with the same key, or
+    /// looks with [`Sagas`](super::Sagas): the saga goes on without it. How many
+    /// wait at once is bounded by the mailbox; more are answered with 503.
+    pub fn answer<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
+    where
+        C: Command,
+        C::Outcome: Outcome<Reply = T>,
+        Reply<C>: DeserializeOwned,
+        Refused<C>: From<Abort>,
+    {
+        self.table.push(Box::new(move |actor| {
+            actor.take(async move |runner: &mut Runner, taken: Taken<C>| {
+                let input = input(begin(&taken.command));
+                runner.answer(taken, input);
+            })
+        }));
+        self
+    }
+
+    /// Hears an event that its steps [wait for](Steps::wait_for): says which saga
+    /// it may be for.
+    pub fn hears<E: Event>(
+        mut self,
+        id: impl Fn(&E) -> String + Clone + Send + Sync + 'static,
+    ) -> Self {
+        self.plan.hears.insert(E::SUBJECT.as_str());
+        self.table.push(Box::new(move |actor| {
+            actor.on(async move |runner: &mut Runner, event: E, ctx: &Context| {
+                runner.wake(&id(&event), ctx).await
+            })
+        }));
+        self
+    }
+
+    /// Says what is called when all was undone, such as the order's refusal: a
+    /// command made of what the saga began with and why it aborts. It is stored
+    /// with the abort, and called until that succeeds.
+    pub fn on_abort<C: Command>(
+        mut self,
+        word: impl Fn(I, &Abort) -> C + Send + Sync + 'static,
+    ) -> Self {
+        self.plan.last_word = Some(Arc::new(move |input, abort| {
+            let input =
+                codec::decode(input).map_err(|error| format!("what it began with {error}"))?;
+            Order::of(&word(input, abort)).map_err(|error| format!("what it says at last {error}"))
+        }));
+        self
+    }
+
+    /// Sets how long it may take until its [pivot](Steps::pivot); then it aborts.
+    /// No limit by default.
+    pub const fn deadline(mut self, limit: Duration) -> Self {
+        self.plan.deadline = Some(limit);
+        self
+    }
+
+    /// Sets how long one attempt at a step waits for its reply; 5 s by default.
+    pub const fn timeout(mut self, timeout: Duration) -> Self {
+        self.plan.timeout = timeout;
+        self
+    }
+
+    /// Sets how a step is tried again; 80 times with up to 10 s in between by default.
+    pub const fn retry(mut self, retry: Retry) -> Self {
+        self.plan.retry = retry;
+        self
+    }
+
+    /// Sets how undoing a step is tried again; 80 times with up to 10 s in
+    /// between by default. Then the saga is parked.
+    pub const fn undo_retry(mut self, retry: Retry) -> Self {
+        self.plan.undo_retry = retry;
+        self
+    }
+
+    /// Sets after how much silence of its runner a saga goes on elsewhere; 8 s
+    /// by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is less than a second.
+    pub fn takeover_after(mut self, silence: Duration) -> Self {
+        assert!(
+            silence >= Duration::from_secs(1),
+            "a runner speaks four times in this time"
+        );
+        self.plan.lease = silence;
+        self
+    }
+
+    /// Sets how many of these sagas are run at once on all nodes; 4,096 by
+    /// default. Those that wait for long do not count, and those that are
+    /// started on top wait in the stream.
+    pub const fn in_flight(mut self, sagas: usize) -> Self {
+        self.plan.in_flight = sagas;
+        self
+    }
+}
+
+fn input<I: Serialize>(input: I) -> Result<Bytes, Failure> {
+    codec::encode(&input).map_err(Failure::discard)
+}
+
+impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {
+    fn from(saga: Saga<I, T>) -> Self {
+        let plan = Arc::new(saga.plan);
+        let name = plan.name;
+        let open = move |birth: Birth| {
+            let plan = Arc::clone(&plan);
+            async move { Runner::open(plan, birth).await }
+        };
+        let runner = Actor::born(name, open, Runner::look)
+            .on_stop(Runner::close)
+            .stop_within(STOP_WITHIN);
+        saga.table
+            .into_iter()
+            .fold(runner, |runner, list| list(runner))
+            .into()
+    }
+}
+
+impl<I, T> fmt::Debug for Saga<I, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Saga")
+            .field("name", &self.plan.name)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,209 @@
+//! A saga as people look at it.
+
+use super::{
+    Abort,
+    book::{Book, State as StepState},
+    page::{Act, Ending, Move, Page},
+};
+use crate::{bus::Stored, time::from_unix_ms};
+use std::{collections::HashMap, fmt, time::SystemTime};
+
+/// What is known of one saga.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SagaStatus {
+    /// The saga's id.
+    pub id: String,
+    /// How far it is.
+    pub state: SagaState,
+    /// When it began.
+    pub began: SystemTime,
+    /// When its journal was last written.
+    pub changed: SystemTime,
+    /// Until when it must be over, if there is a limit.
+    pub deadline: Option<SystemTime>,
+    /// Its steps, in the order in which they were begun.
+    pub steps: Vec<StepStatus>,
+    /// How many messages its journal has.
+    pub messages: usize,
+}
+
+/// How far a saga is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SagaState {
+    /// It goes forward.
+    Running,
+    /// It undoes what was done.
+    Compensating(Abort),
+    /// A person must look at it: why.
+    Parked(String),
+    /// All was done.
+    Completed,
+    /// All that was done is undone.
+    Compensated(Abort),
+}
+
+/// What is known of one step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepStatus {
+    /// Its name.
+    pub name: String,
+    /// What it does: `call`, `send`, `publish`, `sleep` or `wait`.
+    pub kind: &'static str,
+    /// How far it is.
+    pub state: &'static str,
+    /// The command that undoes it, if it has one.
+    pub undo: Option<String>,
+    /// How many attempts its outcome, or undoing it, took.
+    pub attempts: u32,
+    /// When it was written down that it may be taken.
+    pub intended: SystemTime,
+    /// When its outcome was written down.
+    pub settled: Option<SystemTime>,
+    /// What it waits for, or why it was not taken.
+    pub note: Option<String>,
+}
+
+impl SagaStatus {
+    /// Reads a journal; nothing if it is empty.
+    pub(super) fn of(id: String, pages: &[(Stored, Page)]) -> Option<Self> {
+        let (first, last) = (pages.first()?, pages.last()?);
+        let mut book = Book::default();
+        let mut times: HashMap<&str, (SystemTime, Option<SystemTime>)> = HashMap::new();
+        for (stored, page) in pages {
+            book.turn(&page.moves, stored.sequence);
+            for step in &page.moves {
+                note(&mut times, step, stored.time);
+            }
+        }
+        let steps = book.steps.iter().map(|entry| {
+            let (intended, settled) = times
+                .get(&*entry.name)
+                .copied()
+                .unwrap_or((first.0.time, None));
+            let (state, undo, note) = shown(&entry.state, &entry.act);
+            StepStatus {
+                name: entry.name.clone(),
+                kind: entry.act.kind(),
+                state,
+                undo,
+                attempts: entry.attempts,
+                intended,
+                settled,
+                note,
+            }
+        });
+        let begin = book.begin.as_ref();
+        Some(Self {
+            id,
+            state: SagaState::of(&book),
+            began: first.0.time,
+            changed: last.0.time,
+            deadline: begin.and_then(|begin| begin.until).map(from_unix_ms),
+            steps: steps.collect(),
+            messages: pages.len(),
+        })
+    }
+
+    /// Says what it waits for.
+    pub fn why(&self) -> String {
+        match &self.state {
+            SagaState::Completed => "it completed".to_owned(),
+            SagaState::Compensated(abort) => format!("all was undone, because {abort}"),
+            SagaState::Parked(reason) => format!("it waits for the operator: {reason}"),
+            SagaState::Compensating(abort) => {
+                let owed = self.steps.iter().rev();
+                let owed = owed.filter(|step| step.state == "done" && step.undo.is_some());
+                let names: Vec<_> = owed.map(|step| step.name.as_str()).collect();
+                format!("it undoes {}, because {abort}", names.join(", "))
+            }
+            SagaState::Running => {
+                let open = self.steps.iter().filter(|step| step.state == "intended");
+                let open: Vec<_> = open
+                    .map(|step| match &step.note {
+                        Some(note) => format!("`{}` {note}", step.name),
+                        None => format!("the outcome of `{}`", step.name),
+                    })
+                    .collect();
+                if open.is_empty() {
+                    "it waits for a runner".to_owned()
+                } else {
+                    format!("it waits for {}", open.join(" and "))
+                }
+            }
+        }
+    }
+}
+
+impl SagaState {
+    pub(super) fn of(book: &Book) -> Self {
+        match (&book.ending, &book.parked, &book.aborted) {
+            (Some(Ending::Completed { .. }), ..) => Self::Completed,
+            (Some(Ending::Compensated { abort }), ..) => Self::Compensated(abort.clone()),
+            (None, Some(reason), _) => Self::Parked(reason.clone()),
+            (None, None, Some(abort)) => Self::Compensating(abort.clone()),
+            (None, None, None) => Self::Running,
+        }
+    }
+
+    /// Whether nothing more will happen by itself.
+    pub const fn is_over(&self) -> bool {
+        matches!(self, Self::Completed | Self::Compensated(_))
+    }
+}
+
+/// Writes it as one word.
+impl fmt::Display for SagaState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Compensating(_) => "compensating",
+            Self::Parked(_) => "parked",
+            Self::Completed => "completed",
+            Self::Compensated(_) => "compensated",
+        })
+    }
+}
+
+fn note<'a>(
+    times: &mut HashMap<&'a str, (SystemTime, Option<SystemTime>)>,
+    step: &'a Move,
+    time: SystemTime,
+) {
+    match step {
+        Move::Intended { step, .. } => {
+            times.insert(step, (time, None));
+        }
+        Move::Done { step, .. } | Move::Failed { step, .. } | Move::Undone { step, .. } => {
+            if let Some((_, settled)) = times.get_mut(&**step) {
+                *settled = Some(time);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn shown(state: &StepState, act: &Act) -> (&'static str, Option<String>, Option<String>) {
+    match state {
+        StepState::Intended => ("intended", None, waits_for(act)),
+        StepState::Done { undo, .. } => {
+            let undo = undo.as_ref().map(|undo| undo.subject.clone());
+            ("done", undo, None)
+        }
+        StepState::Failed { reason, .. } => ("failed", None, Some(reason.clone())),
+        StepState::Undone => ("undone", None, None),
+    }
+}
+
+fn waits_for(act: &Act) -> Option<String> {
+    let time = |until: u64| humantime::format_rfc3339_seconds(from_unix_ms(until));
+    match act {
+        Act::Sleep { until } => Some(format!("until {}", time(*until))),
+        Act::Wait { subject, key, until } => {
+            Some(format!("for {subject} of `{key}` until {}", time(*until)))
+        }
+        _ => None,
+    }
+}

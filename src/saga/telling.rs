@@ -1,0 +1,185 @@
+//! Steps that nobody answers: jobs and events.
+
+use super::{
+    book::State,
+    page::{Act, Move, Order},
+    trip::{Stop, Trip},
+};
+use crate::{
+    call::{Job, JobError, Publish, PublishError},
+    message::{Command, Event, codec},
+};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use std::{borrow::Cow, fmt, future::IntoFuture, rc::Rc};
+use tokio::time::sleep;
+
+/// A command about to be sent as a job by a saga; awaiting it returns once it is
+/// stored. After a crash it may be sent again, under the same id.
+#[must_use = "a step is taken when awaited"]
+pub struct SendStep<C> {
+    trip: Rc<Trip>,
+    command: C,
+    name: Option<Cow<'static, str>>,
+}
+
+/// An event about to be published by a saga; awaiting it returns once it is
+/// stored. After a crash it may be published again, under the same id, which its
+/// stream recognises for two minutes.
+#[must_use = "a step is taken when awaited"]
+pub struct PublishStep<E> {
+    trip: Rc<Trip>,
+    event: E,
+    name: Option<Cow<'static, str>>,
+}
+
+/// How sending ended, if not well.
+enum Trouble {
+    /// It will never be sent.
+    Never(String),
+    Again(String),
+}
+
+impl<C: Command> SendStep<C> {
+    pub(super) const fn new(trip: Rc<Trip>, command: C) -> Self {
+        Self { trip, command, name: None }
+    }
+
+    /// Names the step; the command's subject by default.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    async fn take(self, step: String) {
+        let Self { trip, command, .. } = self;
+        let act = Order::of(&command).map(Act::Send);
+        let send = async |payload: Bytes| {
+            let command: C = trip.read(&step, &payload).await;
+            let job = Job::new(trip.client(), command, Some(&trip.cause));
+            match job.id(trip.step_id(&step)).await {
+                Ok(_) => Ok(()),
+                Err(error @ (JobError::Unknown { .. } | JobError::Stream { .. })) => {
+                    Err(Trouble::Again(error.to_string()))
+                }
+                Err(error) => Err(Trouble::Never(error.to_string())),
+            }
+        };
+        tell(&trip, &step, act, send).await;
+    }
+}
+
+impl<E: Event> PublishStep<E> {
+    pub(super) const fn new(trip: Rc<Trip>, event: E) -> Self {
+        Self { trip, event, name: None }
+    }
+
+    /// Names the step; the event's subject by default.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    async fn take(self, step: String) {
+        let Self { trip, event, .. } = self;
+        let subject = E::SUBJECT.to_string();
+        let act = codec::encode(&event).map(|payload| Act::Publish { subject, payload });
+        let send = async |payload: Bytes| {
+            let event: E = trip.read(&step, &payload).await;
+            let publish = Publish::new(trip.client(), event, Some(&trip.cause));
+            match publish.id(trip.step_id(&step)).await {
+                Ok(_) => Ok(()),
+                Err(error @ (PublishError::Unknown { .. } | PublishError::Stream { .. })) => {
+                    Err(Trouble::Again(error.to_string()))
+                }
+                Err(error) => Err(Trouble::Never(error.to_string())),
+            }
+        };
+        tell(&trip, &step, act, send).await;
+    }
+}
+
+/// Takes a step that is over once something is stored.
+async fn tell(
+    trip: &Rc<Trip>,
+    step: &str,
+    act: Result<Act, codec::EncodeError>,
+    send: impl AsyncFn(Bytes) -> Result<(), Trouble>,
+) {
+    let _active = trip.active();
+    let act = match act {
+        Ok(act) => act,
+        Err(error) => return trip.unreadable(step, error).await,
+    };
+    let act = match trip.known(step) {
+        None => {
+            trip.intend(step, act.clone()).await;
+            act
+        }
+        Some(entry) if entry.act.kind() != act.kind() => {
+            return trip.another(&entry, act.kind()).await;
+        }
+        Some(entry) => match entry.state {
+            State::Intended => entry.act,
+            _ => return,
+        },
+    };
+    let (Act::Send(Order { payload, .. }) | Act::Publish { payload, .. }) = act else {
+        return;
+    };
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        if !trip.is_ours() {
+            match trip.halt(Stop::Lost).await {}
+        }
+        let (trouble, wait) = match send(payload.clone()).await {
+            Ok(()) => break,
+            Err(Trouble::Never(trouble)) => (trouble, None),
+            Err(Trouble::Again(trouble)) => {
+                (trouble, trip.plan.retry.after(attempts, fastrand::f64()))
+            }
+        };
+        let Some(wait) = wait else {
+            let reason = format!("`{step}` could not be sent {attempts} times: {trouble}");
+            match trip.halt(Stop::Parked(reason)).await {}
+        };
+        sleep(wait).await;
+    }
+    let (step, reply) = (step.to_owned(), Bytes::new());
+    trip.push(Move::Done { step, reply, undo: None, attempts });
+}
+
+impl<C: Command> IntoFuture for SendStep<C> {
+    type Output = ();
+    type IntoFuture = LocalBoxFuture<'static, ()>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let name = self.name.as_deref().unwrap_or(C::SUBJECT.as_str());
+        let step = self.trip.name(name);
+        Box::pin(self.take(step))
+    }
+}
+
+impl<E: Event> IntoFuture for PublishStep<E> {
+    type Output = ();
+    type IntoFuture = LocalBoxFuture<'static, ()>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let name = self.name.as_deref().unwrap_or(E::SUBJECT.as_str());
+        let step = self.trip.name(name);
+        Box::pin(self.take(step))
+    }
+}
+
+impl<C: Command> fmt::Debug for SendStep<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SendStep({})", C::SUBJECT)
+    }
+}
+
+impl<E: Event> fmt::Debug for PublishStep<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublishStep({})", E::SUBJECT)
+    }
+}

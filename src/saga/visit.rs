@@ -1,0 +1,196 @@
+//! One visit of a runner to one saga: as far as it comes now.
+
+use super::{
+    Abort, Steps,
+    book::Book,
+    journal::Journals,
+    page::{Begin, Ending, Move, Told},
+    plan::{Over, Plan},
+    trip::{Stop, Trip},
+    undoing,
+};
+use crate::{
+    actor::guarded,
+    message::Key,
+    telemetry::{SAGA_ORPHANS_TOTAL, SAGAS_RESUMED_TOTAL, SAGAS_STARTED_TOTAL},
+};
+use bytes::Bytes;
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
+use tokio::{sync::watch, time::Instant};
+
+/// After how long a saga is visited again when the bus was in trouble.
+const LATER: Duration = Duration::from_secs(1);
+
+/// A visit about to begin.
+pub(super) struct Visit {
+    pub(super) plan: Arc<Plan>,
+    pub(super) journals: Journals,
+    pub(super) id: Key,
+    pub(super) begin: Option<Begin>,
+    pub(super) lease: Rc<Cell<Instant>>,
+    pub(super) pokes: watch::Sender<u64>,
+}
+
+/// What became of the saga, and so of what asked it to go on.
+#[derive(Debug)]
+pub(super) enum Leave {
+    /// It ended now; nothing is left to do.
+    Ended(Ending),
+    /// A person must look at it.
+    Parked(String),
+    /// It was over, or parked, or never began.
+    Nothing,
+    /// Nothing is to be done before this time.
+    Away(u64),
+    /// It must be visited again.
+    Later(Duration),
+    /// Somebody else visits it.
+    Lost,
+}
+
+impl Visit {
+    pub(super) async fn make(self) -> Leave {
+        let saga = self.plan.name;
+        let book = match self.journals.load(&self.id).await {
+            Ok(book) => book,
+            Err(failure) => {
+                tracing::warn!(saga, id = %self.id, %failure, "a journal could not be read");
+                return Leave::Later(LATER);
+            }
+        };
+        if book.ending.is_some() || (book.begin.is_none() && self.begin.is_none()) {
+            metrics::counter!(SAGA_ORPHANS_TOTAL, "saga" => saga).increment(1);
+            return Leave::Nothing;
+        }
+        if book.parked.is_some() {
+            return Leave::Nothing;
+        }
+        let trip = self.trip(book);
+        let ended = proceed(&trip).await;
+        leave(&trip, ended).await
+    }
+
+    fn trip(self, book: Book) -> Rc<Trip> {
+        let Self { plan, journals, id, begin, lease, pokes } = self;
+        let (saga, is_new) = (plan.name, book.begin.is_none());
+        let now = journals.client.clock().unix_ms();
+        let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
+        let until = limit.map(|limit| now.saturating_add(limit.unwrap_or(u64::MAX)));
+        let trip = Trip::new((plan, journals), id, book, lease, pokes);
+        if let (true, Some(begin)) = (is_new, begin) {
+            metrics::counter!(SAGAS_STARTED_TOTAL, "saga" => saga).increment(1);
+            trip.begin(Begin { until, ..begin });
+        } else {
+            metrics::counter!(SAGAS_RESUMED_TOTAL, "saga" => saga).increment(1);
+        }
+        Rc::new(trip)
+    }
+}
+
+/// Goes forward as far as that goes, then back if it must.
+async fn proceed(trip: &Rc<Trip>) -> Result<Ending, Stop> {
+    if trip.book.borrow().aborted.is_none() {
+        let abort = match forward(trip).await {
+            Ok(reply) => {
+                let ending = Ending::Completed { reply };
+                trip.store(vec![Move::Ended(ending.clone())]).await?;
+                return Ok(ending);
+            }
+            Err(Stop::Aborted(abort)) => trip.closing().unwrap_or(abort),
+            Err(stop) => return Err(stop),
+        };
+        if let Some(ending) = turn_back(trip, abort).await? {
+            return Ok(ending);
+        }
+    }
+    undoing::undo(trip).await
+}
+
+/// Runs the saga's code until it ends or can go no further now.
+async fn forward(trip: &Rc<Trip>) -> Result<Bytes, Stop> {
+    let called_off = trip.book.borrow().called_off();
+    if let Some(abort) = called_off {
+        trip.close(abort.clone());
+        if trip.preview().unsettled().next().is_none() {
+            return Err(Stop::Aborted(abort));
+        }
+    }
+    let ended = {
+        let input = trip.input();
+        let code = (trip.plan.run)(Steps(Rc::clone(trip)), input);
+        tokio::select! {
+            biased;
+            ended = guarded(code) => ended,
+            stop = trip.keep() => return Err(stop),
+        }
+    };
+    if let Some(unsettled) = trip.preview().unsettled().next() {
+        return Err(Stop::Parked(format!(
+            "its code gave up on `{}` before its outcome was known; steps side by side go \
+             through `Steps::all` or `Steps::join`",
+            unsettled.name
+        )));
+    }
+    if let Some(reason) = trip.passed_over().await {
+        return Err(Stop::Parked(reason));
+    }
+    match ended {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(Over::Aborted(abort))) => Err(Stop::Aborted(abort)),
+        Ok(Err(Over::Unreadable(reason))) => Err(Stop::Parked(reason)),
+        Err(panic) => Err(Stop::Parked(format!("its code cannot go on: {panic}"))),
+    }
+}
+
+/// Stores that all is to be undone; if there is nothing to undo, that is the end.
+async fn turn_back(trip: &Rc<Trip>, abort: Abort) -> Result<Option<Ending>, Stop> {
+    let forced = trip.book.borrow().told == Some(Told::Compensate);
+    if trip.has_pivoted() && !forced {
+        return Err(Stop::Parked(format!(
+            "there is no way back, and it goes no further: {abort}"
+        )));
+    }
+    trip.forget_intents();
+    let last = match &trip.plan.last_word {
+        Some(word) => match word(&trip.input(), &abort) {
+            Ok(order) => Some(order),
+            Err(reason) => return Err(Stop::Parked(reason)),
+        },
+        None => None,
+    };
+    let is_over = last.is_none() && trip.preview().owed().is_empty();
+    let mut moves = vec![Move::Aborted { abort: abort.clone(), last }];
+    let ending = Ending::Compensated { abort };
+    if is_over {
+        moves.push(Move::Ended(ending.clone()));
+    }
+    trip.store(moves).await?;
+    Ok(is_over.then_some(ending))
+}
+
+/// Stores what a visit came to, as far as it must be.
+async fn leave(trip: &Trip, ended: Result<Ending, Stop>) -> Leave {
+    let (saga, id) = (trip.plan.name, &trip.id);
+    let stop = match ended {
+        Ok(ending) => return Leave::Ended(ending),
+        Err(stop) => stop,
+    };
+    trip.forget_intents();
+    let stored = match &stop {
+        Stop::Parked(reason) => {
+            trip.store(vec![Move::Parked { reason: reason.clone() }])
+                .await
+        }
+        Stop::Away(_) => trip.store(Vec::new()).await,
+        _ => Ok(()),
+    };
+    match (stored, stop) {
+        (Err(Stop::Later(reason)), _) | (Ok(()), Stop::Later(reason)) => {
+            tracing::warn!(saga, %id, reason, "a saga waits for the bus");
+            Leave::Later(LATER)
+        }
+        (Ok(()), Stop::Parked(reason)) => Leave::Parked(reason),
+        (Ok(()), Stop::Away(until)) => Leave::Away(until),
+        (Err(_), _) | (Ok(()), Stop::Lost | Stop::Crashed | Stop::Aborted(_)) => Leave::Lost,
+    }
+}

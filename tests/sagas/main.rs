@@ -1,0 +1,12 @@
+//! What a saga promises: it ends, done or undone, whoever dies on the way.
+
+mod changes;
+mod crashes;
+mod market;
+#[cfg(feature = "nats")]
+mod on_nats;
+mod operator;
+mod steps;
+#[path = "../support/mod.rs"]
+mod support;
+mod timers;
