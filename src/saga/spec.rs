@@ -190,7 +190,9 @@ where
         }));
         self
     }
+}
 
+impl<I, T> Saga<I, T> {
     /// Sets how long it may take until its [pivot](Steps::pivot); then it aborts.
     /// No limit by default.
     pub const fn deadline(mut self, limit: Duration) -> Self {

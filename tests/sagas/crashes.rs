@@ -42,9 +42,18 @@ async fn a_checkout_ends_done_or_undone() -> Outcome {
     let scarce = play("scarce", 0).await?;
     assert_eq!(story(&scarce), ["refused: there is none left"]);
     let declined = play("declined", 0).await?;
-    assert_eq!(story(&declined), ["held 1", "freed 1", "refused: the purse is empty"]);
+    assert_eq!(
+        story(&declined),
+        ["held 1", "freed 1", "refused: the purse is empty"]
+    );
     let late = play("late", 0).await?;
-    let undone = ["held 1", "freed 1", "paid 1", "repaid 1", "refused: it is too late"];
+    let undone = [
+        "held 1",
+        "freed 1",
+        "paid 1",
+        "repaid 1",
+        "refused: it is too late",
+    ];
     assert_eq!(story(&late), undone);
     Ok(())
 }
@@ -57,7 +66,11 @@ async fn wherever_its_runner_dies_the_same_happens_once() -> Outcome {
         assert!(places >= 4, "{order} writes its journal at least twice");
         for place in 1..=places {
             let heard = play(order, place).await?;
-            assert_eq!(story(&heard), expected, "{order}, dead at place {place} of {places}");
+            assert_eq!(
+                story(&heard),
+                expected,
+                "{order}, dead at place {place} of {places}"
+            );
             // What died before it wrote had to write again.
             assert_eq!(heard.places(), places + place % 2);
             assert!(heard.dead_letters().is_empty() && heard.parked().is_empty());

@@ -4,7 +4,7 @@ use callboard::{
     Abort, Command, Entity, Event, Group, Infallible, Rejection, Saga, Steps, Subject,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
 
@@ -114,8 +114,12 @@ pub(crate) fn shelf() -> Group {
         Entity::new("shelf", Shelf::default)
             .decide(Shelf::hold)
             .decide(Shelf::free)
-            .apply(|shelf: &mut Shelf, held: &Held| drop(shelf.held.insert(held.order.clone())))
-            .apply(|shelf: &mut Shelf, freed: &Freed| drop(shelf.held.remove(&freed.order))),
+            .apply(|shelf: &mut Shelf, held: &Held| {
+                shelf.held.insert(held.order.clone());
+            })
+            .apply(|shelf: &mut Shelf, freed: &Freed| {
+                shelf.held.remove(&freed.order);
+            }),
     )
 }
 
@@ -177,9 +181,7 @@ pub(crate) async fn checkout(steps: &mut Steps, placed: Placed) -> Result<String
 
 pub(crate) fn checkouts() -> Saga<Placed, String> {
     Saga::new("checkout", checkout)
+        .takeover_after(Duration::from_secs(2))
         .on(|placed: Placed| placed)
-        .on_abort(|placed: Placed, abort| Refuse {
-            order: placed.order,
-            reason: abort.to_string(),
-        })
+        .on_abort(|placed: Placed, abort| Refuse { order: placed.order, reason: abort.to_string() })
 }

@@ -1,1 +1,209 @@
-//! Soon.
+//! What the operator sees of sagas, and what they do when told.
+
+use crate::market::{
+    Confirm, Free, Outcome, Placed, Refuse, checkouts, hold, orders, pay, placed, purse, shelf,
+};
+use callboard::{
+    Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
+    saga::{SagaError, SagaOutcome, SagaState, Sagas},
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+async fn node<T: 'static>(
+    saga: Saga<Placed, T>,
+    purse: Group,
+) -> Result<Running, callboard::NodeError> {
+    Node::new("one", Bus::embedded())
+        .group(shelf())
+        .group(purse)
+        .group(orders(saga))
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn a_saga_is_started_by_code_once_and_tells_its_outcome() -> Outcome {
+    let node = node(checkouts(), purse()).await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    sagas.start("good", &placed("good")).await?;
+    sagas.start("good", &placed("good")).await?;
+    sagas.start("late", &placed("late")).await?;
+    let done = sagas.wait::<String>("good", SOON).await?;
+    assert_eq!(done, SagaOutcome::Completed("hold of good".to_owned()));
+    let SagaOutcome::Compensated(abort) = sagas.wait::<String>("late", SOON).await? else {
+        panic!("it was too late");
+    };
+    assert_eq!(abort.rejection(), Some(crate::market::TooLate));
+    let status = sagas.status("late").await?;
+    let steps: Vec<_> = status
+        .steps
+        .iter()
+        .map(|step| (&*step.name, step.state))
+        .collect();
+    assert_eq!(
+        steps,
+        [
+            ("shelf.hold", "undone"),
+            ("purse.pay", "undone"),
+            ("orders.confirm", "failed")
+        ]
+    );
+    assert_eq!(status.why(), "all was undone, because it is too late");
+    let states: Vec<_> = sagas
+        .list()
+        .await?
+        .into_iter()
+        .map(|saga| saga.state.is_over())
+        .collect();
+    assert_eq!(states, [true, true]);
+    assert!(matches!(
+        sagas.cancel("good").await,
+        Err(SagaError::Over { .. })
+    ));
+    assert!(matches!(
+        sagas.status("none").await,
+        Err(SagaError::NotFound { .. })
+    ));
+    node.stop().await?;
+    Ok(())
+}
+
+/// Waits for a day with the goods in hand.
+async fn dawdle(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let freed = placed.order.clone();
+    steps
+        .call(hold(&placed.order))
+        .undo(move |_| Free { item: "book".into(), order: freed })
+        .await?;
+    steps.sleep(Duration::from_hours(24)).await;
+    steps.call(Confirm { order: placed.order }).await?;
+    Ok(())
+}
+
+/// Waits until a saga says why it does not go on.
+async fn until(sagas: &Sagas, id: &str, why: &str) -> Outcome {
+    let deadline = tokio::time::Instant::now() + SOON;
+    loop {
+        let found = match sagas.status(id).await {
+            Ok(status) => status.why(),
+            Err(error) => error.to_string(),
+        };
+        if found.contains(why) {
+            return Ok(());
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{found}");
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_saga_that_sleeps_is_cancelled_and_undone() -> Outcome {
+    let node = node(Saga::new("dawdle", dawdle), purse()).await?;
+    let sagas = Sagas::open(&node.client(), "dawdle").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    until(&sagas, "o-1", "it waits for `sleep` until").await?;
+    assert!(matches!(
+        sagas.retry("o-1").await,
+        Err(SagaError::NotParked { .. })
+    ));
+    sagas.cancel("o-1").await?;
+    let outcome = sagas.wait::<()>("o-1", SOON).await?;
+    let cancelled = Abort::new("it was cancelled by the operator");
+    assert_eq!(outcome, SagaOutcome::Compensated(cancelled));
+    node.stop().await?;
+    Ok(())
+}
+
+/// Takes money, from which there is no way back, then confirms.
+async fn firm(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let Placed { order, amount } = placed;
+    let reason = "the money is returned".to_owned();
+    let refuse = Refuse { order: order.clone(), reason };
+    steps
+        .call(pay(&order, amount))
+        .undo(move |_| refuse)
+        .await?;
+    steps.pivot();
+    steps.call(Confirm { order }).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn past_its_pivot_a_saga_is_parked_and_undone_by_force_only() -> Outcome {
+    let node = node(Saga::new("firm", firm), purse()).await?;
+    let sagas = Sagas::open(&node.client(), "firm").await?;
+    sagas.start("late", &placed("late")).await?;
+    until(&sagas, "late", "there is no way back").await?;
+    assert!(matches!(
+        sagas.cancel("late").await,
+        Err(SagaError::Pivoted { .. })
+    ));
+    sagas.compensate("late").await?;
+    let outcome = sagas.wait::<()>("late", SOON).await?;
+    assert!(
+        matches!(outcome, SagaOutcome::Compensated(_)),
+        "{outcome:?}"
+    );
+    node.stop().await?;
+    Ok(())
+}
+
+/// A purse that cannot give money back until somebody mends it.
+fn stuck_purse(mended: &Arc<AtomicBool>) -> Group {
+    let mended = Arc::clone(mended);
+    let purse = Actor::new("purse", async || Ok::<_, Failure>(()))
+        .answer(
+            async |(): &mut (), _: crate::market::Pay, _: &Context| -> Answer<crate::market::Pay> {
+                Ok(7)
+            },
+        )
+        .answer(
+            async move |(): &mut (),
+                        _: crate::market::Repay,
+                        _: &Context|
+                        -> Answer<crate::market::Repay> {
+                if mended.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                Err(Refusal::Failed(Failure::retry("the bank is closed")))
+            },
+        );
+    Group::new("purse").child(purse)
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_parked_until_the_operator_says_to_try_again() -> Outcome {
+    let mended = Arc::new(AtomicBool::new(false));
+    let retry =
+        callboard::Retry::new(2).backoff(Duration::from_millis(5), Duration::from_millis(5));
+    let node = node(checkouts().undo_retry(retry), stuck_purse(&mended)).await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    sagas.start("late", &placed("late")).await?;
+    until(
+        &sagas,
+        "late",
+        "`purse.repay`, which undoes `purse.pay`, did not succeed",
+    )
+    .await?;
+    assert!(matches!(
+        sagas.status("late").await?.state,
+        SagaState::Parked(_)
+    ));
+    mended.store(true, Ordering::SeqCst);
+    sagas.retry("late").await?;
+    let outcome = sagas.wait::<String>("late", SOON).await?;
+    assert!(
+        matches!(outcome, SagaOutcome::Compensated(_)),
+        "{outcome:?}"
+    );
+    node.stop().await?;
+    Ok(())
+}
