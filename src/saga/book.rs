@@ -59,7 +59,9 @@ pub(super) enum State {
 impl Book {
     /// Goes on by the transitions of one message.
     pub(super) fn turn(&mut self, moves: &[Move], sequence: u64) {
-        moves.iter().for_each(|step| self.apply(step));
+        for step in moves {
+            self.apply(step);
+        }
         self.last = sequence;
     }
 

@@ -195,24 +195,19 @@ impl Asking {
             trip.fail(step, None, reason.clone(), attempts);
             match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
         }
-        match next {
-            Some(wait) => {
-                tracing::debug!(saga = trip.plan.name, id = %trip.id, step, trouble, "a step is tried again");
-                sleep(wait).await;
-            }
-            None => {
-                let reason = if maybe_run {
-                    format!(
-                        "whether `{step}` was done is not known after {attempts} attempts: {trouble}"
-                    )
-                } else {
-                    format!(
-                        "`{step}` could not be called {attempts} times, and there is no way back: {trouble}"
-                    )
-                };
-                match trip.halt(Stop::Parked(reason)).await {}
-            }
+        if let Some(wait) = next {
+            let (saga, id) = (trip.plan.name, &trip.id);
+            tracing::debug!(saga, %id, step, trouble, "a step is tried again");
+            return sleep(wait).await;
         }
+        let reason = if maybe_run {
+            format!("whether `{step}` was done is not known after {attempts} attempts: {trouble}")
+        } else {
+            format!(
+                "`{step}` could not be called {attempts} times, and there is no way back: {trouble}"
+            )
+        };
+        match trip.halt(Stop::Parked(reason)).await {}
     }
 }
 

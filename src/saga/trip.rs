@@ -165,7 +165,7 @@ impl Trip {
         let written = stored.wait_for(|&stored| stored >= place).await.is_ok();
         // What was called off in between was not written.
         if !written || self.known(step).is_none() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The market that these tests shop in: a shelf, a purse, and orders.
 
+#![expect(clippy::unused_self, reason = "the signature of a decision is fixed")]
+
 use callboard::{
     Abort, Command, Entity, Event, Group, Infallible, Rejection, Saga, Steps, Subject,
 };
@@ -51,7 +53,7 @@ macro_rules! rejections {
 
 rejections!(OutOfStock "there is none left" Declined "the purse is empty" TooLate "it is too late");
 
-/// Orders whose name says so are declined or too late; the shelf has ten.
+/// Orders whose name says so are scarce, declined or too late.
 #[derive(Default)]
 struct Shelf {
     held: BTreeSet<String>,
@@ -60,7 +62,7 @@ struct Shelf {
 impl Shelf {
     fn hold(&self, hold: Hold) -> Result<(Held, String), OutOfStock> {
         let Hold { item, order } = hold;
-        if order.contains("scarce") || self.held.len() >= 10 {
+        if order.contains("scarce") || self.held.contains(&order) {
             return Err(OutOfStock);
         }
         let hold = format!("hold of {order}");
@@ -152,11 +154,19 @@ where
 }
 
 pub(crate) fn hold(order: &str) -> Hold {
-    Hold { item: "book".into(), order: order.into() }
+    Hold { item: order.into(), order: order.into() }
 }
 
 pub(crate) fn pay(order: &str, amount: u64) -> Pay {
-    Pay { user: "ada".into(), order: order.into(), amount }
+    Pay { user: order.into(), order: order.into(), amount }
+}
+
+pub(crate) fn free(order: &str) -> Free {
+    Free { item: order.into(), order: order.into() }
+}
+
+pub(crate) fn repay(order: &str, amount: u64) -> Repay {
+    Repay { user: order.into(), order: order.into(), amount }
 }
 
 pub(crate) fn placed(order: &str) -> Placed {
@@ -165,16 +175,10 @@ pub(crate) fn placed(order: &str) -> Placed {
 
 pub(crate) async fn checkout(steps: &mut Steps, placed: Placed) -> Result<String, Abort> {
     let Placed { order, amount } = placed;
-    let freed = order.clone();
-    let hold = steps
-        .call(hold(&order))
-        .undo(move |_| Free { item: "book".into(), order: freed })
-        .await?;
-    let repaid = order.clone();
-    steps
-        .call(pay(&order, amount))
-        .undo(move |_| Repay { user: "ada".into(), order: repaid, amount })
-        .await?;
+    let back = free(&order);
+    let hold = steps.call(hold(&order)).undo(move |_| back).await?;
+    let back = repay(&order, amount);
+    steps.call(pay(&order, amount)).undo(move |_| back).await?;
     steps.call(Confirm { order }).await?;
     Ok(hold)
 }

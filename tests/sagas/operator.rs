@@ -1,7 +1,7 @@
 //! What the operator sees of sagas, and what they do when told.
 
 use crate::market::{
-    Confirm, Free, Outcome, Placed, Refuse, checkouts, hold, orders, pay, placed, purse, shelf,
+    Confirm, Outcome, Placed, Refuse, checkouts, free, hold, orders, pay, placed, purse, shelf,
 };
 use callboard::{
     Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
@@ -57,13 +57,13 @@ async fn a_saga_is_started_by_code_once_and_tells_its_outcome() -> Outcome {
         ]
     );
     assert_eq!(status.why(), "all was undone, because it is too late");
-    let states: Vec<_> = sagas
+    let over: Vec<_> = sagas
         .list()
         .await?
         .into_iter()
         .map(|saga| saga.state.is_over())
         .collect();
-    assert_eq!(states, [true, true]);
+    assert_eq!(over, [true, true]);
     assert!(matches!(
         sagas.cancel("good").await,
         Err(SagaError::Over { .. })
@@ -81,7 +81,7 @@ async fn dawdle(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
     let freed = placed.order.clone();
     steps
         .call(hold(&placed.order))
-        .undo(move |_| Free { item: "book".into(), order: freed })
+        .undo(move |_| free(&freed))
         .await?;
     steps.sleep(Duration::from_hours(24)).await;
     steps.call(Confirm { order: placed.order }).await?;

@@ -1,8 +1,8 @@
 //! What steps do, side by side, past the pivot, and in trouble.
 
 use crate::market::{
-    Confirm, Confirmed, Declined, Free, Freed, Held, Outcome, Paid, Pay, Placed, Refused, Repaid,
-    Repay, TooLate, checkouts, hold, orders, pay, placed, purse, shelf,
+    Confirm, Confirmed, Declined, Freed, Held, Outcome, Paid, Pay, Placed, Refused, Repaid,
+    TooLate, checkouts, free, hold, orders, pay, placed, purse, repay, shelf,
 };
 use callboard::{
     Abort, Actor, Answer, Context, Failure, Group, Heard, Refusal, Replay, ReplayError, Saga, Steps,
@@ -31,17 +31,14 @@ async fn both(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
     let (freed, repaid) = (order.clone(), order.clone());
     let (held, paid) = steps
         .join(
+            steps.call(hold(&order)).undo(move |_| free(&freed)),
             steps
-                .call(hold(&order))
-                .undo(move |_| Free { item: "book".into(), order: freed }),
-            steps.call(pay(&order, amount)).undo(move |_| Repay {
-                user: "ada".into(),
-                order: repaid,
-                amount,
-            }),
+                .call(pay(&order, amount))
+                .undo(move |_| repay(&repaid, amount)),
         )
         .await;
-    (held?, paid?);
+    held?;
+    paid?;
     steps.call(Confirm { order }).await?;
     Ok(())
 }
@@ -126,14 +123,12 @@ async fn an_unknown_outcome_is_settled_by_calling_again_under_the_same_id() -> O
 #[tokio::test]
 async fn past_its_deadline_an_unknown_outcome_is_settled_and_then_undone() -> Outcome {
     let (purse, calls) = slow_purse(12);
-    let repaid = Group::new("purse2");
-    drop(repaid);
     let saga = Saga::new("hasty", async |steps: &mut Steps, placed: Placed| {
         let (order, amount) = (placed.order, placed.amount);
         let freed = order.clone();
         steps
             .call(pay(&order, amount))
-            .undo(move |_| Free { item: "book".into(), order: freed })
+            .undo(move |_| free(&freed))
             .await?;
         steps.call(Confirm { order }).await?;
         Ok::<_, Abort>(())
