@@ -30,7 +30,6 @@ pub(crate) use client::Settings;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
-#[cfg(feature = "cli")]
 pub(crate) use operator::open_as_declared;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};

@@ -3,6 +3,7 @@ use super::{
     filter::Filter,
     parked,
     place::Place,
+    saga,
     target::{Target, id, kind, wait},
 };
 use crate::message::{Id, Key, Subject};
@@ -18,6 +19,7 @@ Examples:
   callboard --namespace shop tree
   callboard --namespace shop parked
   callboard --namespace shop dead list
+  callboard --namespace shop saga list
 
 Exit codes:
   0  done
@@ -88,6 +90,17 @@ Examples:
   callboard dead redrive --all
 A redriven event goes to that actor only, once; the stream has it once as before.";
 
+const SAGA: &str = "\
+Examples:
+  callboard saga list                     all sagas that are not over
+  callboard saga list checkout --all --json | jq -r 'select(.state == \"compensated\") | .why'
+  callboard saga show checkout o-1        its steps: times, attempts, what undoes them
+  callboard saga why checkout o-1         what it waits for
+  callboard saga retry checkout o-1       let a parked one go on where it stood
+  callboard saga cancel checkout o-1      undo what was done, if there is a way back
+  callboard saga compensate checkout o-1  undo what was done, also past its pivot
+A word is stored in the saga's journal: it works while no runner is up.";
+
 const COMPLETIONS: &str = "\
 Examples:
   callboard completions bash > ~/.local/share/bash-completion/completions/callboard
@@ -125,6 +138,9 @@ pub(super) enum Command {
     /// Shows messages that were given up, and lets events be handled again.
     #[command(after_help = DEAD)]
     Dead(dead::Args),
+    /// Shows sagas step by step, and tells them to go on or to turn back.
+    #[command(after_help = SAGA)]
+    Saga(saga::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {

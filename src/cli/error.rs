@@ -5,6 +5,7 @@ use crate::{
     },
     call::OperatorError,
     message::{HeaderError, Id, Status, Subject, codec::DecodeError},
+    saga::SagaError,
 };
 use std::io;
 
@@ -65,6 +66,8 @@ pub(super) enum CommandError {
     NotFound(String),
     #[error(transparent)]
     Operator(#[from] OperatorError),
+    #[error(transparent)]
+    Saga(#[from] SagaError),
     #[error("interrupted")]
     Interrupted,
     #[error("standard output cannot be written: {0}")]
@@ -77,6 +80,7 @@ impl CommandError {
             Self::Input(_)
             | Self::Usage(_)
             | Self::Header(_)
+            | Self::Saga(SagaError::Id(_))
             | Self::Operator(OperatorError::Record { .. }) => Exit::Usage,
             Self::Rejected { .. } => Exit::Rejected,
             Self::NoResponders { .. }
@@ -92,6 +96,7 @@ impl CommandError {
             }
             Self::Timeout { .. }
             | Self::Unconfirmed { .. }
+            | Self::Saga(SagaError::Unknown { .. })
             | Self::Operator(OperatorError::Unknown { .. })
             | Self::Refused { status: Status::DeadlinePassed, .. } => Exit::Timeout,
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,

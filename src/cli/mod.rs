@@ -22,7 +22,7 @@ mod parked;
 mod place;
 mod publish;
 mod request;
-
+mod saga;
 mod tail;
 mod target;
 mod tree;
@@ -91,6 +91,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Tree(tree) => tree::run(place, tree, out).await,
         Command::Parked(parked) => parked::run(place, parked, out).await,
         Command::Dead(dead) => dead::run(place, dead, out).await,
+        Command::Saga(saga) => saga::run(place, saga, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

@@ -4,7 +4,7 @@ use crate::{
         Append, AppendError, ConsumerConfig, Expect, Message, Stored, Stream, StreamConfig,
         StreamError,
     },
-    call::Client,
+    call::{Client, open_as_declared},
     message::{Headers, Id, Key, codec, headers::MSG_ID},
 };
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub(super) enum ErrandError {
 
 impl Errands {
     pub(super) async fn open(client: &Client, saga: &str) -> Result<Self, StreamError> {
-        let stream = client.bus().stream(&config(client, saga)).await?;
+        let stream = open_as_declared(client.bus(), config(client, saga)).await?;
         Ok(Self { client: client.clone(), saga: saga.into(), stream })
     }
 

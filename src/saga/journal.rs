@@ -4,7 +4,7 @@ use super::{
 };
 use crate::{
     bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
-    call::Client,
+    call::{Client, open_as_declared},
     error::Failure,
     message::{Headers, Id, Key, headers},
 };
@@ -36,7 +36,7 @@ pub(super) enum Written {
 
 impl Journals {
     pub(super) async fn open(client: &Client, saga: &str) -> Result<Self, StreamError> {
-        let stream = client.bus().stream(&config(client, saga)).await?;
+        let stream = open_as_declared(client.bus(), config(client, saga)).await?;
         Ok(Self { client: client.clone(), saga: saga.into(), stream })
     }
 

@@ -67,6 +67,34 @@ impl Sagas {
         })
     }
 
+    /// Opens the sagas of a name if there were any, and makes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::Stream`] if the streams cannot be opened.
+    pub async fn find(client: &Client, saga: &str) -> Result<Option<Self>, SagaError> {
+        let name = client.namespace().saga_stream(saga);
+        if client.bus().has_stream(&name).await? {
+            return Self::open(client, saga).await.map(Some);
+        }
+        Ok(None)
+    }
+
+    /// Returns the names of all sagas that were ever run.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError::Stream`] if the server does not answer.
+    pub async fn names(client: &Client) -> Result<Vec<String>, SagaError> {
+        let prefix = client.namespace().saga_stream("");
+        let streams = client.bus().streams().await?.into_iter();
+        let names =
+            streams.filter_map(|stream| Some(stream.name.strip_prefix(&prefix)?.to_owned()));
+        let mut names: Vec<_> = names.collect();
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Starts a saga with what its code takes, unless it was started.
     ///
     /// # Errors

@@ -8,5 +8,6 @@ mod connect;
 mod look;
 mod parked;
 mod publish;
+mod saga;
 mod shell;
 mod tail;

@@ -1,0 +1,244 @@
+//! Sagas as people look at them, and what people tell them.
+
+use super::{
+    error::CommandError,
+    json,
+    line::{nanos, time, word},
+    out::{Out, plain},
+    place::Place,
+};
+use crate::{
+    call::Client,
+    saga::{SagaState, SagaStatus, Sagas, StepStatus},
+};
+use clap::{Args as Options, Subcommand};
+use serde::Serialize;
+
+#[derive(Debug, Options)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Lists sagas that are not over, the oldest first.
+    List {
+        /// The saga's name, such as `checkout`; all without it.
+        saga: Option<String>,
+        /// Lists those that are over too.
+        #[arg(long)]
+        all: bool,
+        /// Writes one JSON object per saga and line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows a saga's steps: times, attempts, what undoes them, how far they are.
+    Show {
+        #[command(flatten)]
+        which: Which,
+        /// Writes one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Says what a saga waits for.
+    Why {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Lets a parked saga go on where it stood.
+    Retry {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Undoes what was done, if there is still a way back.
+    Cancel {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Undoes what was done, also past the saga's pivot.
+    Compensate {
+        #[command(flatten)]
+        which: Which,
+    },
+}
+
+/// Which saga.
+#[derive(Debug, Options)]
+struct Which {
+    /// The saga's name, such as `checkout`.
+    saga: String,
+    /// Its id, such as `o-1`.
+    id: String,
+}
+
+pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
+    let bus = place.connect().await?;
+    let client = Client::new(bus.clone(), place.namespace.clone());
+    let said = act(&client, args.act, out).await;
+    bus.close().await;
+    said
+}
+
+async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandError> {
+    let (which, done) = match act {
+        Act::List { saga, all, json } => return list(client, saga, (all, json), out).await,
+        Act::Show { which, json } => {
+            let status = find(client, &which).await?.status(&which.id).await?;
+            return show(&which.saga, &status, json, out);
+        }
+        Act::Why { which } => {
+            let status = find(client, &which).await?.status(&which.id).await?;
+            return Ok(out.line(&plain(&status.why()))?);
+        }
+        Act::Retry { which } => {
+            find(client, &which).await?.retry(&which.id).await?;
+            (which, "goes on")
+        }
+        Act::Cancel { which } => {
+            find(client, &which).await?.cancel(&which.id).await?;
+            (which, "turns back")
+        }
+        Act::Compensate { which } => {
+            find(client, &which).await?.compensate(&which.id).await?;
+            (which, "turns back")
+        }
+    };
+    let (saga, id) = (word(&which.saga), word(&which.id));
+    Ok(out.line(&format!("{saga} {id} {done}"))?)
+}
+
+async fn find(client: &Client, which: &Which) -> Result<Sagas, CommandError> {
+    let found = Sagas::find(client, &which.saga).await?;
+    found.ok_or_else(|| no_saga(&which.saga))
+}
+
+fn no_saga(saga: &str) -> CommandError {
+    CommandError::NotFound(format!(
+        "no saga `{saga}` was ever run in this namespace; `callboard saga list` shows those that were"
+    ))
+}
+
+async fn list(
+    client: &Client,
+    saga: Option<String>,
+    (all, json): (bool, bool),
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let names = match saga {
+        Some(saga) => vec![saga],
+        None => Sagas::names(client).await?,
+    };
+    for name in names {
+        let sagas = Sagas::find(client, &name).await?;
+        let sagas = sagas.ok_or_else(|| no_saga(&name))?;
+        for status in sagas.list().await? {
+            if status.state.is_over() && !all {
+                continue;
+            }
+            out.line(&if json {
+                json::text(&Facts::of(&name, &status))
+            } else {
+                line(&name, &status)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn line(saga: &str, status: &SagaStatus) -> String {
+    format!(
+        "{} {:<12} {:<12} {:<12} {}",
+        time(status.began),
+        word(saga),
+        word(&status.id),
+        status.state,
+        plain(&status.why()),
+    )
+}
+
+fn show(saga: &str, status: &SagaStatus, json: bool, out: &mut Out) -> Result<(), CommandError> {
+    if json {
+        return Ok(out.line(&json::text(&Facts::of(saga, status)))?);
+    }
+    out.line(&line(saga, status))?;
+    for step in &status.steps {
+        out.line(&step_line(step))?;
+    }
+    if let Some(deadline) = status.deadline.filter(|_| !status.state.is_over()) {
+        out.line(&format!("{} deadline", time(deadline)))?;
+    }
+    if !matches!(status.state, SagaState::Running) {
+        out.line(&format!("{} {}", time(status.changed), status.state))?;
+    }
+    Ok(())
+}
+
+fn step_line(step: &StepStatus) -> String {
+    let StepStatus { name, kind, state, undo, attempts, note, .. } = step;
+    let took = step.settled.map(|settled| {
+        let took = settled.duration_since(step.intended).unwrap_or_default();
+        format!(", {} ms", took.as_millis())
+    });
+    let tried = (*attempts > 1).then(|| format!(", {attempts} attempts"));
+    let undo = undo
+        .as_ref()
+        .map(|undo| format!(", undone by {}", word(undo)));
+    let note = note.as_ref().map(|note| format!(": {}", plain(note)));
+    let more: String = [took, tried, undo, note].into_iter().flatten().collect();
+    format!(
+        "{}   {state:<9} {kind:<8} {}{more}",
+        time(step.intended),
+        word(name)
+    )
+}
+
+/// What `--json` says of a saga.
+#[derive(Serialize)]
+struct Facts<'a> {
+    saga: &'a str,
+    id: &'a str,
+    state: String,
+    why: String,
+    began: String,
+    changed: String,
+    deadline: Option<String>,
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    name: &'a str,
+    kind: &'static str,
+    state: &'static str,
+    attempts: u32,
+    intended: String,
+    settled: Option<String>,
+    undo: Option<&'a str>,
+    note: Option<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    fn of(saga: &'a str, status: &'a SagaStatus) -> Self {
+        let steps = status.steps.iter().map(|step| Step {
+            name: &step.name,
+            kind: step.kind,
+            state: step.state,
+            attempts: step.attempts,
+            intended: nanos(step.intended),
+            settled: step.settled.map(nanos),
+            undo: step.undo.as_deref(),
+            note: step.note.as_deref(),
+        });
+        Self {
+            saga,
+            id: &status.id,
+            state: status.state.to_string(),
+            why: status.why(),
+            began: nanos(status.began),
+            changed: nanos(status.changed),
+            deadline: status.deadline.map(nanos),
+            steps: steps.collect(),
+        }
+    }
+}

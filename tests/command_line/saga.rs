@@ -1,0 +1,105 @@
+use super::{shell::run, support::nats::Server};
+use callboard::{
+    Abort, Actor, Answer, Bus, Client, Command, Context, Failure, Group, Infallible, Node, Running,
+    Saga, Steps, Subject,
+    message::Namespace,
+    saga::{SagaOutcome, Sagas},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::time::Duration;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Pack(String);
+
+impl Command for Pack {
+    const SUBJECT: Subject = Subject::new("desk.pack");
+    type Outcome = Result<(), Infallible>;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Unpack(String);
+
+impl Command for Unpack {
+    const SUBJECT: Subject = Subject::new("desk.unpack");
+    type Outcome = Result<(), Infallible>;
+}
+
+/// Packs, then waits for long; what is fragile is unpacked again.
+async fn trip(steps: &mut Steps, what: String) -> Result<(), Abort> {
+    let back = Unpack(what.clone());
+    steps.call(Pack(what.clone())).undo(move |()| back).await?;
+    if what == "glass" {
+        return Err(Abort::new("it is fragile"));
+    }
+    steps.sleep(Duration::from_hours(24)).named("journey").await;
+    Ok(())
+}
+
+async fn start(server: &Server) -> (Running, Sagas) {
+    let desk = Actor::new("desk", async || Ok::<_, Failure>(()))
+        .answer(async |(): &mut (), _: Pack, _: &Context| -> Answer<Pack> { Ok(()) })
+        .answer(async |(): &mut (), _: Unpack, _: &Context| -> Answer<Unpack> { Ok(()) });
+    let group = Group::new("desk")
+        .child(desk)
+        .child(Saga::new("trip", trip));
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let client = Client::new(bus.clone(), Namespace::default());
+    let node = Node::new("n", bus).group(group).start().await;
+    let sagas = Sagas::open(&client, "trip")
+        .await
+        .expect("streams are there");
+    (node.expect("the node is sound"), sagas)
+}
+
+async fn ended(sagas: &Sagas, id: &str, within: Duration) -> SagaOutcome<()> {
+    sagas.wait(id, within).await.expect("the server is up")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sagas_are_listed_shown_and_called_off() {
+    let server = Server::start();
+    assert_eq!(run(&server, &["saga", "list"]).await.done(), "");
+    let (node, sagas) = start(&server).await;
+    for what in ["glass", "wood"] {
+        sagas.start(what, &what).await.expect("the server is up");
+    }
+    let glass = ended(&sagas, "glass", Duration::from_secs(10)).await;
+    assert!(matches!(glass, SagaOutcome::Compensated(_)), "{glass:?}");
+    let waits = async || {
+        let why = run(&server, &["saga", "why", "trip", "wood"]).await;
+        why.done().contains("it waits for `journey` until")
+    };
+    let deadline = tokio::time::Instant::now() + super::shell::PATIENCE;
+    while !waits().await {
+        assert!(tokio::time::Instant::now() < deadline, "it does not wait");
+    }
+    let open = run(&server, &["saga", "list"]).await.done();
+    assert!(open.contains("wood") && !open.contains("glass"), "{open}");
+    let shown = run(&server, &["saga", "show", "trip", "glass"])
+        .await
+        .done();
+    for part in ["compensated", "desk.pack", "undone", "it is fragile"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let refused = run(&server, &["saga", "retry", "trip", "wood"]).await;
+    let refused = refused.failed(1);
+    assert!(refused.contains("not parked"), "{refused}");
+    let told = run(&server, &["saga", "cancel", "trip", "wood"]).await;
+    assert_eq!(told.done(), "trip wood turns back\n");
+    let wood = ended(&sagas, "wood", Duration::from_secs(10)).await;
+    assert!(matches!(wood, SagaOutcome::Compensated(_)), "{wood:?}");
+    let all = run(&server, &["saga", "list", "trip", "--all", "--json"])
+        .await
+        .done();
+    let states: Vec<_> = all
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("each line is JSON"))
+        .map(|saga| saga["state"].clone())
+        .collect();
+    assert_eq!(states, ["compensated", "compensated"]);
+    run(&server, &["saga", "show", "nothing", "x"])
+        .await
+        .failed(1);
+    node.stop().await.expect("it stops");
+}
