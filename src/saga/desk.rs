@@ -23,7 +23,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, sleep},
 };
 
@@ -40,8 +40,8 @@ pub(super) struct Desk {
     pub(super) errands: Errands,
     /// The sagas that are visited now: what they are told on, and what asked for it.
     visited: RefCell<HashMap<Key, (watch::Sender<u64>, u64)>>,
-    /// Told whenever a saga ended here.
-    ended: watch::Sender<u64>,
+    /// The sagas whose end is awaited here.
+    awaited: RefCell<HashMap<Key, Rc<Notify>>>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -60,8 +60,14 @@ impl Desk {
     ) -> Result<Self, StreamError> {
         let journals = Journals::open(client, plan.name).await?;
         let errands = Errands::open(client, plan.name).await?;
-        let ended = watch::Sender::new(0);
-        Ok(Self { plan, journals, errands, visited: RefCell::default(), ended, stopping })
+        Ok(Self {
+            plan,
+            journals,
+            errands,
+            visited: RefCell::default(),
+            awaited: RefCell::default(),
+            stopping,
+        })
     }
 
     /// Does what an errand asks for, and acknowledges it when nothing is left of it.
@@ -81,10 +87,11 @@ impl Desk {
                 return said(delivery.term().await);
             }
         };
-        let Some(visit) = self.enter(&id, errand, delivery.message.sequence) else {
+        let Some(visit) = self.enter(&id, errand, &delivery) else {
             return self.pass_on(&id, delivery).await;
         };
-        let _leaving = Leaving(&self, &id);
+        let leaving = Leaving(&self, &id);
+        let pokes = visit.pokes.clone();
         let lease = Rc::clone(&visit.lease);
         let mut stopping = self.stopping.clone();
         let left = tokio::select! {
@@ -92,22 +99,38 @@ impl Desk {
             () = self.hold(&delivery, &lease) => Leave::Lost,
             _ = stopping.wait_for(|&stopping| stopping) => Leave::Later(Duration::ZERO),
         };
+        let left = match left {
+            Leave::Away(until, _) if !self.set_alarm(&id, until).await => Leave::Later(BUSY),
+            left => left,
+        };
+        drop(leaving);
+        // Who was told of it up to here did nothing about it but tell the visit.
+        let missed = match left {
+            Leave::Away(_, seen) => *pokes.borrow() != seen,
+            Leave::Parked(_) | Leave::Nothing => *pokes.borrow() > 0,
+            _ => false,
+        };
+        if missed {
+            return said(delivery.nak(Duration::ZERO).await);
+        }
         self.leave(&id, left, delivery).await;
     }
 
     /// Begins a visit, unless the saga is visited here.
-    fn enter(&self, id: &Key, errand: Errand, sequence: u64) -> Option<Visit> {
+    fn enter(&self, id: &Key, errand: Errand, delivery: &Delivery) -> Option<Visit> {
         let mut visited = self.visited.borrow_mut();
         if visited.contains_key(id) {
             return None;
         }
         let pokes = watch::Sender::new(0);
-        visited.insert(id.clone(), (pokes.clone(), sequence));
+        visited.insert(id.clone(), (pokes.clone(), delivery.message.sequence));
+        let is_first = errand.begin.is_some() && delivery.attempt == 1;
         Some(Visit {
             plan: Arc::clone(&self.plan),
             journals: self.journals.clone(),
             id: id.clone(),
             begin: errand.begin,
+            is_first,
             lease: Rc::new(Cell::new(Instant::now() + self.plan.lease)),
             pokes,
         })
@@ -158,17 +181,19 @@ impl Desk {
                 tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
                 self.tell(id, "parked", Some(&reason)).await;
             }
-            Leave::Nothing => said(delivery.ack().await),
-            Leave::Away(until) => match self.errands.wake_at(id, from_unix_ms(until)).await {
-                Ok(()) => said(delivery.ack().await),
-                Err(error) => {
-                    tracing::warn!(saga = self.plan.name, %id, %error, "a saga's timer is set again");
-                    said(delivery.nak(BUSY).await);
-                }
-            },
+            Leave::Nothing | Leave::Away(..) => said(delivery.ack().await),
             Leave::Later(wait) => said(delivery.nak(wait).await),
             Leave::Lost => tracing::info!(saga = self.plan.name, %id, "a saga goes on elsewhere"),
         }
+    }
+
+    /// Lets a saga be visited again at a time; returns whether that is stored.
+    async fn set_alarm(&self, id: &Key, until: u64) -> bool {
+        let set = self.errands.wake_at(id, from_unix_ms(until)).await;
+        set.inspect_err(|error| {
+            tracing::warn!(saga = self.plan.name, %id, %error, "a saga's timer is set again");
+        })
+        .is_ok()
     }
 
     /// Tells dashboards, now and at most once, what became of a saga; the
@@ -176,7 +201,10 @@ impl Desk {
     async fn tell(&self, id: &Key, state: &'static str, reason: Option<&str>) {
         let saga = self.plan.name;
         metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
-        self.ended.send_modify(|ended| *ended += 1);
+        let awaited = self.awaited.borrow_mut().remove(id);
+        if let Some(awaited) = awaited {
+            awaited.notify_waiters();
+        }
         let client = &self.journals.client;
         let text = id.decode();
         let Ok(news) = codec::encode(&News { id: &text, reason }) else {
@@ -196,21 +224,31 @@ impl Desk {
     /// Waits until a saga ended or is parked; gives the last transition then.
     pub(super) async fn outcome(&self, id: &Key) -> Move {
         let (mut wait, most) = GLANCES;
-        let mut ended = self.ended.subscribe();
+        let _awaiting = Awaiting(self, id);
         loop {
+            let awaited = Rc::clone(self.awaited.borrow_mut().entry(id.clone()).or_default());
+            let ended = awaited.notified();
             let last = self.journals.last(id).await;
-            let last = last
-                .ok()
-                .flatten()
-                .and_then(|page| page.moves.into_iter().last());
+            let last = last.ok().flatten();
+            let last = last.and_then(|page| page.moves.into_iter().last());
             if let Some(last @ (Move::Ended(_) | Move::Parked { .. })) = last {
                 return last;
             }
             tokio::select! {
-                _ = ended.changed() => {}
+                () = ended => {}
                 () = sleep(wait) => wait = (wait * 2).min(most),
             }
         }
+    }
+}
+
+/// Takes a saga off the list of those that are awaited here; another who awaits
+/// it looks now and then.
+struct Awaiting<'a>(&'a Desk, &'a Key);
+
+impl Drop for Awaiting<'_> {
+    fn drop(&mut self) {
+        self.0.awaited.borrow_mut().remove(self.1);
     }
 }
 

@@ -62,8 +62,8 @@ pub(super) struct Trip {
 pub(super) enum Stop {
     /// There is no way forward.
     Aborted(Abort),
-    /// Nothing is to be done before this time.
-    Away(u64),
+    /// Nothing is to be done before this time, as far as so many pokes tell.
+    Away(u64, u64),
     Parked(String),
     /// The bus is in trouble: later.
     Later(String),
@@ -269,7 +269,8 @@ impl Trip {
             return Err(Stop::Aborted(abort));
         }
         match self.idle() {
-            Some(until) => Err(Stop::Away(until)),
+            // The code was asked just before: it knows of all pokes so far.
+            Some(until) => Err(Stop::Away(until, *self.pokes.borrow())),
             None => Ok(()),
         }
     }
@@ -335,6 +336,7 @@ impl Trip {
             .begin
             .as_ref()
             .and_then(|begin| begin.until);
+        let deadline = deadline.filter(|_| !self.has_pivoted());
         let until = deadline.map_or(until, |deadline| until.min(deadline));
         (self.left(until) > SHORT).then_some(until)
     }

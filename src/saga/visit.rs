@@ -27,6 +27,8 @@ pub(super) struct Visit {
     pub(super) journals: Journals,
     pub(super) id: Key,
     pub(super) begin: Option<Begin>,
+    /// Whether it is likely that nobody visited it before.
+    pub(super) is_first: bool,
     pub(super) lease: Rc<Cell<Instant>>,
     pub(super) pokes: watch::Sender<u64>,
 }
@@ -40,8 +42,8 @@ pub(super) enum Leave {
     Parked(String),
     /// It was over, or parked, or never began.
     Nothing,
-    /// Nothing is to be done before this time.
-    Away(u64),
+    /// Nothing is to be done before this time, as far as so many pokes tell.
+    Away(u64, u64),
     /// It must be visited again.
     Later(Duration),
     /// Somebody else visits it.
@@ -51,11 +53,16 @@ pub(super) enum Leave {
 impl Visit {
     pub(super) async fn make(self) -> Leave {
         let saga = self.plan.name;
-        let book = match self.journals.load(&self.id).await {
-            Ok(book) => book,
-            Err(failure) => {
-                tracing::warn!(saga, id = %self.id, %failure, "a journal could not be read");
-                return Leave::Later(LATER);
+        let book = if self.is_first {
+            // If it did begin, the first write finds out.
+            Book::default()
+        } else {
+            match self.journals.load(&self.id).await {
+                Ok(book) => book,
+                Err(failure) => {
+                    tracing::warn!(saga, id = %self.id, %failure, "a journal could not be read");
+                    return Leave::Later(LATER);
+                }
             }
         };
         if book.ending.is_some() || (book.begin.is_none() && self.begin.is_none()) {
@@ -65,13 +72,19 @@ impl Visit {
         if book.parked.is_some() {
             return Leave::Nothing;
         }
+        let is_first = self.is_first;
         let trip = self.trip(book);
         let ended = proceed(&trip).await;
-        leave(&trip, ended).await
+        match leave(&trip, ended).await {
+            Leave::Lost if is_first && trip.book.borrow().last == 0 && trip.is_ours() => {
+                Leave::Later(Duration::ZERO)
+            }
+            left => left,
+        }
     }
 
     fn trip(self, book: Book) -> Rc<Trip> {
-        let Self { plan, journals, id, begin, lease, pokes } = self;
+        let Self { plan, journals, id, begin, lease, pokes, .. } = self;
         let (saga, is_new) = (plan.name, book.begin.is_none());
         let now = journals.client.clock().unix_ms();
         let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
@@ -181,7 +194,7 @@ async fn leave(trip: &Trip, ended: Result<Ending, Stop>) -> Leave {
             trip.store(vec![Move::Parked { reason: reason.clone() }])
                 .await
         }
-        Stop::Away(_) => trip.store(Vec::new()).await,
+        Stop::Away(..) => trip.store(Vec::new()).await,
         _ => Ok(()),
     };
     match (stored, stop) {
@@ -190,7 +203,7 @@ async fn leave(trip: &Trip, ended: Result<Ending, Stop>) -> Leave {
             Leave::Later(LATER)
         }
         (Ok(()), Stop::Parked(reason)) => Leave::Parked(reason),
-        (Ok(()), Stop::Away(until)) => Leave::Away(until),
+        (Ok(()), Stop::Away(until, pokes)) => Leave::Away(until, pokes),
         (Err(_), _) | (Ok(()), Stop::Lost | Stop::Crashed | Stop::Aborted(_)) => Leave::Lost,
     }
 }

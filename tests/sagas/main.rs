@@ -6,6 +6,7 @@ mod market;
 #[cfg(feature = "nats")]
 mod on_nats;
 mod operator;
+mod starting;
 mod steps;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,0 +1,106 @@
+//! Who starts a saga, and who gets its outcome.
+
+use crate::market::{
+    Confirmed, Declined, Held, Outcome, Paid, Placed, checkouts, orders, placed, purse, shelf,
+};
+use callboard::{Abort, CallError, Command, Infallible, Rejection, Replay, Subject};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, time::Duration};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Buy(String);
+
+impl Command for Buy {
+    const SUBJECT: Subject = Subject::new("orders.buy");
+    type Outcome = Result<String, NotBought>;
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+enum NotBought {
+    #[error("the purse is empty")]
+    Declined,
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Rejection for NotBought {}
+
+impl From<Abort> for NotBought {
+    fn from(abort: Abort) -> Self {
+        match abort.rejection() {
+            Some(Declined) => Self::Declined,
+            None => Self::Other(abort.reason().to_owned()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Order(String);
+
+impl Command for Order {
+    const SUBJECT: Subject = Subject::new("orders.order");
+    type Outcome = Result<String, Infallible>;
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+fn play() -> Replay {
+    let saga = checkouts()
+        .answer(|buy: &Buy| placed(&buy.0))
+        .accept(|order: &Order| placed(&order.0));
+    Replay::of(shelf()).with(purse()).with(orders(saga))
+}
+
+#[tokio::test]
+async fn who_starts_a_saga_by_a_command_gets_its_outcome_typed() -> Outcome {
+    let mut heard = play()
+        .ask(Buy("good".into()))
+        .ask(Buy("declined".into()))
+        .ask(Buy("late".into()))
+        .ask(Buy("good".into()))
+        .settle()
+        .await?;
+    let answers = heard.answers::<Buy>();
+    assert!(
+        matches!(
+            &answers[..],
+            [
+                Ok(first),
+                Err(CallError::Rejected(NotBought::Declined)),
+                Err(CallError::Rejected(NotBought::Other(why))),
+                Ok(again),
+            ] if first == "hold of good" && first == again && why == "it is too late"
+        ),
+        "{answers:?}"
+    );
+    assert_eq!(heard.events::<Confirmed>().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_start_is_accepted_once_under_an_id_whoever_asks() -> Outcome {
+    let mut heard = play()
+        .ask(Order("good".into()))
+        .given(placed("good"))
+        .after(Duration::from_mins(5))
+        .given(Placed { amount: 8, ..placed("good") })
+        .ask(Order("good".into()))
+        .settle()
+        .await?;
+    let answers = heard.answers::<Order>();
+    assert!(matches!(&answers[..], [Ok(one), Ok(two)] if one == "good" && two == "good"));
+    assert_eq!(heard.events::<Held>().len(), 1);
+    let paid: Vec<_> = heard
+        .events::<Paid>()
+        .into_iter()
+        .map(|paid| paid.amount)
+        .collect();
+    assert_eq!(paid, [7], "what it began with first counts");
+    Ok(())
+}
