@@ -142,9 +142,7 @@ impl Asking {
 
     async fn attempt<C: Command>(&self, command: C) -> Result<Reply<C>, CallError<Refused<C>>> {
         let Self { trip, step, timeout, .. } = self;
-        if !trip.is_ours() {
-            match trip.halt(Stop::Lost).await {}
-        }
+        trip.clear().await;
         Call::new(trip.client(), command, Some(&trip.cause))
             .id(trip.step_id(step))
             .timeout(*timeout)

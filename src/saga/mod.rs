@@ -35,6 +35,7 @@
 mod abort;
 mod book;
 mod calling;
+mod check;
 mod desk;
 mod errand;
 mod error;
@@ -54,6 +55,7 @@ mod waiting;
 
 pub use abort::Abort;
 pub use calling::CallStep;
+pub use check::Misfit;
 pub use error::SagaError;
 pub use sagas::{SagaOutcome, Sagas};
 pub use spec::Saga;

@@ -5,6 +5,7 @@ use futures_util::future::LocalBoxFuture;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// What a saga was described as.
+#[derive(Clone)]
 pub(super) struct Plan {
     pub(super) name: &'static str,
     pub(super) run: Run,

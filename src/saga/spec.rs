@@ -79,7 +79,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 /// ```
 #[must_use = "a saga does nothing until it is the child of a group on a node"]
 pub struct Saga<I, T> {
-    plan: Plan,
+    pub(super) plan: Plan,
     table: Vec<Listing>,
     types: PhantomData<fn(I) -> T>,
 }

@@ -130,9 +130,7 @@ async fn tell(
     let mut attempts = 0;
     loop {
         attempts += 1;
-        if !trip.is_ours() {
-            match trip.halt(Stop::Lost).await {}
-        }
+        trip.clear().await;
         let (trouble, wait) = match send(payload.clone()).await {
             Ok(()) => break,
             Err(Trouble::Never(trouble)) => (trouble, None),

@@ -55,6 +55,8 @@ pub(super) struct Trip {
     visited: RefCell<HashSet<String>>,
     active: Cell<usize>,
     waits: RefCell<Vec<u64>>,
+    /// Whether it only looks how far its code comes, and takes no step.
+    is_dry: bool,
 }
 
 /// Why a run ends before its code does.
@@ -106,6 +108,25 @@ impl Trip {
             visited: RefCell::default(),
             active: Cell::new(0),
             waits: RefCell::default(),
+            is_dry: false,
+        }
+    }
+
+    /// Takes no step: what was not taken yet is where it ends.
+    pub(super) const fn dry(mut self) -> Self {
+        self.is_dry = true;
+        self
+    }
+
+    /// Says why its code cannot go on with its journal, of a run that takes no step.
+    pub(super) async fn misfit(&self) -> Option<String> {
+        for _ in 0..LOOKS {
+            yield_now().await;
+        }
+        let stop = self.stop.borrow_mut().take();
+        match stop {
+            Some(Stop::Parked(reason)) => Some(reason),
+            _ => self.passed_over().await,
         }
     }
 
@@ -155,7 +176,7 @@ impl Trip {
 
     /// Stores that a step may be taken from now on; does not return if it may not.
     pub(super) async fn intend(&self, step: &str, act: Act) {
-        if self.closing.borrow().is_some() {
+        if self.closing.borrow().is_some() || self.is_dry {
             return std::future::pending().await;
         }
         self.push(Move::Intended { step: step.to_owned(), act });
@@ -203,6 +224,16 @@ impl Trip {
         self.waits.borrow_mut().push(until);
         self.look.notify_one();
         Waiting(Rc::clone(self), until)
+    }
+
+    /// Returns if it may act for the saga now; ends the run if another may.
+    pub(super) async fn clear(&self) {
+        if self.is_dry {
+            std::future::pending::<()>().await;
+        }
+        if !self.is_ours() {
+            match self.halt(Stop::Lost).await {}
+        }
     }
 
     /// Whether it may still act for the saga: after a pause another runner may.

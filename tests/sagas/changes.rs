@@ -87,3 +87,43 @@ async fn a_step_that_was_taken_and_is_gone_parks_the_saga() -> Outcome {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_check_tells_before_which_sagas_could_not_go_on() -> Outcome {
+    let bus = Bus::embedded();
+    let one = node(&bus, Saga::new("change", first)).await?;
+    let sagas = Sagas::open(&one.client(), "change").await?;
+    for id in ["o-1", "o-2", "o-3"] {
+        sagas.start(id, &placed(id)).await?;
+        let deadline = tokio::time::Instant::now() + SOON;
+        while !matches!(sagas.status(id).await, Ok(status) if status.why().contains("until")) {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+    }
+    one.stop().await?;
+    let client = one_client(&bus);
+    for (next, misfits) in [
+        (Saga::new("change", first), 0),
+        (Saga::new("change", longer), 0),
+        (Saga::new("change", renamed), 3),
+        (Saga::new("change", shorter), 3),
+    ] {
+        let found = next.check(&client).await?;
+        assert_eq!(found.len(), misfits, "{found:?}");
+        let named = |misfit: &callboard::saga::Misfit| misfit.reason.contains("`shelf.hold`");
+        assert!(found.iter().all(named), "{found:?}");
+    }
+    for id in ["o-1", "o-2", "o-3"] {
+        assert_eq!(
+            sagas.outcome::<()>(id).await?,
+            SagaOutcome::Running,
+            "nothing was done"
+        );
+    }
+    Ok(())
+}
+
+fn one_client(bus: &Bus) -> callboard::Client {
+    callboard::Client::new(bus.clone(), callboard::message::Namespace::default())
+}
