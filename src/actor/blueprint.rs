@@ -42,6 +42,8 @@ pub(crate) struct Blueprint {
     pub(crate) stop_within: Duration,
     pub(crate) retry: Retry,
     pub(crate) lag: Option<Arc<AtomicU64>>,
+    /// Whether it keeps journals of sagas under its name.
+    pub(crate) is_saga: bool,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }
 

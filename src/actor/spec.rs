@@ -60,6 +60,7 @@ pub struct Actor<A> {
     mailbox: usize,
     retry: Retry,
     lag: Option<Arc<AtomicU64>>,
+    is_saga: bool,
 }
 
 impl<A: 'static> Actor<A> {
@@ -115,6 +116,7 @@ impl<A: 'static> Actor<A> {
             mailbox: 1_024,
             retry: Retry::default(),
             lag: None,
+            is_saga: false,
         }
     }
 
@@ -333,6 +335,12 @@ impl<A: 'static> Actor<A> {
         self
     }
 
+    /// Says that it keeps journals of sagas under its name.
+    pub(crate) const fn runs_sagas(mut self) -> Self {
+        self.is_saga = true;
+        self
+    }
+
     fn route(&mut self, subject: &'static str, run: Run<A>) -> usize {
         self.plan.routes.push((subject, run));
         self.plan.routes.len() - 1
@@ -353,6 +361,7 @@ impl<A: 'static> Actor<A> {
             stop_within: plan.stop_within,
             retry: self.retry,
             lag: self.lag,
+            is_saga: self.is_saga,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }

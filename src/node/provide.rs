@@ -35,6 +35,13 @@ impl Setup {
                 .iter()
                 .map(|domain| StreamConfig::jobs(namespace, domain)),
         );
+        let sagas = all.clone().flat_map(|needs| &needs.sagas);
+        streams.extend(sagas.flat_map(|saga| {
+            [
+                StreamConfig::sagas(namespace, saga),
+                StreamConfig::errands(namespace, saga),
+            ]
+        }));
         streams.extend(common(namespace));
         let streams = streams
             .into_iter()

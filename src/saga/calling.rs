@@ -10,6 +10,7 @@ use crate::{
     actor::Retry,
     call::{Call, CallError},
     message::{Command, Refused, Reply, codec},
+    telemetry::SAGA_ATTEMPTS_TOTAL,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -128,7 +129,9 @@ impl Asking {
                 None => trip.read(&self.step, &self.payload).await,
             };
             attempts += 1;
-            let trouble = match self.attempt(command).await {
+            let outcome = self.attempt(command).await;
+            self.count(outcome.as_ref().err());
+            let trouble = match outcome {
                 Ok(reply) => return self.done::<C>(reply, undo, attempts).await,
                 Err(CallError::Rejected(rejection)) => {
                     return self.rejected::<C>(rejection, attempts).await;
@@ -138,6 +141,17 @@ impl Asking {
             maybe_run |= may_have_run(&trouble);
             self.wait(&trouble.to_string(), maybe_run, attempts).await;
         }
+    }
+
+    fn count<R>(&self, error: Option<&CallError<R>>) {
+        let outcome = match error {
+            None => "done",
+            Some(CallError::Rejected(_)) => "refused",
+            Some(_) => "trouble",
+        };
+        let saga = self.trip.plan.name;
+        metrics::counter!(SAGA_ATTEMPTS_TOTAL, "saga" => saga, "kind" => "call", "outcome" => outcome)
+            .increment(1);
     }
 
     async fn attempt<C: Command>(&self, command: C) -> Result<Reply<C>, CallError<Refused<C>>> {

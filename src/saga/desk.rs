@@ -93,6 +93,9 @@ impl Desk {
         let leaving = Leaving(&self, &id);
         let pokes = visit.pokes.clone();
         let lease = Rc::clone(&visit.lease);
+        if visit.is_first {
+            self.announce(&id, "started", None).await;
+        }
         let mut stopping = self.stopping.clone();
         let left = tokio::select! {
             left = visit.make() => left,
@@ -196,8 +199,7 @@ impl Desk {
         .is_ok()
     }
 
-    /// Tells dashboards, now and at most once, what became of a saga; the
-    /// journal is what counts.
+    /// Tells who waits for a saga, and dashboards, what became of it.
     async fn tell(&self, id: &Key, state: &'static str, reason: Option<&str>) {
         let saga = self.plan.name;
         metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
@@ -205,6 +207,13 @@ impl Desk {
         if let Some(awaited) = awaited {
             awaited.notify_waiters();
         }
+        self.announce(id, state, reason).await;
+    }
+
+    /// Tells dashboards, now and at most once, what became of a saga; the
+    /// journal is what counts.
+    async fn announce(&self, id: &Key, state: &'static str, reason: Option<&str>) {
+        let saga = self.plan.name;
         let client = &self.journals.client;
         let text = id.decode();
         let Ok(news) = codec::encode(&News { id: &text, reason }) else {

@@ -40,6 +40,7 @@ mod desk;
 mod errand;
 mod error;
 mod journal;
+mod keeping;
 mod page;
 mod plan;
 mod runner;

@@ -256,6 +256,7 @@ impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {
             async move { Runner::open(plan, birth).await }
         };
         let runner = Actor::born(name, open, Runner::look)
+            .runs_sagas()
             .on_stop(Runner::close)
             .stop_within(STOP_WITHIN);
         saga.table

@@ -10,6 +10,8 @@ pub(crate) struct Needs {
     pub(crate) repeats: bool,
     /// The path of each actor that hears events, and the domain of these.
     pub(crate) hears: BTreeSet<(String, &'static str)>,
+    /// The sagas whose journals it keeps.
+    pub(crate) sagas: BTreeSet<&'static str>,
 }
 
 impl Group {
@@ -30,6 +32,7 @@ impl Group {
                     needs
                         .answers
                         .extend(answers.map(|answered| answered.subject.domain()));
+                    needs.sagas.extend(actor.is_saga.then_some(actor.name));
                     needs.repeats |= !actor.repeats.is_empty();
                     let path = join(&path, actor.name);
                     let heard = actor.hears.iter().map(|(event, _)| event.domain());

@@ -1,0 +1,221 @@
+//! How a run keeps its journal, and when it ends before its code does.
+
+use super::{
+    Abort,
+    book::Book,
+    journal::Written,
+    page::Move,
+    trip::{Stop, Trip},
+};
+use std::time::Duration;
+use tokio::{task::yield_now, time::sleep};
+
+/// A wait that is shorter is waited for in memory.
+pub(super) const SHORT: Duration = Duration::from_secs(2);
+
+/// How often the code may yield before a step that it did not come to counts as gone.
+const LOOKS: u32 = 8;
+
+impl Trip {
+    /// Says why its code cannot go on with its journal, of a run that takes no step.
+    pub(super) async fn misfit(&self) -> Option<String> {
+        for _ in 0..LOOKS {
+            yield_now().await;
+        }
+        let stop = self.stop.borrow_mut().take();
+        match stop {
+            Some(Stop::Parked(reason)) => Some(reason),
+            _ => self.passed_over().await,
+        }
+    }
+
+    /// Calls it off, if there is still a way back.
+    pub(super) fn close(&self, abort: Abort) {
+        self.closing.borrow_mut().get_or_insert(abort);
+        self.look.notify_one();
+    }
+
+    /// Keeps the journal until the run must end.
+    pub(super) async fn keep(&self) -> Stop {
+        let mut pokes = self.pokes.subscribe();
+        pokes.mark_unchanged();
+        loop {
+            tokio::select! {
+                () = self.look.notified() => {}
+                changed = pokes.changed() => {
+                    if changed.is_err() {
+                        return Stop::Lost;
+                    }
+                    if let Err(stop) = self.catch_up().await {
+                        return stop;
+                    }
+                }
+                () = self.deadline() => {
+                    self.close(Abort::new("its deadline passed"));
+                }
+            }
+            match self.turn().await {
+                Ok(()) => {}
+                Err(stop) => return stop,
+            }
+        }
+    }
+
+    async fn turn(&self) -> Result<(), Stop> {
+        let stop = self.stop.borrow_mut().take();
+        match stop {
+            // What is on its way beside it is settled first.
+            Some(Stop::Aborted(abort)) => self.close(abort),
+            Some(stop) => return Err(stop),
+            None => {}
+        }
+        if self.is_closing() {
+            self.forget_intents();
+        }
+        if self.is_urgent() {
+            if let Some(reason) = self.passed_over().await {
+                return Err(Stop::Parked(reason));
+            }
+            self.store(Vec::new()).await?;
+        }
+        if let Some(abort) = self.closed() {
+            return Err(Stop::Aborted(abort));
+        }
+        match self.idle() {
+            // The code was asked just before: it knows of all pokes so far.
+            Some(until) => Err(Stop::Away(until, *self.pokes.borrow())),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets what was to be begun and is not written down.
+    pub(super) fn forget_intents(&self) {
+        let intended = |step: &Move| matches!(step, Move::Intended { .. });
+        self.pending.borrow_mut().retain(|step| !intended(step));
+    }
+
+    /// Returns what will be known once all that was noted is stored.
+    pub(super) fn preview(&self) -> Book {
+        let mut book = self.book.borrow().clone();
+        self.pending
+            .borrow()
+            .iter()
+            .for_each(|step| book.apply(step));
+        book
+    }
+
+    /// Waits until the saga's deadline, if it has one that counts.
+    async fn deadline(&self) {
+        let until = self
+            .book
+            .borrow()
+            .begin
+            .as_ref()
+            .and_then(|begin| begin.until);
+        match until {
+            Some(until) if !self.has_pivoted() && !self.is_closing() => {
+                sleep(self.left(until)).await;
+            }
+            _ => std::future::pending().await,
+        }
+    }
+
+    /// Returns how long it is until a time in Unix milliseconds.
+    pub(super) fn left(&self, until: u64) -> Duration {
+        Duration::from_millis(until.saturating_sub(self.client().clock().unix_ms()))
+    }
+
+    fn is_urgent(&self) -> bool {
+        let intended = |step: &Move| matches!(step, Move::Intended { .. });
+        self.is_closing() || self.pending.borrow().iter().any(intended)
+    }
+
+    /// Returns why it is called off, once nothing is left that is not settled.
+    fn closed(&self) -> Option<Abort> {
+        let abort = self.closing.borrow().clone()?;
+        let settled = self.book.borrow().unsettled().next().is_none();
+        (settled && self.pending.borrow().is_empty()).then_some(abort)
+    }
+
+    /// Returns until when nothing is to be done, if that is long.
+    fn idle(&self) -> Option<u64> {
+        if self.active.get() > 0 {
+            return None;
+        }
+        let until = self.waits.borrow().iter().copied().min()?;
+        let deadline = self
+            .book
+            .borrow()
+            .begin
+            .as_ref()
+            .and_then(|begin| begin.until);
+        let deadline = deadline.filter(|_| !self.has_pivoted());
+        let until = deadline.map_or(until, |deadline| until.min(deadline));
+        (self.left(until) > SHORT).then_some(until)
+    }
+
+    /// Says which steps of the journal the code does not come to any more.
+    ///
+    /// A step is in the journal only if all that comes before it in the code was
+    /// done then; so before anything new is begun, the code has come to all of them.
+    pub(super) async fn passed_over(&self) -> Option<String> {
+        for _ in 0..LOOKS {
+            self.missing()?;
+            yield_now().await;
+        }
+        let missing = self.missing()?;
+        Some(format!(
+            "its code does not come to `{missing}` any more, which its journal has; \
+             run it with the code that it began with, or compensate it"
+        ))
+    }
+
+    fn missing(&self) -> Option<String> {
+        let (book, visited) = (self.book.borrow(), self.visited.borrow());
+        let mut steps = book.steps.iter();
+        let missing = steps.find(|entry| !visited.contains(&entry.name))?;
+        Some(missing.name.clone())
+    }
+
+    /// Stores all that was noted, and these.
+    pub(super) async fn store(&self, more: Vec<Move>) -> Result<(), Stop> {
+        let mut moves = std::mem::take(&mut *self.pending.borrow_mut());
+        let place = self.pushed.get();
+        moves.extend(more);
+        if moves.is_empty() {
+            return Ok(());
+        }
+        loop {
+            let after = self.book.borrow().last;
+            let written = self.journals.write(&self.id, after, moves.clone()).await;
+            match written.map_err(|failure| Stop::Later(failure.to_string()))? {
+                Written::Stored(sequence) => {
+                    self.book.borrow_mut().turn(&moves, sequence);
+                    self.stored.send_replace(place);
+                    return Ok(());
+                }
+                Written::Conflict => self.catch_up().await?,
+                Written::Unknown(reason) => return Err(Stop::Later(reason)),
+                Written::Crashed => return Err(Stop::Crashed),
+            }
+        }
+    }
+
+    /// Reads what others wrote: the operator may, another runner means that this
+    /// one is out.
+    async fn catch_up(&self) -> Result<(), Stop> {
+        let from = self.book.borrow().last + 1;
+        let news = self.journals.since(&self.id, from).await;
+        for (sequence, page) in news.map_err(|failure| Stop::Later(failure.to_string()))? {
+            if !page.moves.iter().all(|step| matches!(step, Move::Told(_))) {
+                return Err(Stop::Lost);
+            }
+            self.book.borrow_mut().turn(&page.moves, sequence);
+        }
+        let called_off = self.book.borrow().called_off();
+        if let Some(abort) = called_off {
+            self.close(abort);
+        }
+        Ok(())
+    }
+}
