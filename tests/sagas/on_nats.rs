@@ -178,27 +178,25 @@ async fn audit(client: &Client, sagas: &Sagas, count: usize) -> Outcome {
 
 #[tokio::test]
 async fn what_a_killed_node_held_ends_elsewhere_within_ten_seconds() -> Outcome {
-    const COUNT: usize = 200;
+    const COUNT: usize = 400;
     let server = Server::start();
     let client = Client::new(Bus::nats(server.url()).await?, Namespace::default());
     let sagas = Sagas::open(&client, "checkout").await?;
     let one = Worker::start(&server.url(), 8)?;
     let _two = Worker::start(&server.url(), 8)?;
-    for number in 0..COUNT {
-        let order = order(number);
-        sagas.start(&order, &placed(&order)).await?;
-    }
-    while sagas
-        .list()
-        .await?
-        .iter()
-        .filter(|saga| saga.state.is_over())
-        .count()
-        < COUNT / 4
-    {
+    // Both nodes have something in hand once some are over.
+    let starts = (0..COUNT).map(order).map(|order| {
+        let sagas = sagas.clone();
+        async move { sagas.start(&order, &placed(&order)).await }
+    });
+    let mut starting: tokio::task::JoinSet<_> = starts.collect();
+    while sagas.list().await?.is_empty() {
         tokio::task::yield_now().await;
     }
     drop(one);
+    while let Some(started) = starting.join_next().await {
+        started??;
+    }
     let took = all_over(&sagas, COUNT).await?;
     assert!(took < Duration::from_secs(12), "over after {took:?}");
     audit(&client, &sagas, COUNT).await
@@ -206,21 +204,29 @@ async fn what_a_killed_node_held_ends_elsewhere_within_ten_seconds() -> Outcome 
 
 #[tokio::test]
 async fn a_runner_that_was_paused_has_no_second_effect_when_it_wakes_up() -> Outcome {
-    const COUNT: usize = 200;
+    const COUNT: usize = 400;
     let server = Server::start();
     let client = Client::new(Bus::nats(server.url()).await?, Namespace::default());
     let sagas = Sagas::open(&client, "checkout").await?;
     let one = Worker::start(&server.url(), 1)?;
     let _two = Worker::start(&server.url(), 1)?;
-    let mut published = 0;
-    for round in 1..=4 {
-        while published < COUNT * round / 4 {
-            client.publish(placed(&order(published))).await?;
-            published += 1;
+    for round in 0..4 {
+        let numbers = round * COUNT / 4..(round + 1) * COUNT / 4;
+        let starts = numbers.map(order).map(|order| {
+            let sagas = sagas.clone();
+            async move { sagas.start(&order, &placed(&order)).await }
+        });
+        let mut starting: tokio::task::JoinSet<_> = starts.collect();
+        while sagas.list().await?.len() <= round * COUNT / 4 {
+            tokio::task::yield_now().await;
         }
         one.signal("STOP")?;
+        // Longer than others wait for its word.
         tokio::time::sleep(Duration::from_secs(2)).await;
         one.signal("CONT")?;
+        while let Some(started) = starting.join_next().await {
+            started??;
+        }
     }
     all_over(&sagas, COUNT).await?;
     audit(&client, &sagas, COUNT).await
