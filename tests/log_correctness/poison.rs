@@ -140,7 +140,7 @@ async fn rate(
     each: u32,
 ) -> Result<f64, Box<dyn Error>> {
     let names: Namespace = name.parse()?;
-    let client = Client::new(bus.clone(), names.clone());
+    let client = Client::new(bus.clone(), names.clone()).replicas(replicas);
     #[cfg(feature = "nats")]
     opened(
         bus,

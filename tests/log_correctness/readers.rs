@@ -223,7 +223,7 @@ async fn follow(url: &str, replicas: usize, walks: u32, steps: u32) -> Verdict {
         let config = StreamConfig::events(&namespace(), domain).replicas(replicas);
         opened(&bus, &config).await?;
     }
-    let trial = Trial { client: Client::new(bus, namespace()), walks };
+    let trial = Trial { client: Client::new(bus, namespace()).replicas(replicas), walks };
     let mut readers = Vec::new();
     for name in ["one", "two", "three"] {
         readers.push(Reader::start(name, url, replicas)?);

@@ -167,6 +167,22 @@ fn read<T: DeserializeOwned>(stored: &Stored) -> Result<T, Box<dyn Error>> {
     Ok(codec::decode(&stored.payload)?)
 }
 
+/// Tells who left which print of a walk, and when.
+fn story(prints: &[Stored], walk: u32) -> Result<String, Box<dyn Error>> {
+    let mut told = vec![format!("walk {walk}")];
+    for print in prints {
+        let printed: Printed = read(print)?;
+        if printed.walk == walk {
+            let at = print
+                .time
+                .duration_since(prints[0].time)
+                .unwrap_or_default();
+            told.push(format!("{} by {} at {at:.2?}", printed.n, node(print)));
+        }
+    }
+    Ok(told.join("; "))
+}
+
 /// Checks that every step of every walk left one print, in the order of steps.
 pub(crate) async fn check(client: &Client, walks: u32, steps: u32) -> Outcome {
     let events = stored(client, "walks", 1).await?;
@@ -189,6 +205,9 @@ pub(crate) async fn check(client: &Client, walks: u32, steps: u32) -> Outcome {
     assert_eq!(orders.len(), walks as usize);
     let expected: Vec<_> = (0..steps).collect();
     for (walk, order) in &orders {
+        if *order != expected {
+            eprintln!("{}", story(&prints, *walk)?);
+        }
         assert_eq!(*order, expected, "the order of walk {walk}");
     }
     let ids = |stored: &[Stored], header: &str| -> HashSet<String> {

@@ -6,6 +6,7 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+mod models;
 mod stock;
 
 use callboard::{
@@ -14,6 +15,7 @@ use callboard::{
     error::BoxError,
     message::{Envelope, Origin},
 };
+pub(crate) use models::assert_models_are_a_fold;
 use schemas::{
     OrderId,
     notifications::NotificationSent,
@@ -98,6 +100,18 @@ impl Audit {
         let (open, untold, held) = (open.count(), untold.count(), self.stock.held());
         (open + untold + held > 0)
             .then(|| format!("{open} orders are open, {untold} untold, {held} lines are held"))
+    }
+
+    /// Tells the sums.
+    pub(crate) fn told(&self) -> String {
+        format!(
+            "{} placed, {} confirmed, {} cancelled, {} charged, {} told",
+            self.placed.len(),
+            self.confirmed.len(),
+            self.cancelled.len(),
+            self.charged.len(),
+            self.told.len()
+        )
     }
 
     /// Checks that each order ended once, with one charge if it was confirmed
