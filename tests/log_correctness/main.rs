@@ -14,6 +14,8 @@ mod repeats;
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(feature = "nats")]
+mod takeovers;
+#[cfg(feature = "nats")]
 mod walks;
 
 type Verdict = Result<(), Box<dyn std::error::Error>>;

@@ -28,25 +28,29 @@ use tokio::time::{Instant, sleep};
 /// addresses, its node's name and how many copies are kept.
 const MARK: &str = "CALLBOARD_TEST_READER";
 /// How many partitions an event stream has.
-const PARTITIONS: u32 = 8;
+pub(crate) const PARTITIONS: u32 = 8;
 const READY: &str = "a reader is ready";
 
 /// How long nothing may happen.
-const PATIENCE: Duration = Duration::from_mins(2);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
-fn namespace() -> Namespace {
+pub(crate) fn namespace() -> Namespace {
     Namespace::new("t").expect("it is one letter")
 }
 
 /// A reader in a process of its own; dropping it kills it.
 #[derive(Debug)]
-struct Reader {
-    name: &'static str,
+pub(crate) struct Reader {
+    pub(crate) name: &'static str,
     process: Child,
 }
 
 impl Reader {
-    fn start(name: &'static str, url: &str, replicas: usize) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn start(
+        name: &'static str,
+        url: &str,
+        replicas: usize,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut process = Command::new(env::current_exe()?)
             .args(["--exact", "readers::reads_for_the_test_that_started_it"])
             .args(["--ignored", "--nocapture"])
@@ -68,7 +72,7 @@ impl Reader {
     }
 
     /// Sends it a signal, by its own id.
-    fn signal(&self, signal: &str) -> Verdict {
+    pub(crate) fn signal(&self, signal: &str) -> Verdict {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args([signal, &id]).status()?;
         assert!(sent.success(), "{signal} to {}", self.name);
@@ -76,14 +80,14 @@ impl Reader {
     }
 
     /// Ends it as `kill -9` does.
-    fn kill(&mut self) -> io::Result<()> {
+    pub(crate) fn kill(&mut self) -> io::Result<()> {
         self.process.kill()?;
         self.process.wait()?;
         Ok(())
     }
 
     /// Lets it stop in peace.
-    fn stop(mut self) -> Verdict {
+    pub(crate) fn stop(mut self) -> Verdict {
         drop(self.process.stdin.take());
         let ended = self.process.wait()?;
         assert!(ended.success(), "{} ended with {ended}", self.name);
@@ -126,13 +130,16 @@ async fn reads_for_the_test_that_started_it() -> Verdict {
 
 /// Who published the last effect of every partition.
 #[derive(Default)]
-struct Readers {
-    seen: u64,
-    by: BTreeMap<u32, String>,
+pub(crate) struct Readers {
+    pub(crate) seen: u64,
+    pub(crate) by: BTreeMap<u32, String>,
 }
 
 impl Readers {
-    async fn look(&mut self, client: &Client) -> Result<&BTreeMap<u32, String>, Box<dyn Error>> {
+    pub(crate) async fn look(
+        &mut self,
+        client: &Client,
+    ) -> Result<&BTreeMap<u32, String>, Box<dyn Error>> {
         for print in stored(client, "prints", self.seen + 1).await? {
             let key = print.subject.rsplit('.').next().unwrap_or_default();
             let reader = node(&print).to_owned();
@@ -141,12 +148,24 @@ impl Readers {
         }
         Ok(&self.by)
     }
+
+    /// Takes out the reader of most partitions.
+    pub(crate) fn busiest(&self, readers: &mut Vec<Reader>) -> Result<Reader, Box<dyn Error>> {
+        let reads = |reader: &Reader| {
+            self.by
+                .values()
+                .filter(|name| **name == reader.name)
+                .count()
+        };
+        let busiest = (0..readers.len()).max_by_key(|&at| reads(&readers[at]));
+        Ok(readers.swap_remove(busiest.ok_or("no reader is left")?))
+    }
 }
 
 /// The readers at work, and who looks at what they do.
-struct Trial {
-    client: Client,
-    walks: u32,
+pub(crate) struct Trial {
+    pub(crate) client: Client,
+    pub(crate) walks: u32,
 }
 
 impl Trial {
@@ -156,7 +175,7 @@ impl Trial {
     }
 
     /// Waits until so many effects are there.
-    async fn until(&self, count: u64) -> Verdict {
+    pub(crate) async fn until(&self, count: u64) -> Verdict {
         let (mut last, mut since) = (0, Instant::now());
         loop {
             let now = self.effects().await?;
@@ -198,21 +217,22 @@ impl Trial {
     }
 
     /// Takes out the reader of most partitions.
-    async fn busiest(&self, readers: &mut Vec<Reader>) -> Result<Reader, Box<dyn Error>> {
+    pub(crate) async fn busiest(
+        &self,
+        readers: &mut Vec<Reader>,
+    ) -> Result<Reader, Box<dyn Error>> {
         let mut now = Readers::default();
-        let now = now.look(&self.client).await?;
-        eprintln!("partitions are read by {now:?}");
-        let reads = |reader: &Reader| now.values().filter(|name| *name == reader.name).count();
-        let busiest = (0..readers.len()).max_by_key(|&at| reads(&readers[at]));
-        Ok(readers.swap_remove(busiest.ok_or("no reader is left")?))
+        now.look(&self.client).await?;
+        eprintln!("partitions are read by {:?}", now.by);
+        now.busiest(readers)
     }
 
-    fn total(&self, steps: u32) -> u64 {
+    pub(crate) fn total(&self, steps: u32) -> u64 {
         u64::from(self.walks) * u64::from(steps)
     }
 
-    async fn walk(&self, steps: std::ops::Range<u32>) -> Verdict {
-        walk(&self.client, self.walks, steps).await
+    pub(crate) async fn walk(&self, steps: std::ops::Range<u32>) -> Verdict {
+        walk(&self.client, 0..self.walks, steps).await
     }
 }
 

@@ -14,6 +14,7 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet, HashSet},
     error::Error,
+    ops::Range,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -122,13 +123,14 @@ impl Counts {
 }
 
 /// Lets walks go on by some steps, each in order.
-pub(crate) async fn walk(client: &Client, walks: u32, steps: std::ops::Range<u32>) -> Verdict {
+pub(crate) async fn walk(client: &Client, walks: Range<u32>, steps: Range<u32>) -> Verdict {
     let mut hands = JoinSet::new();
     for hand in 0..HANDS {
         let (client, steps) = (client.clone(), steps.clone());
+        let walks = walks.start + hand..walks.end;
         hands.spawn(async move {
             for n in steps {
-                for walk in (hand..walks).step_by(HANDS as usize) {
+                for walk in walks.clone().step_by(HANDS as usize) {
                     let published = client.publish(Stepped::new(walk, n)).await;
                     published.map_err(|error| error.to_string())?;
                 }

@@ -11,7 +11,7 @@ mod stock;
 
 use callboard::{
     Client, Event,
-    bus::StreamConfig,
+    call::Operator,
     error::BoxError,
     message::{Envelope, Origin},
 };
@@ -62,15 +62,15 @@ pub(crate) struct Audit {
     told: Vec<OrderId>,
     charged: Vec<OrderId>,
     refunded: Vec<OrderId>,
-    dead_letters: u64,
+    dead_letters: usize,
     pub(crate) stock: Stock,
 }
 
 impl Audit {
     /// Reads all streams.
     pub(crate) async fn of(client: &Client) -> Result<Self, BoxError> {
-        let dead = StreamConfig::dead(client.namespace());
-        let dead = client.bus().stream(&dead).await?.info().await?;
+        let operator = Operator::new(client.bus().clone(), client.namespace().clone());
+        let dead = operator.dead(1, 10).await?;
         let orders = events(client, "orders").await?;
         let payments = events(client, "payments").await?;
         let told: Vec<NotificationSent> = only(&events(client, "notifications").await?)?;
@@ -86,7 +86,7 @@ impl Audit {
             told: told.into_iter().map(|event| event.order).collect(),
             charged: charged.into_iter().map(|event| event.order).collect(),
             refunded: refunded.into_iter().map(|event| event.order).collect(),
-            dead_letters: dead.last_sequence,
+            dead_letters: dead.len(),
             stock: Stock::of(&events(client, "inventory").await?)?,
         })
     }
