@@ -5,7 +5,7 @@ mod cli;
 mod demo;
 mod logging;
 
-use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, shutdown_signal};
+use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, node::Plan, shutdown_signal};
 use cli::{Action, Cli, Options};
 use shop::groups::Settings;
 use std::{env, fs, process::ExitCode};
@@ -39,7 +39,7 @@ async fn run(options: Options) -> Result<(), BoxError> {
 async fn plan(options: Options) -> Result<(), BoxError> {
     logging::start(options.log_format, "warn");
     let plan = node(&options, bus(&options).await?).plan().await?;
-    println!("{plan}");
+    tell(&plan);
     if plan.is_settled() {
         return Ok(());
     }
@@ -50,11 +50,16 @@ async fn plan(options: Options) -> Result<(), BoxError> {
 async fn apply(options: Options) -> Result<(), BoxError> {
     logging::start(options.log_format, "warn");
     let plan = node(&options, bus(&options).await?).apply().await?;
-    println!("{plan}");
+    tell(&plan);
     if plan.is_settled() {
         return Ok(());
     }
     Err("some of it is there with other settings, and is left as it is".into())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(plan: &Plan) {
+    println!("{plan}");
 }
 
 /// Plays the demo on a node of its own, or against those that run.
