@@ -3,7 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
-use std::{env, ffi::OsString, fs, process};
+use std::{env, ffi::OsString, fs, path::PathBuf, process};
 
 /// Hosts the shop's groups until SIGTERM or SIGINT.
 #[derive(Debug, Parser)]
@@ -18,6 +18,8 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   shop demo                                      six groups in one process, nothing else needed
+  shop demo --orders 300                         the same under load, with a summary
+  shop --data /var/lib/shop                      all groups in one process, stored there
   shop --nats localhost:4222                     all groups on a NATS server
   shop --nats localhost:4222 --groups orders,notifications
                                                  two of them; other nodes host the others
@@ -25,11 +27,14 @@ Examples:
 
 Exit codes: 0 done, 1 failed, 2 not understood. RUST_LOG says how much is logged.";
 
+/// Where everything is kept if neither a server nor a directory is named.
+const USUAL_FOLDER: &str = "./callboard-data";
+
 impl Cli {
     /// Reads a command line, the program's name first.
     pub(crate) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let cli = Self::try_parse_from(line)?;
-        let is_remote = matches!(cli.action, Some(Action::Demo { remote: true }));
+        let is_remote = matches!(cli.action, Some(Action::Demo { remote: true, .. }));
         // clap's `requires` does not see what stands before the subcommand.
         if is_remote && cli.options.nats.is_none() {
             let cure =
@@ -46,6 +51,9 @@ pub(crate) enum Action {
     ///
     /// Hosts the groups itself, for as long as it takes.
     Demo {
+        /// Place so many orders instead, and show how many ended how, and how fast.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+        orders: Option<u32>,
         /// Host nothing: place the orders with the nodes that run on --nats.
         #[arg(long)]
         remote: bool,
@@ -55,9 +63,27 @@ pub(crate) enum Action {
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// The NATS server, or several of one cluster with commas in between;
-    /// without one, messages stay in this process.
+    /// without one, messages stay in this process and its directory.
     #[arg(long, env = "CALLBOARD_NATS", value_name = "URL", global = true)]
     pub(crate) nats: Option<String>,
+    /// Where this process keeps what is to survive, for one process at a time:
+    /// without a server everything, in ./callboard-data unless said otherwise;
+    /// with one the sales, which stay in memory unless it is said.
+    #[arg(long, env = "CALLBOARD_DATA", value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// Keep nothing in a directory: what is not on a server is gone with the process.
+    #[arg(long, global = true)]
+    memory: bool,
+    /// How many servers of the cluster keep a copy of each stream.
+    #[arg(
+        long,
+        env = "CALLBOARD_REPLICAS",
+        value_name = "N",
+        value_parser = clap::value_parser!(u8).range(1..=5),
+        default_value_t = 1,
+        global = true
+    )]
+    pub(crate) replicas: u8,
     /// The groups to host, with commas in between; without, all of them.
     #[arg(
         long,
@@ -107,6 +133,15 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns the directory for what is to survive; nothing if it is memory.
+    pub(crate) fn folder(&self) -> Option<PathBuf> {
+        if self.memory {
+            return None;
+        }
+        let usual = || self.nats.is_none().then(|| USUAL_FOLDER.into());
+        self.data.clone().or_else(usual)
+    }
+
     /// Returns the groups to host, in the order to start them.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Name> {
         let all = self.groups.is_empty();

@@ -3,7 +3,23 @@
 use crate::{inventory, notifications, orders, payments, products, users};
 use callboard::Group;
 use schemas::Cents;
-use std::{fmt, str::FromStr};
+use std::{fmt, path::PathBuf, str::FromStr};
+
+/// What the groups are told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The most that one payment may take.
+    pub payment_limit: Cents,
+    /// The directory in which groups keep databases; nothing for memory.
+    pub data: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Sets the limit of one payment; nothing is kept on disk.
+    pub const fn limit(payment_limit: Cents) -> Self {
+        Self { payment_limit, data: None }
+    }
+}
 
 /// The name of one of the shop's groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,14 +62,14 @@ impl Name {
         }
     }
 
-    /// Returns the group's table; charges over the limit are declined.
-    pub fn group(self, payment_limit: Cents) -> Group {
+    /// Returns the group's table.
+    pub fn group(self, settings: &Settings) -> Group {
         match self {
             Self::Users => users::group(),
             Self::Products => products::group(),
             Self::Inventory => inventory::group(),
-            Self::Payments => payments::group(payment_limit),
-            Self::Orders => orders::group(),
+            Self::Payments => payments::group(settings.payment_limit),
+            Self::Orders => orders::group(settings.data.as_deref()),
             Self::Notifications => notifications::group(),
         }
     }

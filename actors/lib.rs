@@ -3,10 +3,12 @@
 //! Each module is one domain. Its `group` is the table of what it answers and
 //! hears; rules are plain functions beside it. [`groups`] knows them by name.
 //!
-//! No domain calls another to change it: `orders` asks `users` and `products`
-//! before it takes an order in, and from there on events do the work. What a
-//! domain knows it reads from the stream of its own events, so a node that was
-//! killed goes on where it stood.
+//! What a domain knows are entities: their events are the truth, and each
+//! command is decided on the newest of them, so any process may die at any
+//! time. Beside them stand actors that turn the events of other domains into
+//! commands to their own entities. No domain calls another to change it:
+//! `orders` asks `users` and `products` before it takes an order in, and from
+//! there on events do the work.
 
 pub mod groups;
 pub mod inventory;
@@ -16,3 +18,14 @@ pub mod orders;
 pub mod payments;
 pub mod products;
 pub mod users;
+
+use callboard::{Retry, message::Key};
+use std::time::Duration;
+
+/// How often an event is tried: a minute of trouble leaves no order behind.
+const RETRY: Retry = Retry::new(12).backoff(Duration::from_millis(200), Duration::from_secs(30));
+
+/// Whether an entity can stand on this text.
+fn is_key(text: &str) -> bool {
+    Key::new(text).is_ok()
+}

@@ -5,16 +5,17 @@ mod cli;
 mod demo;
 mod logging;
 
-use callboard::{Bus, Node, error::BoxError, shutdown_signal};
+use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, shutdown_signal};
 use cli::{Action, Cli, Options};
-use std::{env, process::ExitCode};
+use shop::groups::Settings;
+use std::{env, fs, process::ExitCode};
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::read(env::args_os()).unwrap_or_else(|refused| refused.exit());
     let outcome = match cli.action {
         None => run(cli.options).await,
-        Some(Action::Demo { remote }) => demo(cli.options, remote).await,
+        Some(Action::Demo { orders, remote }) => demo(cli.options, orders, remote).await,
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -33,31 +34,51 @@ async fn run(options: Options) -> Result<(), BoxError> {
 }
 
 /// Plays the demo on a node of its own, or against those that run.
-async fn demo(options: Options, remote: bool) -> Result<(), BoxError> {
+async fn demo(options: Options, orders: Option<u32>, remote: bool) -> Result<(), BoxError> {
     logging::start(options.log_format, "warn");
     let bus = bus(&options).await?;
     if remote {
-        let client = callboard::Client::new(bus, options.namespace.parse()?);
-        return demo::play(&client).await;
+        let client = Client::new(bus, options.namespace.parse()?);
+        return play(&options, orders, &client).await;
     }
     let node = node(&options, bus).start().await?;
-    let played = demo::play(&node.client()).await;
+    let played = play(&options, orders, &node.client()).await;
     let stopped = node.stop().await;
     played?;
     Ok(stopped?)
 }
 
-async fn bus(options: &Options) -> Result<Bus, BoxError> {
-    match &options.nats {
-        Some(url) => Ok(Bus::nats(url.as_str()).await?),
-        None => Ok(Bus::embedded()),
+async fn play(options: &Options, orders: Option<u32>, client: &Client) -> Result<(), BoxError> {
+    match orders {
+        None => demo::play(client).await,
+        Some(count) => demo::rush(client, count, options.replicas.into()).await,
     }
 }
 
+async fn bus(options: &Options) -> Result<Bus, BoxError> {
+    let folder = options.folder();
+    if let Some(folder) = &folder {
+        fs::create_dir_all(folder)
+            .map_err(|error| format!("{}: {error}; see --data", folder.display()))?;
+    }
+    if let Some(url) = &options.nats {
+        return Ok(Bus::nats(url.as_str()).await?);
+    }
+    let Some(folder) = folder else {
+        return Ok(Bus::embedded());
+    };
+    Bus::embedded_at(folder.join("bus")).map_err(|error| match error {
+        OpenError::InUse { .. } => format!("{error}: --data DIR, or --memory").into(),
+        _ => error.into(),
+    })
+}
+
 fn node(options: &Options, bus: Bus) -> Node {
-    let limit = options.payment_limit;
-    options.groups().map(|name| name.group(limit)).fold(
-        Node::new(options.node.as_str(), bus).namespace(options.namespace.as_str()),
+    let settings = Settings { payment_limit: options.payment_limit, data: options.folder() };
+    options.groups().map(|name| name.group(&settings)).fold(
+        Node::new(options.node.as_str(), bus)
+            .namespace(options.namespace.as_str())
+            .replicas(options.replicas.into()),
         Node::group,
     )
 }

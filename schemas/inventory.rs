@@ -1,4 +1,12 @@
 //! What is in stock, and what of it is held for an order.
+//!
+//! A product's events stand on the product's key, an order's on the order's:
+//!
+//! ```text
+//! order    requested -> reserved -> sold | released
+//!                    `> refused | released
+//! product  added, held -> shipped | freed
+//! ```
 
 use crate::{Cents, Line, OrderId, ProductId};
 use callboard::{Command, Event, Infallible, Rejection, Subject};
@@ -23,6 +31,83 @@ impl Event for StockAdded {
     }
 }
 
+/// Some of a product is put aside for an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockHeld {
+    /// The product.
+    pub product: ProductId,
+    /// For whom.
+    pub order: OrderId,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+impl Event for StockHeld {
+    const SUBJECT: Subject = Subject::new("inventory.held");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.product.as_str().into()
+    }
+}
+
+/// What was put aside of a product is for sale again, and the order gets none
+/// of it any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockFreed {
+    /// The product.
+    pub product: ProductId,
+    /// For whom it was.
+    pub order: OrderId,
+    /// How many of it; 0 if none was put aside.
+    pub quantity: u32,
+}
+
+impl Event for StockFreed {
+    const SUBJECT: Subject = Subject::new("inventory.freed");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.product.as_str().into()
+    }
+}
+
+/// What was put aside of a product has left the house.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockShipped {
+    /// The product.
+    pub product: ProductId,
+    /// To whom.
+    pub order: OrderId,
+    /// How many of it.
+    pub quantity: u32,
+}
+
+impl Event for StockShipped {
+    const SUBJECT: Subject = Subject::new("inventory.shipped");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.product.as_str().into()
+    }
+}
+
+/// Stock is wanted for an order; all of it will be held, or nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockRequested {
+    /// The order.
+    pub order: OrderId,
+    /// What is wanted.
+    pub lines: Vec<Line>,
+    /// What the order costs; nothing if it is charged by command.
+    pub total: Cents,
+}
+
+impl Event for StockRequested {
+    const SUBJECT: Subject = Subject::new("inventory.requested");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.order.as_str().into()
+    }
+}
+
 /// All lines of a placed order are held; it can be charged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockReserved {
@@ -42,7 +127,7 @@ impl Event for StockReserved {
     }
 }
 
-/// A placed order cannot be held; nothing of it is.
+/// A placed order cannot be held; nothing of it stays put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockRefused {
     /// The order.
@@ -59,12 +144,29 @@ impl Event for StockRefused {
     }
 }
 
-/// What was held for an order is for sale again.
+/// What was held for an order was sold, and leaves the house.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StockSold {
+    /// The order.
+    pub order: OrderId,
+    /// What was held.
+    pub lines: Vec<Line>,
+}
+
+impl Event for StockSold {
+    const SUBJECT: Subject = Subject::new("inventory.sold");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.order.as_str().into()
+    }
+}
+
+/// What was held for an order goes back on sale.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockReleased {
     /// The order.
     pub order: OrderId,
-    /// What was held.
+    /// What was held; empty if it was not all held yet.
     pub lines: Vec<Line>,
 }
 
@@ -94,7 +196,8 @@ impl Command for Stock {
     }
 }
 
-/// Holds all lines for an order, or none; the same order again is the same hold.
+/// Holds all lines for an order, or none; the same order again is the same
+/// hold, or the same refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reserve {
     /// The order.

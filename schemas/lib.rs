@@ -9,10 +9,11 @@
 //! next domain needs:
 //!
 //! ```text
-//! orders.placed -> inventory.reserved -> payments.taken    -> orders.confirmed
-//!               |                     `> payments.declined -> orders.cancelled
-//!               |                                         `-> inventory.released
-//!               `> inventory.refused  -> orders.cancelled
+//! orders.placed -> inventory.requested
+//!   -> inventory.reserved -> payments.taken    -> orders.confirmed -> inventory.sold
+//!   |                     `> payments.declined -> orders.cancelled
+//!   |                                          `> inventory.released
+//!   `> inventory.refused  -> orders.cancelled
 //! ```
 //!
 //! The wire is MessagePack with field names; variants are written `like_this`.

@@ -117,6 +117,36 @@ impl Command for ListOrders {
     }
 }
 
+/// Tells what was sold, day by day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListSales {
+    /// How many days on which something was sold; at most 100 are told.
+    pub days: u32,
+}
+
+impl Command for ListSales {
+    const SUBJECT: Subject = Subject::new("orders.sales");
+    type Outcome = Result<SalesList, Infallible>;
+}
+
+/// What was sold, by day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SalesList {
+    /// The latest day first; days without sales are left out.
+    pub days: Vec<Sales>,
+}
+
+/// What was sold on one day: the orders that were confirmed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Sales {
+    /// The day in UTC, such as `2026-01-31`.
+    pub day: String,
+    /// How many orders.
+    pub orders: u64,
+    /// What they cost together.
+    pub total: Cents,
+}
+
 /// An order as it stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Order {

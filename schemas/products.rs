@@ -1,7 +1,7 @@
 //! What is sold, and for how much.
 
 use crate::{Cents, ProductId};
-use callboard::{Command, Event, Rejection, Subject};
+use callboard::{Command, Event, Infallible, Rejection, Subject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -59,6 +59,40 @@ impl Command for GetProduct {
     fn key(&self) -> Cow<'_, str> {
         self.product.as_str().into()
     }
+}
+
+/// Lists what is for sale, with how much of it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListProducts {
+    /// Where to go on: products whose id comes after this one. Without it, the
+    /// list begins with the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<ProductId>,
+}
+
+impl Command for ListProducts {
+    const SUBJECT: Subject = Subject::new("products.list");
+    type Outcome = Result<Catalogue, Infallible>;
+}
+
+/// What is for sale.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Catalogue {
+    /// In the order of their ids, at most 100 of them.
+    pub offers: Vec<Offer>,
+}
+
+/// A product, and how many of it can be ordered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Offer {
+    /// The product's id.
+    pub product: ProductId,
+    /// What customers call it.
+    pub name: String,
+    /// What one costs.
+    pub price: Cents,
+    /// How many can be ordered, as far as is known: an order may find fewer.
+    pub available: u32,
 }
 
 /// A product that is for sale.

@@ -62,9 +62,10 @@
 //! 9  cli           the operator's command
 //! 8  replay        groups under test, on a paused clock
 //! 7  node          threads, start, intake, drain, stop
+//! 6  entity, projection  state from events: per key, and as read models
 //! 5  supervision   groups: who is restarted with whom, when, how often
-//! 4  actor         one actor: its table, its cell, its reactions
-//! 3  call          one request, one reply, one deadline; publishing
+//! 4  actor         one actor: its table, its cell, its reactions, its jobs
+//! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
 //! 1  message       what is said: types, headers, bytes, subjects
 //! 0  error, telemetry, time
@@ -75,7 +76,8 @@
 //! the mailbox of its actor, which is bounded: what does not fit is answered
 //! with 503. Events are read by partition, in order per key and side by side
 //! across keys, and acknowledged when they are handled, stored as dead letters,
-//! or wait behind one that cannot be handled: then the key is parked.
+//! or wait behind one that cannot be handled: then the key is parked. Jobs,
+//! commands that wait in a stream for their time or for a node, are read alike.
 //!
 //! **A turn.** The cell of an actor, hosted on actix, takes the state out,
 //! runs one handler to its end, and puts the state back; the mailbox waits. A
@@ -88,7 +90,7 @@
 //! Restarts are decided by a pure machine as in Erlang's OTP ([`Strategy`],
 //! [`Restart`], [`Group::intensity`], [`Backoff`]), and carried out by the group.
 //!
-//! **A message's way out.** A handler's [`Context`] publishes and calls. What
+//! **A message's way out.** A handler's [`Context`] publishes, calls, and sends jobs. What
 //! follows from a message carries its correlation, names it as its cause, and
 //! has an id derived from it, so that streams keep one of each when it is
 //! handled twice. A command whose group lives in the same process skips bus and
@@ -96,7 +98,9 @@
 //!
 //! **What survives.** The embedded bus keeps streams in memory. On NATS an event
 //! is published once the server has it; when that reaches the disk is the
-//! server's setting. An actor's state is what its factory builds.
+//! server's setting. An actor's state is what its factory builds. A
+//! [`Projection`]'s model is built again from the streams, or goes on from where
+//! it was written down.
 //!
 //! # Features
 //!
@@ -114,6 +118,7 @@ pub mod entity;
 pub mod error;
 pub mod message;
 pub mod node;
+pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
 pub mod supervision;
@@ -122,11 +127,12 @@ pub mod time;
 
 pub use actor::{Actor, Context, Restart, Retry};
 pub use bus::Bus;
-pub use call::{Answer, Call, CallError, Client, PublishError, Refusal, TellError};
+pub use call::{Answer, Call, CallError, Client, JobError, PublishError, Refusal, TellError};
 pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
 pub use node::{Node, NodeError, Running, shutdown_signal};
+pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

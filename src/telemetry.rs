@@ -32,6 +32,19 @@ pub const TAKEOVERS_TOTAL: &str = "callboard_takeovers_total";
 pub const RETRIES_TOTAL: &str = "callboard_retries_total";
 /// Counts events that a reaction passed over because it hears other types, by `child`.
 pub const SKIPPED_TOTAL: &str = "callboard_skipped_total";
+/// Tells how many messages a projection's model is behind a stream, by `child` and `domain`.
+pub const PROJECTION_LAG_MESSAGES: &str = "callboard_projection_lag_messages";
+/// Tells how old what a projection's model shows of a stream is, in seconds, by
+/// `child` and `domain`; 0 while nothing waits.
+pub const PROJECTION_LAG_SECONDS: &str = "callboard_projection_lag_seconds";
+/// Counts messages that a projection left out because they cannot be read, by `child`.
+pub const UNREADABLE_TOTAL: &str = "callboard_unreadable_total";
+/// Counts commands sent as jobs, by `subject` and `outcome`.
+pub const JOBS_SENT_TOTAL: &str = "callboard_jobs_sent_total";
+/// Counts jobs that the domain said no to, by `child` and `subject`.
+pub const JOBS_REJECTED_TOTAL: &str = "callboard_jobs_rejected_total";
+/// Counts jobs of repetitions that no actor has any more, by `child`.
+pub const JOBS_ORPHANED_TOTAL: &str = "callboard_jobs_orphaned_total";
 /// Counts messages dropped for a subscriber that fell behind.
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.
@@ -40,5 +53,9 @@ pub const SETTLED_TOTAL: &str = "callboard_settled_total";
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
 /// Counts consumers and reads that were built again after a stall or a loss, by `reason`.
 pub const REBUILT_TOTAL: &str = "callboard_rebuilt_total";
+/// Measures how many events an entity was loaded through after its snapshot, by `entity`.
+pub const ENTITY_EVENTS: &str = "callboard_entity_load_events";
+/// Counts snapshots of entities, by `entity` and `outcome`.
+pub const SNAPSHOTS_TOTAL: &str = "callboard_snapshots_total";
 /// Measures one sync of the embedded store, in seconds; all appends that waited share it.
 pub const STORE_SYNC_SECONDS: &str = "callboard_store_sync_seconds";

@@ -2,14 +2,18 @@
 //!
 //! The script places orders of which some cannot end well; the watch prints
 //! every event that follows, as it happens; the report tells how all ended.
+//! A rush is many orders at once, of which only the sums are told.
 
 mod news;
 mod progress;
 mod report;
+mod rush;
 mod script;
+mod tally;
 mod watch;
 
 use callboard::{Client, error::BoxError};
+pub(crate) use rush::rush;
 use script::Script;
 use std::{
     fmt,

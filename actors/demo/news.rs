@@ -5,9 +5,12 @@ use callboard::{
 };
 use schemas::{
     Line, OrderId,
-    inventory::{StockAdded, StockRefused, StockReleased, StockReserved},
+    inventory::{
+        StockAdded, StockFreed, StockHeld, StockRefused, StockReleased, StockRequested,
+        StockReserved, StockShipped, StockSold,
+    },
     notifications::NotificationSent,
-    orders::{Cancellation, OrderCancelled, OrderConfirmed, OrderPlaced},
+    orders::{OrderCancelled, OrderConfirmed, OrderPlaced},
     payments::{PaymentDeclined, PaymentTaken},
     products::ProductAdded,
     users::UserRegistered,
@@ -16,8 +19,8 @@ use schemas::{
 /// What an event means for the demo.
 #[derive(Debug)]
 pub(super) struct News {
-    /// The event in a few words.
-    pub(super) text: String,
+    /// The event in a few words; nothing if it is only about one product's count.
+    pub(super) text: Option<String>,
     /// What is settled by it, and for which order.
     pub(super) settles: Option<(OrderId, Settled)>,
 }
@@ -25,35 +28,63 @@ pub(super) struct News {
 impl News {
     /// Reads an event of the shop.
     pub(super) fn of(event: &Envelope) -> Self {
-        about_order(event)
+        about_end(event)
+            .or_else(|| about_product(event))
+            .or_else(|| about_order(event))
             .or_else(|| about_shop(event))
             .unwrap_or_else(|| Self::only(format!("of {}", event.subject)))
     }
 
     const fn only(text: String) -> Self {
-        Self { text, settles: None }
+        Self { text: Some(text), settles: None }
+    }
+
+    const fn quiet(settles: Option<(OrderId, Settled)>) -> Self {
+        Self { text: None, settles }
     }
 }
 
+fn about_end(event: &Envelope) -> Option<News> {
+    let (text, settles) = if let Some(OrderConfirmed { order, total, .. }) = read(event) {
+        (format!("{order}  paid {total}"), (order, Settled::Ended))
+    } else if let Some(OrderCancelled { order, reason, .. }) = read(event) {
+        (format!("{order}  {reason}"), (order, Settled::Ended))
+    } else {
+        let NotificationSent { order, user, text, .. } = read(event)?;
+        (format!("to {user}: {text}"), (order, Settled::Told))
+    };
+    Some(News { text: Some(text), settles: Some(settles) })
+}
+
+fn about_product(event: &Envelope) -> Option<News> {
+    if read::<StockHeld>(event).is_some() || read::<StockRequested>(event).is_some() {
+        return Some(News::quiet(None));
+    }
+    if let Some(StockShipped { order, .. }) = read(event) {
+        return Some(News::quiet(Some((order, Settled::Moved))));
+    }
+    let StockFreed { order, .. } = read(event)?;
+    Some(News::quiet(Some((order, Settled::Moved))))
+}
+
 fn about_order(event: &Envelope) -> Option<News> {
-    if let Some(OrderConfirmed { order, total, .. }) = read(event) {
-        let text = format!("{order}  paid {total}");
-        let ended = Settled::Ended { gives_back: false };
-        return Some(News { text, settles: Some((order, ended)) });
-    }
-    if let Some(OrderCancelled { order, reason, .. }) = read(event) {
-        let text = format!("{order}  {reason}");
-        let gives_back = matches!(reason, Cancellation::PaymentDeclined(_));
-        let ended = Settled::Ended { gives_back };
-        return Some(News { text, settles: Some((order, ended)) });
-    }
-    if let Some(StockReleased { order, lines }) = read(event) {
-        let text = format!("{order}  {}", items(&lines));
-        return Some(News { text, settles: Some((order, Settled::Released)) });
-    }
-    let NotificationSent { order, user, text, .. } = read(event)?;
-    let text = format!("to {user}: {text}");
-    Some(News { text, settles: Some((order, Settled::Told)) })
+    let text = if let Some(OrderPlaced { order, user, lines, total }) = read(event) {
+        format!("{order}  {user} wants {} for {total}", items(&lines))
+    } else if let Some(StockReserved { order, lines, .. }) = read(event) {
+        format!("{order}  {}", items(&lines))
+    } else if let Some(StockRefused { order, reason }) = read(event) {
+        format!("{order}  {reason}")
+    } else if let Some(StockReleased { order, lines }) = read(event) {
+        format!("{order}  {}", items(&lines))
+    } else if let Some(StockSold { order, lines }) = read(event) {
+        format!("{order}  {}", items(&lines))
+    } else if let Some(PaymentTaken { order, amount }) = read(event) {
+        format!("{order}  {amount}")
+    } else {
+        let PaymentDeclined { order, amount, reason } = read(event)?;
+        format!("{order}  {amount}: {reason}")
+    };
+    Some(News::only(text))
 }
 
 fn about_shop(event: &Envelope) -> Option<News> {
@@ -61,19 +92,9 @@ fn about_shop(event: &Envelope) -> Option<News> {
         format!("{user}  {email}")
     } else if let Some(ProductAdded { product, name, price }) = read(event) {
         format!("{product}  {name}, {price}")
-    } else if let Some(StockAdded { product, quantity }) = read(event) {
-        format!("{product}  {quantity} came in")
-    } else if let Some(OrderPlaced { order, user, lines, total }) = read(event) {
-        format!("{order}  {user} wants {} for {total}", items(&lines))
-    } else if let Some(StockReserved { order, lines, .. }) = read(event) {
-        format!("{order}  {}", items(&lines))
-    } else if let Some(StockRefused { order, reason }) = read(event) {
-        format!("{order}  {reason}")
-    } else if let Some(PaymentTaken { order, amount }) = read(event) {
-        format!("{order}  {amount}")
     } else {
-        let PaymentDeclined { order, amount, reason } = read(event)?;
-        format!("{order}  {amount}: {reason}")
+        let StockAdded { product, quantity } = read(event)?;
+        format!("{product}  {quantity} came in")
     };
     Some(News::only(text))
 }

@@ -1,4 +1,4 @@
-use super::watch::Watch;
+use super::{rush::insist, watch::Watch};
 use callboard::{Client, error::BoxError, message::Id};
 use schemas::{
     Cents, Line, OrderId, ProductId,
@@ -63,6 +63,47 @@ impl Script {
             self.order(4, "grace", [("teapot", too_many)]),
             self.order(5, "ada", [("tea", 3), ("teapot", 1)]),
         ])
+    }
+
+    /// Returns so many orders, after seeing to it that there is stock for them:
+    /// every tenth costs too much, and every tenth wants something of which
+    /// there is enough for half of them at most.
+    pub(super) async fn many(
+        &self,
+        client: &Client,
+        count: u32,
+    ) -> Result<Vec<PlaceOrder>, BoxError> {
+        for name in USERS {
+            let email = format!("{}@example.com", name.to_lowercase());
+            insist(client, Register { name: name.to_owned(), email }).await?;
+        }
+        let mut scarce = 0;
+        for ((id, name, price, _), least) in
+            RANGE
+                .into_iter()
+                .zip([count * 3, count.div_ceil(10), count])
+        {
+            let product = ProductId::new(id);
+            let add = AddProduct { product: product.clone(), name: name.to_owned(), price };
+            insist(client, add).await?;
+            let there = insist(client, GetStock { product: product.clone() }).await?;
+            let quantity = least.saturating_sub(there.available);
+            if quantity > 0 {
+                insist(client, Stock { product, quantity }).await?;
+            }
+            if id == "teapot" {
+                scarce = there.available.max(least);
+            }
+        }
+        let each = (scarce / count.div_ceil(10))
+            .saturating_mul(2)
+            .saturating_add(1);
+        let orders = (1..=count).map(|number| match number % 10 {
+            0 => self.order(number, "ada", [("piano", 1)]),
+            5 => self.order(number, "grace", [("tea", 1), ("teapot", each)]),
+            _ => self.order(number, "ada", [("tea", 1 + number % 3)]),
+        });
+        Ok(orders.collect())
     }
 
     /// Whether an order is of this run.

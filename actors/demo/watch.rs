@@ -62,7 +62,8 @@ impl Watch {
         client: &Client,
         place: PlaceOrder,
     ) -> Result<(), BoxError> {
-        self.orders.insert(place.order.clone(), Progress::default());
+        let progress = Progress::of(place.lines.len());
+        self.orders.insert(place.order.clone(), progress);
         self.send(client, place).await?;
         Ok(())
     }
@@ -105,11 +106,9 @@ impl Watch {
         {
             progress.settle(settled);
         }
+        let Some(text) = news.text else { return Ok(()) };
         let at = self.started.elapsed().as_secs_f64();
-        say(format_args!(
-            "  {at:6.3} s  {:<20} {}",
-            event.kind, news.text
-        ))
+        say(format_args!("  {at:6.3} s  {:<20} {text}", event.kind))
     }
 
     fn overdue(&self) -> String {

@@ -6,6 +6,7 @@
 mod archive;
 mod mailer;
 
+use crate::RETRY;
 use archive::Archive;
 use callboard::{Actor, Group, Strategy};
 use mailer::Mailer;
@@ -20,6 +21,7 @@ pub fn group() -> Group {
         .child(
             Actor::new("mailer", Mailer::open)
                 .instances(4)
+                .retry(RETRY)
                 .on(Mailer::order_confirmed)
                 .on(Mailer::order_cancelled),
         )

@@ -1,8 +1,6 @@
-use super::rules::{self, Ending};
-use crate::log::Life;
-use callboard::{Context, Failure};
+use super::commands::{Cancel, Confirm};
+use callboard::{Command, Context, Failure};
 use schemas::{
-    OrderId,
     inventory::StockRefused,
     orders::{Cancellation, UnknownOrder},
     payments::{PaymentDeclined, PaymentTaken},
@@ -22,7 +20,7 @@ impl Desk {
         taken: PaymentTaken,
         ctx: &Context,
     ) -> Result<(), Failure> {
-        end(taken.order, None, ctx).await
+        end(Confirm { order: taken.order }, ctx).await
     }
 
     pub(super) async fn payment_declined(
@@ -31,7 +29,7 @@ impl Desk {
         ctx: &Context,
     ) -> Result<(), Failure> {
         let reason = Cancellation::PaymentDeclined(declined.reason);
-        end(declined.order, Some(reason), ctx).await
+        end(Cancel { order: declined.order, reason }, ctx).await
     }
 
     pub(super) async fn stock_refused(
@@ -40,24 +38,14 @@ impl Desk {
         ctx: &Context,
     ) -> Result<(), Failure> {
         let reason = Cancellation::OutOfStock(refused.reason);
-        end(refused.order, Some(reason), ctx).await
+        end(Cancel { order: refused.order, reason }, ctx).await
     }
 }
 
-/// Ends an order; a conflict means that its life went on, so it is tried again.
-async fn end(order: OrderId, against: Option<Cancellation>, ctx: &Context) -> Result<(), Failure> {
-    let life = Life::whole(ctx, "orders", order.as_str()).await?;
-    let Some(placed) = rules::order(&life) else {
-        return Err(Failure::discard(UnknownOrder { order }));
-    };
-    match rules::end(placed, against) {
-        None => {}
-        Some(Ending::Confirmed(event)) => {
-            ctx.publish(event).after(life.last()).await?;
-        }
-        Some(Ending::Cancelled(event)) => {
-            ctx.publish(event).after(life.last()).await?;
-        }
-    }
-    Ok(())
+/// Ends an order; that it was never placed does not change by another attempt.
+async fn end<C>(ending: C, ctx: &Context) -> Result<(), Failure>
+where
+    C: Command<Outcome = Result<(), UnknownOrder>>,
+{
+    ctx.call(ending).outcome().await?.map_err(Failure::discard)
 }

@@ -1,13 +1,16 @@
 //! What orders cost their buyers.
 //!
-//! An order is charged once: all that its payment goes through stands on the
-//! order's key, and each step is published after the last one that was seen.
+//! The entity `payment` is one order's: open, perhaps declined, paid once, and
+//! given back at most once. The till charges what stock was held for.
 
 mod account;
+mod collect;
 mod till;
 
-use callboard::{Actor, Group, Strategy};
-use schemas::Cents;
+use crate::RETRY;
+use account::Account;
+use callboard::{Actor, Entity, Group, Strategy};
+use schemas::{Cents, payments::Charge};
 use std::time::Duration;
 use till::Till;
 
@@ -19,11 +22,21 @@ pub fn group(limit: Cents) -> Group {
     Group::new("payments")
         .strategy(Strategy::OneForOne)
         .intensity(10, Duration::from_secs(10))
+        .child(payment(limit))
         .child(
-            Actor::new("till", async move || Till::open(limit).await)
+            Actor::new("till", Till::open)
                 .instances(4)
-                .answer(Till::charge)
-                .answer(Till::refund)
+                .retry(RETRY)
                 .on(Till::stock_reserved),
         )
+}
+
+fn payment(limit: Cents) -> Entity<Account> {
+    Entity::new("payment", Account::default)
+        .decide(move |account: &Account, charge: Charge| account.charge(charge, limit))
+        .decide(move |account: &Account, collect| account.collect(collect, limit))
+        .decide(Account::refund)
+        .apply(Account::taken)
+        .apply(Account::declined)
+        .apply(Account::refunded)
 }

@@ -4,10 +4,11 @@ use callboard::{CallError, Replay, ReplayError};
 use schemas::{
     Cents, Line, OrderId,
     inventory::{
-        GetStock, OutOfStock, Release, Reserve, Stock, StockAdded, StockLevel, StockRefused,
-        StockReleased, StockReserved,
+        GetStock, OutOfStock, Release, Reserve, Stock, StockAdded, StockFreed, StockHeld,
+        StockLevel, StockRefused, StockReleased, StockRequested, StockReserved, StockShipped,
+        StockSold,
     },
-    orders::OrderPlaced,
+    orders::{OrderConfirmed, OrderPlaced},
     payments::{Declined, PaymentDeclined},
 };
 
@@ -22,6 +23,14 @@ fn placed(order: &str, quantity: u32) -> OrderPlaced {
         lines: vec![Line::new("tea", quantity)],
         total: Cents(100),
     }
+}
+
+fn held(order: &str, quantity: u32) -> StockHeld {
+    StockHeld { product: "tea".into(), order: order.into(), quantity }
+}
+
+fn confirmed(order: &str) -> OrderConfirmed {
+    OrderConfirmed { order: order.into(), user: "ada".into(), total: Cents(100) }
 }
 
 fn declined(order: &str) -> PaymentDeclined {
@@ -88,10 +97,11 @@ async fn an_order_that_is_heard_twice_is_held_once_also_after_its_release()
 }
 
 #[tokio::test]
-async fn a_fresh_warehouse_knows_what_the_old_one_held() -> Result<(), ReplayError> {
+async fn a_fresh_node_knows_what_the_old_one_held() -> Result<(), ReplayError> {
     let lines = vec![Line::new("tea", 3)];
     let mut heard = Replay::of(shop::inventory::group())
         .given(StockAdded { product: "tea".into(), quantity: 5 })
+        .given(held("o-1", 3))
         .given(StockReserved { order: "o-1".into(), lines, total: Cents(100) })
         .given(placed("o-1", 3))
         .given(placed("o-2", 3))
@@ -103,6 +113,88 @@ async fn a_fresh_warehouse_knows_what_the_old_one_held() -> Result<(), ReplayErr
     let orders: Vec<&OrderId> = refused.iter().map(|refused| &refused.order).collect();
     assert_eq!(orders, [&OrderId::new("o-2")]);
     assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(2, 3)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_clerk_left_half_done_is_brought_to_its_end() -> Result<(), ReplayError> {
+    let wanted =
+        |order: &str, lines| StockRequested { order: order.into(), lines, total: Cents(1) };
+    let (tea, jam) = (Line::new("tea", 3), Line::new("jam", 1));
+    let mut heard = Replay::of(shop::inventory::group())
+        .given(StockAdded { product: "tea".into(), quantity: 6 })
+        .given(held("o-1", 3))
+        .given(held("o-2", 3))
+        .given(wanted("o-1", vec![tea.clone()]))
+        .given(wanted("o-2", vec![tea, jam]))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    let reserved = heard.events::<StockReserved>();
+    assert_eq!(reserved.len(), 1);
+    assert_eq!(reserved[0].order.as_str(), "o-1");
+    assert_eq!(heard.events::<StockRefused>().len(), 1);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(3, 3)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_sold_leaves_the_house_once_and_is_not_released() -> Result<(), ReplayError> {
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(placed("o-1", 3))
+        .given(confirmed("o-1"))
+        .given(confirmed("o-1"))
+        .given(declined("o-1"))
+        .given(placed("o-1", 3))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<StockSold>().len(), 1);
+    let shipped = StockShipped { product: "tea".into(), order: "o-1".into(), quantity: 3 };
+    assert_eq!(heard.events::<StockShipped>(), [shipped]);
+    assert!(heard.events::<StockReleased>().is_empty());
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(2, 0)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_comes_late_takes_nothing_for_an_order_that_was_refused() -> Result<(), ReplayError> {
+    let mut order = placed("o-1", 3);
+    order.lines.push(Line::new("zest", 1));
+    let late =
+        StockRequested { order: "o-1".into(), lines: order.lines.clone(), total: order.total };
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(order)
+        .ask(Stock { product: "zest".into(), quantity: 1 })
+        .given(late)
+        .ask(GetStock { product: "tea".into() })
+        .ask(GetStock { product: "zest".into() })
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<StockRefused>().len(), 2);
+    let freed = heard.events::<StockFreed>();
+    assert_eq!(freed.iter().map(|freed| freed.quantity).sum::<u32>(), 3);
+    let levels = heard.answers::<GetStock>();
+    assert!(
+        matches!(&levels[..], [Ok(tea), Ok(zest)] if *tea == level(5, 0) && zest.available == 1)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_product_and_an_order_may_have_the_same_id() -> Result<(), ReplayError> {
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .given(placed("tea", 3))
+        .given(confirmed("tea"))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<StockSold>().len(), 1);
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(2, 0)));
+    assert!(heard.dead_letters().is_empty());
     Ok(())
 }
 

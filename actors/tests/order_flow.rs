@@ -10,17 +10,17 @@ use schemas::{
     products::AddProduct,
     users::Register,
 };
-use shop::groups::Name;
+use shop::groups::{Name, Settings};
 
-const LIMIT: Cents = Cents(10_000);
+const SETTINGS: Settings = Settings::limit(Cents(10_000));
 
 /// All groups; Ada is registered, and there are five pots for 25.00.
 fn open_shop() -> Replay {
     let [first, others @ ..] = Name::ALL;
     others
         .into_iter()
-        .fold(Replay::of(first.group(LIMIT)), |shop, name| {
-            shop.with(name.group(LIMIT))
+        .fold(Replay::of(first.group(&SETTINGS)), |shop, name| {
+            shop.with(name.group(&SETTINGS))
         })
         .ask(Register { name: "Ada".into(), email: "ada@example.com".into() })
         .ask(AddProduct { product: "pot".into(), name: "Pot".into(), price: Cents(2_500) })
@@ -43,7 +43,11 @@ async fn an_order_that_can_be_filled_is_confirmed_and_told() -> Result<(), Repla
     story.sort_by_key(|kind| kind.split('.').next());
     let expected = [
         "inventory.added",
+        "inventory.requested",
+        "inventory.held",
         "inventory.reserved",
+        "inventory.sold",
+        "inventory.shipped",
         "notifications.sent",
         "orders.placed",
         "orders.confirmed",
@@ -66,7 +70,9 @@ async fn an_order_over_the_limit_is_cancelled_and_its_stock_released() -> Result
     let cancelled = OrderCancelled {
         order: "o-1".into(),
         user: "ada".into(),
-        reason: Cancellation::PaymentDeclined(Declined::OverLimit { limit: LIMIT }),
+        reason: Cancellation::PaymentDeclined(Declined::OverLimit {
+            limit: SETTINGS.payment_limit,
+        }),
     };
     assert_eq!(heard.events::<OrderCancelled>(), [cancelled]);
     assert!(matches!(

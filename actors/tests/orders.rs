@@ -15,7 +15,7 @@ use schemas::{
 
 /// The orders group, in a world that knows Ada and sells tea for 2.50.
 fn orders() -> Replay {
-    Replay::of(shop::orders::group())
+    Replay::of(shop::orders::group(None))
         .stub(|GetUser { user }| match user.as_str() {
             "ada" => Ok(User { user, name: "Ada".into(), email: "ada@example.com".into() }),
             _ => Err(UnknownUser { user }),

@@ -13,13 +13,13 @@ use schemas::{
     products::AddProduct,
     users::{Register, RegisterRejected},
 };
-use shop::groups::Name;
+use shop::groups::{Name, Settings};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 async fn start(name: &str, bus: &Bus) -> Result<Running, BoxError> {
     let node = Node::new(name, bus.clone()).namespace("shop");
-    let groups = Name::ALL.map(|name| name.group(Cents(10_000)));
+    let groups = Name::ALL.map(|name| name.group(&Settings::limit(Cents(10_000))));
     Ok(groups.into_iter().fold(node, Node::group).start().await?)
 }
 

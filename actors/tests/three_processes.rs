@@ -1,8 +1,10 @@
 //! The shop in three processes on one server, one of which dies.
 
+mod audit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
+use audit::Audit;
 use callboard::{
     Bus, Client,
     bus::{Message, Stored},
@@ -18,6 +20,7 @@ use schemas::{
 };
 use std::{
     collections::BTreeMap,
+    io::Read,
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -199,4 +202,56 @@ async fn orders_under_way_end_once_although_their_desk_was_killed() -> Result<()
     let confirmed = events(&client, "orders", &["orders.confirmed"]).await?;
     assert_eq!(confirmed.len(), 30);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_rush_ends_although_each_of_its_nodes_was_killed() -> Result<(), BoxError> {
+    let server = Server::start();
+    let _users = Process::start(&server, "shop-1", "users,products")?;
+    let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
+    let mut stock = Process::start(&server, "shop-3", "inventory,payments")?;
+    let client = Client::new(Bus::nats(server.url()).await?, "shop".parse()?);
+    until_ready(&client).await?;
+
+    let mut rush = shop(&server)
+        .args(["demo", "--remote", "--orders", "300"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut out = rush.stdout.take().ok_or("no output")?;
+    let mut rush = Process(rush);
+    until_said(&mut out, " 10 %")?;
+    stock.kill()?;
+    let _stock = Process::start(&server, "shop-4", "inventory,payments")?;
+    until_said(&mut out, " 40 %")?;
+    orders.kill()?;
+    let _orders = Process::start(&server, "shop-5", "orders,notifications")?;
+    let sums = until_said(&mut out, "out of stock")?;
+    assert!(rush.0.wait()?.success(), "{sums}");
+
+    let quiet = async {
+        loop {
+            let audit = Audit::of(&client).await?;
+            if audit.open().is_none() {
+                return Ok::<_, BoxError>(audit);
+            }
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let audit = timeout(Duration::from_mins(2), quiet).await??;
+    audit.assert_sound();
+    assert_eq!(audit.placed.len(), 300);
+    Ok(())
+}
+
+/// Reads on until a process has said something.
+fn until_said(out: &mut impl Read, word: &str) -> Result<String, BoxError> {
+    let (mut said, mut byte) = (Vec::new(), [0]);
+    while !said.ends_with(word.as_bytes()) {
+        if out.read(&mut byte)? == 0 {
+            let said = String::from_utf8_lossy(&said);
+            return Err(format!("it ended before it said `{word}`: {said}").into());
+        }
+        said.extend(byte);
+    }
+    Ok(String::from_utf8_lossy(&said).into_owned())
 }

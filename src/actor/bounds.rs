@@ -1,11 +1,12 @@
 //! What a user wrote runs within bounds: of time, of patience, of panics.
 
-use super::Context;
+use super::{Context, inbox::Gauge};
 use futures_util::{FutureExt, poll};
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
@@ -16,6 +17,7 @@ use tokio::{sync::Notify, time::sleep};
 pub(super) struct Turn<'a> {
     pub(super) ctx: &'a Context,
     pub(super) bounds: Bounds<'a>,
+    pub(super) gauge: &'a Arc<Gauge>,
 }
 
 /// How long something may run, and who may end it before.

@@ -61,6 +61,7 @@ pub(super) fn spawn<A: 'static>(
         path: seat.path,
         actor: seat.actor,
         gauge: Arc::clone(&gauge),
+        inbox: None,
         control: orders,
         report: seat.report,
         member: seat.member,
@@ -76,6 +77,10 @@ impl<A: 'static> actix::Actor for Cell<A> {
     type Context = actix::Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if let Some(host) = &mut self.host {
+            let gauge = Arc::clone(&host.gauge);
+            host.inbox = Some(Inbox::new(gauge, ctx.address().recipient()));
+        }
         self.park(ctx);
     }
 }
@@ -106,10 +111,6 @@ impl<A: 'static> actix::Handler<Mail> for Cell<A> {
 }
 
 impl<A: 'static> Cell<A> {
-    #[expect(
-        clippy::unnecessary_box_returns,
-        reason = "the box moves, the host does not"
-    )]
     fn take(&mut self) -> Box<Host<A>> {
         self.host
             .take()

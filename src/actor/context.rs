@@ -1,11 +1,11 @@
 use crate::{
-    call::{Call, Cause, Client, Publish, TellError},
+    call::{Call, Cause, Client, Job, JobError, Publish, Receipt, TellError},
     message::{Command, Envelope, Event, Id, Request},
 };
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -30,6 +30,13 @@ pub(super) enum Source {
         caller: String,
         reply: Option<String>,
     },
+    /// A command that waited in a stream; where its outcome is awaited goes to
+    /// whoever ends it.
+    Job {
+        caller: String,
+        due: Option<SystemTime>,
+        receipt: Mutex<Option<Receipt>>,
+    },
     Event(Box<Envelope>),
     /// Nobody sent it; a timer's token lives as long as the message.
     Own(#[expect(dead_code, reason = "held, not read")] Option<Arc<()>>),
@@ -49,6 +56,36 @@ impl Context {
     /// hand may take.
     pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
         Call::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Sends a command as a job, which is done at least once; await the result
+    /// to know that it is stored.
+    pub fn send<C: Command>(&self, command: C) -> Job<'_, C> {
+        Job::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Sends a command as a job that is due at a time.
+    pub fn send_at<C: Command>(&self, command: C, time: SystemTime) -> Job<'_, C> {
+        self.send(command).at(time)
+    }
+
+    /// Sends a command as a job that is due so long from now.
+    pub fn send_in<C: Command>(&self, command: C, wait: Duration) -> Job<'_, C> {
+        self.send(command).after(wait)
+    }
+
+    /// Takes back the job of a command that waits under a
+    /// [name](Job::named); returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JobError`] if the bus cannot take it back, or does not confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not take it back; doing it again is harmless.
+    pub async fn cancel<C: Command>(&self, key: &str, name: &str) -> Result<bool, JobError> {
+        self.client.cancel::<C>(key, name).await
     }
 
     /// Sends a command and awaits nothing: at most once, no answer.
@@ -82,7 +119,9 @@ impl Context {
     /// Returns the domain that sent the command, or nothing if it is unknown.
     pub fn caller(&self) -> Option<&str> {
         match &self.source {
-            Source::Command { caller, .. } if !caller.is_empty() => Some(caller),
+            Source::Command { caller, .. } | Source::Job { caller, .. } if !caller.is_empty() => {
+                Some(caller)
+            }
             _ => None,
         }
     }
@@ -91,6 +130,16 @@ impl Context {
     pub fn envelope(&self) -> Option<&Envelope> {
         match &self.source {
             Source::Event(envelope) => Some(envelope),
+            _ => None,
+        }
+    }
+
+    /// Returns when the job at hand was due, or nothing if it did not wait for a time.
+    ///
+    /// It may be done later, much later if nothing ran when it was due.
+    pub fn due(&self) -> Option<SystemTime> {
+        match &self.source {
+            Source::Job { due, .. } => *due,
             _ => None,
         }
     }
@@ -119,12 +168,33 @@ impl Context {
         &self.client
     }
 
-    /// Returns a context of the same message that outlives the turn.
+    /// Returns whether the message at hand is a job.
+    pub(super) const fn is_job(&self) -> bool {
+        matches!(self.source, Source::Job { .. })
+    }
+
+    /// Takes out where the outcome of a job is awaited.
+    pub(super) fn receipt(&self) -> Option<Receipt> {
+        let Source::Job { receipt, .. } = &self.source else {
+            return None;
+        };
+        receipt
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// Returns a context of the same message that outlives the turn; a job ends with it.
     pub(super) fn detached(&self) -> Self {
         let source = match &self.source {
             Source::Command { caller, reply } => {
                 Source::Command { caller: caller.clone(), reply: reply.clone() }
             }
+            Source::Job { caller, due, .. } => Source::Job {
+                caller: caller.clone(),
+                due: *due,
+                receipt: Mutex::new(self.receipt()),
+            },
             Source::Event(envelope) => Source::Event(envelope.clone()),
             Source::Own(_) => Source::Own(None),
         };
@@ -132,7 +202,7 @@ impl Context {
     }
 
     /// Returns the actor's path in the tree.
-    pub(super) fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.cause.by
     }
 

@@ -47,7 +47,7 @@ impl Letter<'_> {
         let place = format!("{}:{}", self.stream, self.stored.sequence);
         let index = u32::try_from(self.index).unwrap_or(u32::MAX);
         let id = Id::from(place.as_str()).derived(self.path, index);
-        let mut headers = headers.clone();
+        let mut headers = without_orders(headers);
         headers.put(MSG_ID, id.to_string());
         headers.put(CB_DEAD_REASON, one_line(self.reason));
         headers.put(CB_DEAD_SUBJECT, self.stored.subject.clone());
@@ -59,4 +59,17 @@ impl Letter<'_> {
         }
         Message::new(subject, payload.clone()).headers(headers)
     }
+}
+
+/// Leaves out what told the server how to store the original, such as the
+/// sequence it had to follow: it does not hold for the letter.
+fn without_orders(headers: &Headers) -> Headers {
+    let mut kept = Headers::with_capacity(headers.len() + 6);
+    for (name, value) in headers
+        .iter()
+        .filter(|(name, _)| !name.starts_with("Nats-"))
+    {
+        kept.put(name.to_owned(), value);
+    }
+    kept
 }

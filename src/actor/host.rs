@@ -1,5 +1,5 @@
 use super::{
-    Context, Exit,
+    Context, Exit, Inbox, Poke,
     bounds::{Bounds, Cut, Turn, caught},
     context::{Source, cause_of},
     inbox::Gauge,
@@ -7,13 +7,17 @@ use super::{
     route::{Input, Run, respond},
 };
 use crate::{
-    call::{Cause, Client, Ended, NotTaken, Parcel, Receipt, Work},
+    call::{Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -21,7 +25,16 @@ use tokio::{
 use tracing::Instrument;
 
 pub(super) type Factory<A> =
-    Arc<dyn Fn() -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+    Arc<dyn Fn(Birth) -> LocalBoxFuture<'static, Result<A, Failure>> + Send + Sync>;
+
+/// Where a state is built: its way to the bus, its actor's path in the tree, and
+/// a way to have that look at it.
+#[derive(Debug)]
+pub(crate) struct Birth {
+    pub(crate) client: Client,
+    pub(crate) path: Arc<str>,
+    pub(crate) poke: Poke,
+}
 
 /// What is the same for all instances and lives of an actor.
 pub(super) struct Plan<A> {
@@ -71,6 +84,8 @@ pub(super) struct Host<A> {
     /// ids whichever instance handles it.
     pub(super) actor: Arc<str>,
     pub(super) gauge: Arc<Gauge>,
+    /// The way into its own mailbox, once that is there.
+    pub(super) inbox: Option<Inbox>,
     pub(super) control: mpsc::Receiver<Control>,
     pub(super) report: mpsc::Sender<Report>,
     pub(super) member: usize,
@@ -110,7 +125,7 @@ impl<A: 'static> Host<A> {
         }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
-        if let Some(receipt) = receipt {
+        if let Some(receipt) = receipt.or_else(|| ctx.receipt()) {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
@@ -127,7 +142,7 @@ impl<A: 'static> Host<A> {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
-        let ended = run(state, input, Turn { ctx, bounds })
+        let ended = run(state, input, Turn { ctx, bounds, gauge: &self.gauge })
             .instrument(ctx.span(subject))
             .await;
         self.meters[route].count(&ended, started.elapsed());
@@ -139,49 +154,36 @@ impl<A: 'static> Host<A> {
         let (cause, source, input, receipt) = match parcel.work {
             Work::Local(request, call) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply: None },
-                    Input::Local(call),
-                    None,
-                )
+                let source = Source::Command { caller, reply: None };
+                (cause, source, Input::Local(call), None)
             }
             Work::Remote(request, content, reply) => {
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                (
-                    cause,
-                    Source::Command { caller, reply },
-                    Input::of(content),
-                    None,
-                )
+                let source = Source::Command { caller, reply };
+                (cause, source, Input::of(content), None)
+            }
+            Work::Job(errand) => {
+                let Errand { request, due, content, receipt } = *errand;
+                let (cause, caller) = cause_of(request, by, None);
+                let receipt = Mutex::new(Some(receipt));
+                let source = Source::Job { caller, due, receipt };
+                (cause, source, Input::of(content), None)
             }
             Work::Event(envelope, receipt) => {
                 let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
-                let payload = envelope.payload.clone();
-                (
-                    cause,
-                    Source::Event(envelope),
-                    Input::Encoded(payload),
-                    Some(receipt),
-                )
+                let input = Input::Encoded(envelope.payload.clone());
+                (cause, Source::Event(envelope), input, Some(receipt))
             }
             Work::Tick(token) => {
                 let id = Id::new();
-                (
-                    Cause::new(id.clone(), id, by),
-                    Source::Own(Some(token)),
-                    Input::Nothing,
-                    None,
-                )
+                let cause = Cause::new(id.clone(), id, by);
+                (cause, Source::Own(Some(token)), Input::Nothing, None)
             }
         };
-        (
-            Context::new(self.client.clone(), cause, source),
-            input,
-            receipt,
-        )
+        let ctx = Context::new(self.client.clone(), cause, source);
+        (ctx, input, receipt)
     }
 
     /// Ends this life and waits for the supervisor's word.
@@ -239,7 +241,13 @@ impl<A: 'static> Host<A> {
         let _stale = futures_util::poll!(pin!(self.gauge.kill.notified()));
         let bounds = Bounds { within: self.plan.start_within, kill: &self.gauge.kill };
         let factory = Arc::clone(&self.plan.factory);
-        match bounds.run(async move { factory().await }).await {
+        let inbox = self.inbox.clone();
+        let birth = Birth {
+            client: self.client.clone(),
+            path: Arc::clone(&self.actor),
+            poke: Poke { inbox: inbox.expect("a cell knows its mailbox since it started") },
+        };
+        match bounds.run(async move { factory(birth).await }).await {
             Ok(Ok(state)) => {
                 self.state = Some(state);
                 Ok(())
@@ -259,7 +267,13 @@ impl<A: 'static> Host<A> {
             return;
         };
         let bounds = Bounds { within: self.plan.stop_within, kill: &self.gauge.kill };
-        match run(state, Input::Nothing, Turn { ctx, bounds }).await {
+        match run(
+            state,
+            Input::Nothing,
+            Turn { ctx, bounds, gauge: &self.gauge },
+        )
+        .await
+        {
             Ended::Failed(failure) => {
                 tracing::warn!(child = &*self.path, %failure, "stopping was not clean");
             }

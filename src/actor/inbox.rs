@@ -64,6 +64,25 @@ impl Gauge {
     }
 }
 
+impl Gauge {
+    /// Counts a message that stays in the cell's care after its turn.
+    pub(super) fn stay(self: &Arc<Self>) -> Stay {
+        self.depth.fetch_add(1, SeqCst);
+        Stay(Arc::clone(self))
+    }
+}
+
+/// A message that is still worked on after its turn: it takes up room, and the
+/// node does not stop before it ends.
+#[derive(Debug)]
+pub(super) struct Stay(Arc<Gauge>);
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.0.handled();
+    }
+}
+
 /// The way into a cell, bounded.
 #[derive(Clone)]
 pub(crate) struct Inbox {

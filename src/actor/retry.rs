@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// How often a reaction is tried, and how long it waits in between.
+/// How often an event or a job is tried, and how long it waits in between.
 ///
 /// The wait doubles with every attempt, up to a limit, and half of it is
 /// random, so that what failed together is not tried again together.
@@ -14,7 +14,8 @@ pub struct Retry {
 
 impl Retry {
     /// Allows this many attempts, at least one: after the last failure the
-    /// event's key is parked, until the operator says how to go on.
+    /// event's key is parked, until the operator says how to go on; a job
+    /// becomes a dead letter.
     pub const fn new(attempts: u32) -> Self {
         let attempts = if attempts == 0 { 1 } else { attempts };
         Self {

@@ -11,7 +11,8 @@ use crate::{
     bus::{Message, SendError},
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
-    message::{Command, Event, Headers, Status, codec},
+    message::{self, Command, Event, Headers, Status, codec},
+    telemetry::JOBS_REJECTED_TOTAL,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -65,14 +66,10 @@ where
     erase(move |state, input, turn| {
         let handler = handler.clone();
         Box::pin(async move {
-            let Turn { ctx, bounds } = turn;
+            let Turn { ctx, bounds, .. } = turn;
             let (command, waiting) = match open::<C>(input) {
                 Ok(opened) => opened,
-                Err(reason) => {
-                    let reason = format!("{} {reason}", C::SUBJECT);
-                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
-                    return Ended::Done;
-                }
+                Err(reason) => return malformed::<C>(ctx, &reason).await,
             };
             let answer = bounds
                 .run(async { handler(state, command, ctx).await })
@@ -80,6 +77,7 @@ where
             let answer = answer.map_err(|cut| cut.to_string());
             match waiting {
                 Waiting::Local(reply) => reply_local::<C>(reply, answer),
+                Waiting::Bus if ctx.is_job() => job_ended::<C>(ctx, answer),
                 Waiting::Bus => reply_remote::<C>(ctx, answer).await,
             }
         })
@@ -90,13 +88,16 @@ pub(super) fn on<A: 'static, E: Event, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, Turn { ctx, bounds }| {
+    erase(move |state, input, Turn { ctx, bounds, .. }| {
         let handler = handler.clone();
         Box::pin(async move {
             let Input::Encoded(payload) = input else {
                 return Ended::Unhandled;
             };
-            let event = match decode::<E>(&payload) {
+            let version = ctx
+                .envelope()
+                .map_or(E::VERSION, |envelope| envelope.version);
+            let event = match decode_event::<E>(version, &payload) {
                 Ok(event) => event,
                 Err(error) => {
                     return Ended::Failed(Failure::discard(format!("{} {error}", E::SUBJECT)));
@@ -111,7 +112,7 @@ pub(super) fn tick<A: 'static, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
 {
-    erase(move |state, _, Turn { ctx, bounds }| {
+    erase(move |state, _, Turn { ctx, bounds, .. }| {
         let handler = handler.clone();
         Box::pin(async move { ended(bounds.run(async { handler(state, ctx).await }).await) })
     })
@@ -145,11 +146,46 @@ pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> 
     }
 }
 
+/// Decodes an event of any version that its type knows.
+fn decode_event<E: Event>(version: u32, payload: &[u8]) -> Result<E, String> {
+    match caught(|| message::read_event(version, payload)) {
+        Ok(decoded) => decoded.map_err(|error| error.to_string()),
+        Err(cut) => Err(format!("could not be decoded: {cut}")),
+    }
+}
+
 /// Decodes a message; a type that panics over it has refused it.
 fn decode<T: DeserializeOwned>(payload: &Bytes) -> Result<T, String> {
     match caught(|| codec::decode(payload)) {
         Ok(decoded) => decoded.map_err(|error| error.to_string()),
         Err(cut) => Err(format!("could not be decoded: {cut}")),
+    }
+}
+
+/// Refuses a command that does not decode; a job never will.
+pub(super) async fn malformed<C: Command>(ctx: &Context, reason: &str) -> Ended {
+    let reason = format!("{} {reason}", C::SUBJECT);
+    if ctx.is_job() {
+        return Ended::Failed(Failure::discard(reason));
+    }
+    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
+    Ended::Done
+}
+
+/// Says how a job ended, whose answer goes nowhere.
+pub(super) fn job_ended<C: Command>(ctx: &Context, answer: Result<Answer<C>, String>) -> Ended {
+    match answer {
+        Ok(Ok(_)) => Ended::Done,
+        Ok(Err(Refusal::Rejected(rejection))) => {
+            let (child, subject) = (ctx.path(), C::SUBJECT.as_str());
+            tracing::info!(child, subject, id = %ctx.id(), %rejection, "a job was rejected");
+            let child = child.to_owned();
+            metrics::counter!(JOBS_REJECTED_TOTAL, "child" => child, "subject" => subject)
+                .increment(1);
+            Ended::Done
+        }
+        Ok(Err(Refusal::Failed(failure))) => Ended::Failed(failure),
+        Err(cut) => Ended::Crashed(cut),
     }
 }
 

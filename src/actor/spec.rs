@@ -1,19 +1,21 @@
 use super::{
-    Context, Hosted, Restart, Retry, Seat, Taken, cell,
-    host::{Factory, Plan},
+    Context, Poke, Restart, Retry, Taken,
+    blueprint::{Answered, Blueprint, Repeated},
+    cell,
+    host::{Birth, Factory, Plan},
+    pattern::{Cron, Pattern},
     route::{self, Run},
     taken,
 };
 use crate::{
     call::Answer,
     error::Failure,
-    message::{Command, Event, Subject},
+    message::{Command, Event, Subject, is_name},
 };
-use bytes::Bytes;
 use std::{
-    any::{Any, TypeId},
+    any::TypeId,
     fmt,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -52,10 +54,12 @@ pub struct Actor<A> {
     answers: Vec<Answered>,
     hears: Vec<(Subject, usize)>,
     ticks: Vec<(Duration, usize)>,
+    repeats: Vec<Repeated>,
     restart: Restart,
     instances: usize,
     mailbox: usize,
     retry: Retry,
+    lag: Option<Arc<AtomicU64>>,
 }
 
 impl<A: 'static> Actor<A> {
@@ -67,10 +71,31 @@ impl<A: 'static> Actor<A> {
     where
         F: AsyncFn() -> Result<A, Failure> + Clone + Send + Sync + 'static,
     {
-        let factory: Factory<A> = Arc::new(move || {
+        let factory: Factory<A> = Arc::new(move |_| {
             let open = open.clone();
             Box::pin(async move { open().await })
         });
+        Self::built(name, factory)
+    }
+
+    /// Describes an actor whose state is built with a way to the bus, and whose
+    /// own tasks may have it looked at.
+    pub(crate) fn born<F, P>(name: &'static str, open: F, poked: P) -> Self
+    where
+        F: AsyncFn(Birth) -> Result<A, Failure> + Clone + Send + Sync + 'static,
+        P: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+    {
+        let factory: Factory<A> = Arc::new(move |birth| {
+            let open = open.clone();
+            Box::pin(async move { open(birth).await })
+        });
+        let mut actor = Self::built(name, factory);
+        let at = actor.route("poke", route::tick(poked));
+        debug_assert_eq!(at, Poke::ROUTE, "nothing is listed before");
+        actor
+    }
+
+    fn built(name: &'static str, factory: Factory<A>) -> Self {
         Self {
             name,
             plan: Plan {
@@ -84,14 +109,20 @@ impl<A: 'static> Actor<A> {
             answers: Vec::new(),
             hears: Vec::new(),
             ticks: Vec::new(),
+            repeats: Vec::new(),
             restart: Restart::default(),
             instances: 1,
             mailbox: 1_024,
             retry: Retry::default(),
+            lag: None,
         }
     }
 
-    /// Answers a command.
+    /// Answers a command, and does it when it was sent as a job.
+    ///
+    /// A job is done as an event is heard: at least once, in order per key, tried
+    /// again as [`retry`](Self::retry) says, then a dead letter. Its reply goes
+    /// nowhere, and what the domain says no to is done.
     pub fn answer<C: Command, F>(mut self, handler: F) -> Self
     where
         F: AsyncFn(&mut A, C, &Context) -> Answer<C> + Clone + Send + Sync + 'static,
@@ -134,6 +165,10 @@ impl<A: 'static> Actor<A> {
     /// waits comes in order. Where order means nothing, see
     /// [`Retry::then_discard`]. What is discarded or cannot be read becomes a
     /// dead letter, and its key goes on.
+    ///
+    /// An actor that is new begins with the oldest event of the domain's stream,
+    /// one that was there before where it left off. Its path names its place: one
+    /// that is renamed, or moves to another group, is new.
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
     where
         F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
@@ -146,8 +181,10 @@ impl<A: 'static> Actor<A> {
     /// Runs a handler every period, the first time after one period.
     ///
     /// Runs do not pile up: what falls due while one waits or runs is skipped.
-    /// With several instances each has its own timer. Timers are not durable:
-    /// what falls due while the node is down does not happen.
+    /// With several instances each has its own timer, and so has each node. They
+    /// are not durable: what falls due while the node is down does not happen.
+    /// For what the group does once, see [`every_durably`](Self::every_durably)
+    /// and [`cron`](Self::cron).
     ///
     /// # Panics
     ///
@@ -159,6 +196,73 @@ impl<A: 'static> Actor<A> {
         assert!(!period.is_zero(), "the period of `every` must not be zero");
         let at = self.route("tick", route::tick(handler));
         self.ticks.push((period, at));
+        self
+    }
+
+    /// Runs a handler every period, once for all nodes and instances.
+    ///
+    /// Periods are counted from 1970 in UTC: every six hours is at 0, 6, 12 and
+    /// 18 h. See [`cron`](Self::cron) for what else is promised.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the period is shorter than a second, or the name not as it must be.
+    pub fn every_durably<F>(self, name: &'static str, period: Duration, handler: F) -> Self
+    where
+        F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+    {
+        assert!(
+            period >= Duration::from_secs(1),
+            "a durable period is at least a second"
+        );
+        self.repeat(name, Pattern::Every(period), handler)
+    }
+
+    /// Runs a handler at the times of a cron expression in UTC, once for all
+    /// nodes and instances: minute, hour, day of the month, month and weekday,
+    /// such as `0 3 * * MON-FRI`, or `@hourly`, `@daily`, `@weekly`, `@monthly`.
+    ///
+    /// Each run is a job of the group: it survives restarts, is tried again as
+    /// [`retry`](Self::retry) says and becomes a dead letter at last; the next
+    /// run happens all the same. [`Context::due`] tells which run it is, and its
+    /// id is the same at every attempt. What fell due while no node of the group
+    /// ran is made up for by one run at the start. Runs do not overlap: what
+    /// falls due during a run happens once after it.
+    ///
+    /// The name is one token of `a-z 0-9 - _`, unique in its actor. A run under a
+    /// name that is gone from the table is passed over; one whose expression
+    /// changed is planned anew when the first node starts with it.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the expression cannot be read, or the name is not as it must be.
+    pub fn cron<F>(self, name: &'static str, expression: &'static str, handler: F) -> Self
+    where
+        F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+    {
+        let cron = Cron::read(expression);
+        let fault = cron.as_ref().err().map_or("", String::as_str);
+        assert!(
+            fault.is_empty(),
+            "the cron expression `{expression}` {fault}"
+        );
+        match cron {
+            Ok(cron) => self.repeat(name, Pattern::Cron(cron), handler),
+            Err(_) => self,
+        }
+    }
+
+    fn repeat<F>(mut self, name: &'static str, pattern: Pattern, handler: F) -> Self
+    where
+        F: AsyncFn(&mut A, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
+    {
+        let is_new = self.repeats.iter().all(|other| other.name != name);
+        assert!(
+            is_name(name) && is_new,
+            "`{name}` cannot name a repetition here"
+        );
+        let route = self.route("cron", route::tick(handler));
+        self.repeats.push(Repeated { name, pattern, route });
         self
     }
 
@@ -198,7 +302,7 @@ impl<A: 'static> Actor<A> {
         self
     }
 
-    /// Sets how failed events are tried again.
+    /// Sets how failed events and jobs are tried again.
     pub const fn retry(mut self, retry: Retry) -> Self {
         self.retry = retry;
         self
@@ -223,6 +327,12 @@ impl<A: 'static> Actor<A> {
         self
     }
 
+    /// Lets the tree tell how many messages its state is behind.
+    pub(crate) fn lag(mut self, messages: Arc<AtomicU64>) -> Self {
+        self.lag = Some(messages);
+        self
+    }
+
     fn route(&mut self, subject: &'static str, run: Run<A>) -> usize {
         self.plan.routes.push((subject, run));
         self.plan.routes.len() - 1
@@ -237,10 +347,12 @@ impl<A: 'static> Actor<A> {
             answers: self.answers,
             hears: self.hears,
             ticks: self.ticks,
+            repeats: self.repeats,
             restart: self.restart,
             instances: self.instances,
             stop_within: plan.stop_within,
             retry: self.retry,
+            lag: self.lag,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }
@@ -249,40 +361,6 @@ impl<A: 'static> Actor<A> {
 impl<A> fmt::Debug for Actor<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Actor")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A command that an actor answers.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Answered {
-    pub(crate) subject: Subject,
-    pub(crate) command: TypeId,
-    /// The handler's place in the actor's table.
-    pub(crate) route: usize,
-    /// Decodes a payload to find its key.
-    pub(crate) peek: Peek,
-}
-
-pub(crate) type Peek = fn(&Bytes) -> Option<(Box<dyn Any + Send>, String)>;
-
-/// An actor's description without the type of its state.
-pub(crate) struct Blueprint {
-    pub(crate) name: &'static str,
-    pub(crate) answers: Vec<Answered>,
-    pub(crate) hears: Vec<(Subject, usize)>,
-    pub(crate) ticks: Vec<(Duration, usize)>,
-    pub(crate) restart: Restart,
-    pub(crate) instances: usize,
-    pub(crate) stop_within: Duration,
-    pub(crate) retry: Retry,
-    pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
-}
-
-impl fmt::Debug for Blueprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Blueprint")
             .field("name", &self.name)
             .finish_non_exhaustive()
     }

@@ -1,34 +1,55 @@
 use super::{
     Context,
-    bounds::Turn,
-    route::{Run, Waiting, erase, open, reply_local, reply_remote, respond},
+    bounds::{Turn, caught},
+    inbox::Stay,
+    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote},
 };
 use crate::{
     call::{Answer, Ended},
-    message::{Command, Status},
+    message::Command,
 };
-use bytes::Bytes;
+use std::time::Duration;
+
+/// How long a command may take that nobody waits for.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A command that was taken out of the mailbox and is answered later.
 ///
-/// Whoever holds it bounds how many there are: the mailbox goes on.
+/// The mailbox goes on, and counts it until it is answered or dropped.
 pub(crate) struct Taken<C: Command> {
     pub(crate) command: C,
+    pub(crate) key: String,
     pub(crate) ctx: Context,
     waiting: Waiting<C>,
+    _stay: Stay,
 }
 
 impl<C: Command> Taken<C> {
+    /// Whether its caller has stopped waiting.
+    pub(crate) fn is_late(&self) -> bool {
+        self.ctx.remaining().is_some_and(|left| left.is_zero())
+    }
+
+    /// Returns how long its caller waits; 30 s if nobody does.
+    pub(crate) fn patience(&self) -> Duration {
+        self.ctx.remaining().unwrap_or(PATIENCE)
+    }
+
     /// Sends the answer; a panic's text stands for a handler that failed.
-    pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) {
+    /// Returns the context, for what is to be done after.
+    pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) -> Context {
         let ended = match self.waiting {
             Waiting::Local(reply) => reply_local::<C>(reply, answer),
+            Waiting::Bus if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
             Waiting::Bus => reply_remote::<C>(&self.ctx, answer).await,
         };
-        if let Ended::Failed(failure) = ended {
+        if let Some(receipt) = self.ctx.receipt() {
+            receipt.settle(ended);
+        } else if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
             tracing::error!(child, subject, %failure, "a decision failed");
         }
+        self.ctx
     }
 }
 
@@ -37,18 +58,23 @@ pub(super) fn take<A: 'static, C: Command, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, Taken<C>) + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, Turn { ctx, .. }| {
+    erase(move |state, input, Turn { ctx, gauge, .. }| {
         let handler = handler.clone();
         Box::pin(async move {
-            match open::<C>(input) {
-                Ok((command, waiting)) => {
-                    let taken = Taken { command, ctx: ctx.detached(), waiting };
-                    handler(state, taken).await;
-                }
-                Err(reason) => {
-                    let reason = format!("{} {reason}", C::SUBJECT);
-                    respond(ctx, Status::Malformed.headers(&reason), Bytes::new()).await;
-                }
+            let (command, waiting) = match open::<C>(input) {
+                Ok(opened) => opened,
+                Err(reason) => return malformed::<C>(ctx, &reason).await,
+            };
+            let key = caught(|| command.key().into_owned());
+            let ctx = ctx.detached();
+            let (key, cut) = match key {
+                Ok(key) => (key, None),
+                Err(cut) => (String::new(), Some(cut)),
+            };
+            let taken = Taken { command, key, ctx, waiting, _stay: gauge.stay() };
+            match cut {
+                None => handler(state, taken).await,
+                Some(cut) => drop(taken.answer(Err(cut.to_string())).await),
             }
             Ended::Done
         })

@@ -30,14 +30,33 @@ fn stream_fault(config: &StreamConfig) -> Option<String> {
             return Some(format!("its subjects {other} and {subject} overlap"));
         }
     }
-    let partitionable = matches!(&subjects[..], [only] if only.ends_with(".*"));
-    if config.partitions > 0 && !partitionable {
+    if config.partitions > 0 && !is_partitionable(config) {
         return Some("partitions need exactly one subject, ending in `.*`".into());
+    }
+    if config.schedules && config.immutable {
+        return Some("it cannot be immutable and keep schedules, which leave it when due".into());
+    }
+    if config.schedules && (config.max_messages.is_some() || config.last_per_subject) {
+        return Some("a limit would drop schedules before they are due".into());
+    }
+    if config.last_per_subject && config.partitions > 0 {
+        return Some("a stream that keeps the last message per subject has no partitions".into());
     }
     if config.replicas == 0 {
         return Some("it needs at least one replica".into());
     }
     None
+}
+
+/// Whether the first subject can be filed by partition without another in its way.
+fn is_partitionable(config: &StreamConfig) -> bool {
+    let Some((first, others)) = config.subjects.split_first() else {
+        return false;
+    };
+    let filed = format!("{first}.*");
+    first.ends_with(".*")
+        && (others.is_empty() || config.schedules)
+        && !others.iter().any(|other| overlap(other, &filed))
 }
 
 /// Checks a consumer's declaration against its stream's.
@@ -54,6 +73,11 @@ pub(super) fn consumer(
 fn consumer_fault(config: &ConsumerConfig, stream: &StreamConfig) -> Option<String> {
     if !is_name(&config.name) {
         return Some("a name has no dot, wildcard, slash or white space".into());
+    }
+    if stream.last_per_subject {
+        return Some(
+            "a stream that keeps the last message per subject is read, not consumed".into(),
+        );
     }
     if config.ack_wait.is_zero() {
         return Some("an ack wait of zero leaves no time to acknowledge".into());

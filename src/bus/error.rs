@@ -237,6 +237,16 @@ pub enum AppendError {
         /// Which limit was hit.
         reason: String,
     },
+    /// Its schedule is not one that the stream can keep.
+    #[error("stream {stream} cannot keep what is scheduled on {subject}: {reason}")]
+    Schedule {
+        /// The stream.
+        stream: String,
+        /// The subject.
+        subject: String,
+        /// What is wrong.
+        reason: String,
+    },
     /// It could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -248,6 +258,38 @@ pub enum AppendError {
         /// The subject.
         subject: String,
         /// What the server said.
+        reason: String,
+    },
+}
+
+/// Why a scheduled message could not be taken back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// The stream is gone.
+    #[error("there is no stream {stream}")]
+    NoStream {
+        /// The stream.
+        stream: String,
+    },
+    /// The stream keeps no schedules, or none on this subject.
+    #[error("stream {stream} keeps nothing that is scheduled on `{}`", subject.escape_debug())]
+    NotKept {
+        /// The stream.
+        stream: String,
+        /// The subject.
+        subject: String,
+    },
+    /// The stream did not confirm it in time.
+    #[error(
+        "stream {stream} did not confirm that {subject} is cancelled: {reason}; cancel it again"
+    )]
+    Unavailable {
+        /// The stream.
+        stream: String,
+        /// The subject.
+        subject: String,
+        /// What happened.
         reason: String,
     },
 }

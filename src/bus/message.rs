@@ -1,3 +1,4 @@
+use super::schedule::Schedule;
 use crate::message::Headers;
 use bytes::Bytes;
 use std::time::SystemTime;
@@ -24,6 +25,20 @@ impl Message {
             headers: Headers::new(),
             payload: payload.into(),
         }
+    }
+
+    /// Lets the stream keep it until a time, then pass it on to another subject
+    /// of the stream, once; the stream must keep
+    /// [`schedules`](super::StreamConfig::schedules).
+    ///
+    /// A message that is scheduled later on the same subject replaces it;
+    /// [`Stream::cancel`](super::Stream::cancel) takes it back. It is passed on
+    /// with its payload and its own headers, but without `Nats-Msg-Id`. A time
+    /// that has passed, also while nothing ran, means at once.
+    #[must_use]
+    pub fn scheduled(mut self, at: SystemTime, target: &str) -> Self {
+        Schedule::write(&mut self.headers, at, target);
+        self
     }
 
     /// Replaces the headers.

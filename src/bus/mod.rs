@@ -2,8 +2,9 @@
 //!
 //! A [`Bus`] sends and asks (at most once, core), and opens [`Stream`]s that
 //! keep messages, give them to durable [`Consumer`]s at least once, and protect
-//! a subject by [`Expect`]ing its last sequence. The carriers are `embedded`
-//! (this process, in memory or stored in a directory) and `nats`; one suite of promises holds for both.
+//! a subject by [`Expect`]ing its last sequence. A stream may also keep messages
+//! until they are due. The carriers are `embedded` (this process, in memory or
+//! stored in a directory) and `nats`; one suite of promises holds for both.
 //!
 //! This room moves bytes. It knows nothing of events, commands or namespaces,
 //! and it does not decide what is retried.
@@ -18,7 +19,9 @@ mod names;
 #[cfg(feature = "nats")]
 pub mod nats;
 mod partition;
+mod presence;
 mod reader;
+mod schedule;
 mod store;
 mod stream;
 mod subscription;
@@ -26,12 +29,13 @@ mod subscription;
 pub(crate) use consumer::Progress;
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
 pub use error::{
-    AckError, AppendError, ConnectError, ConsumerError, OpenError, ReadError, RequestError,
-    SendError, StreamError, SubscribeError,
+    AckError, AppendError, CancelError, ConnectError, ConsumerError, OpenError, ReadError,
+    RequestError, SendError, StreamError, SubscribeError,
 };
 pub use filter::{matches, overlap};
 pub use message::{Message, Stored};
 pub use partition::partition;
+pub use presence::Presence;
 pub use reader::Reader;
 pub use store::{Durability, Store};
 pub(crate) use stream::PARTITIONS;
@@ -236,6 +240,38 @@ impl Bus {
         }
     }
 
+    /// Compares a stream's declaration with what is there; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StreamError`] if the declaration cannot be, or the server does
+    /// not answer.
+    pub async fn compare(&self, config: &StreamConfig) -> Result<Presence, StreamError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker.compare(config),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.compare(config).await,
+        }
+    }
+
+    /// Compares a consumer's declaration with what is there; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConsumerError`] if the declaration cannot be, or the server
+    /// does not answer.
+    pub async fn compare_consumer(
+        &self,
+        stream: &StreamConfig,
+        config: &ConsumerConfig,
+    ) -> Result<Presence, ConsumerError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker.compare_consumer(stream, config),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.compare_consumer(stream, config).await,
+        }
+    }
+
     /// Returns all streams of the carrier, also those of others.
     ///
     /// # Errors
@@ -249,6 +285,15 @@ impl Bus {
         }
     }
 
+    /// Says whether there is a stream of this name.
+    pub(crate) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        match &self.0 {
+            Carrier::Embedded(broker) => Ok(broker.has_stream(name)),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.has_stream(name).await,
+        }
+    }
+
     /// Sends what is still buffered and closes the connection, within 2 s.
     /// The embedded bus stays open for its other handles; a stored one is synced.
     pub async fn close(&self) {
@@ -256,6 +301,31 @@ impl Bus {
             Carrier::Embedded(broker) => broker.sync().await,
             #[cfg(feature = "nats")]
             Carrier::Nats(link) => link.close().await,
+        }
+    }
+
+    /// Returns whether it is inside this process, where no connection breaks.
+    pub(crate) const fn is_in_process(&self) -> bool {
+        matches!(&self.0, Carrier::Embedded(_))
+    }
+
+    /// Says what the streams are kept on.
+    pub(crate) fn medium(&self) -> Medium {
+        match &self.0 {
+            Carrier::Embedded(broker) => broker
+                .options()
+                .map_or(Medium::Memory, |store| Medium::Store(store.durable())),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(_) => Medium::Server,
+        }
+    }
+
+    /// Waits until the connection is gone for good; the embedded bus has none.
+    pub(crate) async fn ended(&self) {
+        match &self.0 {
+            Carrier::Embedded(_) => std::future::pending().await,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.ended().await,
         }
     }
 
@@ -269,6 +339,18 @@ impl Bus {
             Carrier::Nats(_) => None,
         }
     }
+}
+
+/// What a bus keeps its streams on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Medium {
+    Memory,
+    Store(Durability),
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(dead_code, reason = "there is no server")
+    )]
+    Server,
 }
 
 /// Writes where messages go and what survives, for a log line.

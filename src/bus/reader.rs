@@ -40,6 +40,16 @@ impl Reader {
         }
     }
 
+    /// Returns the sequence at which the read of a filter with a wildcard ends,
+    /// as it was when the read began; less than where it began if nothing is there.
+    pub(crate) const fn end(&self) -> u64 {
+        match &self.0 {
+            Kind::Embedded(reader) => reader.end(),
+            #[cfg(feature = "nats")]
+            Kind::Nats(reader) => reader.end(),
+        }
+    }
+
     /// Reads all that is left.
     ///
     /// # Errors

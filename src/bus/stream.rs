@@ -1,8 +1,8 @@
 #[cfg(feature = "nats")]
 use super::nats;
 use super::{
-    AppendError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader, Stored,
-    embedded,
+    AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader,
+    Stored, embedded,
 };
 use crate::message::Namespace;
 use std::time::Duration;
@@ -12,20 +12,33 @@ pub(crate) const PARTITIONS: u32 = 8;
 
 /// What a stream keeps and how.
 ///
-/// Every stream keeps messages until it is deleted as a whole and refuses new
-/// ones when full; none drops old ones.
+/// A stream keeps messages until it is deleted as a whole and refuses new ones
+/// when full; only one that is asked to keep the last per subject drops others.
+/// What was scheduled leaves it when due, and is a message on its target then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct StreamConfig {
     /// Its name: no dot, wildcard or white space.
     pub name: String,
     /// The filters of the subjects it keeps.
     pub subjects: Vec<String>,
     /// How many partitions its messages are filed in by the last token of
-    /// their subject; 0 for none. Needs one subject, ending in `.*`.
+    /// their subject; 0 for none. Needs one subject, ending in `.*`; of a stream
+    /// with schedules the first is partitioned.
     pub partitions: u32,
     /// Whether messages can be neither deleted nor purged.
     pub immutable: bool,
+    /// Whether it keeps messages until they are due; see
+    /// [`Message::scheduled`](super::Message::scheduled).
+    ///
+    /// A due message leaves its place, and whoever may publish to the stream
+    /// may take one back: so a stream of facts, which is immutable, keeps none.
+    /// A limit would drop what is not due yet: so it has none.
+    pub schedules: bool,
+    /// Whether a message replaces the one before it on its subject. Such a
+    /// stream is read, and has no consumers.
+    pub last_per_subject: bool,
     /// How many messages it may hold; nothing for no limit.
     pub max_messages: Option<u64>,
     /// How long a message id is remembered; a second message of that id within
@@ -45,6 +58,8 @@ impl StreamConfig {
             subjects: subjects.into_iter().collect(),
             partitions: 0,
             immutable: true,
+            schedules: false,
+            last_per_subject: false,
             max_messages: None,
             duplicate_window: Duration::from_mins(2),
             replicas: 1,
@@ -60,9 +75,31 @@ impl StreamConfig {
         }
     }
 
+    /// Describes the stream of a domain's jobs, in 8 partitions by key, and of
+    /// the timers that fire them.
+    pub fn jobs(namespace: &Namespace, domain: &str) -> Self {
+        Self {
+            partitions: PARTITIONS,
+            immutable: false,
+            schedules: true,
+            ..Self::new(
+                namespace.job_stream(domain),
+                [namespace.jobs(domain), namespace.timers(domain)],
+            )
+        }
+    }
+
     /// Describes the stream of dead letters.
     pub fn dead(namespace: &Namespace) -> Self {
         Self::new(namespace.dead_stream(), [namespace.all_dead()])
+    }
+
+    /// Describes the stream of snapshots: the last one of each entity.
+    pub fn snapshots(namespace: &Namespace) -> Self {
+        Self {
+            last_per_subject: true,
+            ..Self::new(namespace.snapshot_stream(), [namespace.all_snapshots()])
+        }
     }
 
     /// Describes the stream of parked keys.
@@ -151,6 +188,28 @@ impl Stream {
             Kind::Embedded(stream) => stream.append(message, expect).await,
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.append(message, expect).await,
+        }
+    }
+
+    /// Takes back the message that is scheduled on a subject; returns whether
+    /// one was there.
+    ///
+    /// One that is due at this moment may be passed on all the same, or have
+    /// been already: who receives it decides whether it still means something.
+    /// If a lost confirmation made it ask twice, it says that none was there.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CancelError`] if the stream keeps no schedules, or does not confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not take it back; doing it again is harmless.
+    pub async fn cancel(&self, subject: &str) -> Result<bool, CancelError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.cancel(subject).await,
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.cancel(subject).await,
         }
     }
 

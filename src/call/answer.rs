@@ -1,4 +1,4 @@
-use super::{CallError, PublishError, TellError};
+use super::{CallError, JobError, PublishError, TellError};
 use crate::{
     error::Failure,
     message::{Refused, Rejection, Reply},
@@ -6,7 +6,29 @@ use crate::{
 
 /// What a command handler returns: the reply, the domain's "no", or a failure.
 ///
-/// `?` turns trouble into a [`Refusal::Failed`]; `Err(rejection.into())` says no.
+/// `?` turns a [`Failure`] and what publishing, calling and telling may return
+/// into a [`Refusal::Failed`]; any other error becomes one by
+/// `.map_err(Failure::from)?`. `Err(rejection.into())` says no.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::{Answer, Command, Context, Failure, Infallible, Subject};
+/// # use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct Parse(String);
+///
+/// impl Command for Parse {
+///     const SUBJECT: Subject = Subject::new("numbers.parse");
+///     type Outcome = Result<u64, Infallible>;
+/// }
+///
+/// async fn parse(_: &mut (), parse: Parse, _: &Context) -> Answer<Parse> {
+///     Ok(parse.0.parse().map_err(Failure::from)?)
+/// }
+/// # callboard::Actor::new("numbers", async || Ok(())).answer(parse);
+/// ```
 pub type Answer<C> = Result<Reply<C>, Refusal<Refused<C>>>;
 
 /// Why a command handler gives no reply.
@@ -32,6 +54,12 @@ impl<R> From<Failure> for Refusal<R> {
 
 impl<R> From<PublishError> for Refusal<R> {
     fn from(error: PublishError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl<R> From<JobError> for Refusal<R> {
+    fn from(error: JobError) -> Self {
         Self::Failed(error.into())
     }
 }

@@ -1,11 +1,18 @@
-use super::{Call, Cause, Doors, Parks, Publish, Record, TellError, local, meters::Meters, remote};
+use super::{
+    Call, Cause, Doors, Job, JobError, Parks, Publish, Record, TellError, job, local,
+    meters::Meters, remote,
+};
 use crate::{
-    bus::{Bus, Stream, StreamConfig, StreamError},
+    bus::{Bus, Message, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
     time::Clock,
 };
 use dashmap::DashMap;
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tokio::sync::OnceCell;
 
 /// Publishes events and sends commands into one namespace of a bus.
@@ -36,7 +43,9 @@ struct Inner {
     domain: Box<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
+    jobs: DashMap<Box<str>, Stream>,
     parked: OnceCell<Stream>,
+    snapped: OnceCell<Stream>,
     meters: Meters,
 }
 
@@ -78,7 +87,9 @@ impl Client {
             domain: domain.into(),
             source: source.into(),
             streams: DashMap::new(),
+            jobs: DashMap::new(),
             parked: OnceCell::new(),
+            snapped: OnceCell::new(),
             meters: Meters::default(),
         }))
     }
@@ -91,6 +102,38 @@ impl Client {
     /// Sends a command and awaits its reply.
     pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
         Call::new(self, command, None)
+    }
+
+    /// Sends a command as a job, which is done at least once; await the result
+    /// to know that it is stored.
+    pub fn send<C: Command>(&self, command: C) -> Job<'_, C> {
+        Job::new(self, command, None)
+    }
+
+    /// Sends a command as a job that is due at a time.
+    pub fn send_at<C: Command>(&self, command: C, time: SystemTime) -> Job<'_, C> {
+        self.send(command).at(time)
+    }
+
+    /// Sends a command as a job that is due so long from now.
+    pub fn send_in<C: Command>(&self, command: C, wait: Duration) -> Job<'_, C> {
+        self.send(command).after(wait)
+    }
+
+    /// Takes back the job of a command that waits under a
+    /// [name](Job::named); returns whether there was one.
+    ///
+    /// The key is the command's, empty if it has none.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`JobError`] if the bus cannot take it back, or does not confirm.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not take it back; doing it again is harmless.
+    pub async fn cancel<C: Command>(&self, key: &str, name: &str) -> Result<bool, JobError> {
+        job::cancel::<C>(self, key, name).await
     }
 
     /// Sends a command and awaits nothing: at most once, no answer.
@@ -152,6 +195,13 @@ impl Client {
         }
     }
 
+    /// Notes a job if this is a replay.
+    pub(super) fn note_job<C: Command>(&self, command: &C, due: SystemTime) {
+        if let Some(record) = &self.0.settings.record {
+            record.note_job(command, due);
+        }
+    }
+
     /// Returns the way to the command's actor, if it lives in this process.
     pub(super) fn door<C: Command>(&self) -> Option<Arc<super::Door>> {
         if !self.0.settings.prefer_local {
@@ -182,9 +232,39 @@ impl Client {
         Ok(stream)
     }
 
+    /// Opens the stream of a domain's jobs, and makes it if it is not there;
+    /// the first time it tells the domain, which may not read it yet.
+    pub(crate) async fn jobs(&self, domain: &str) -> Result<Stream, StreamError> {
+        if let Some(stream) = self.0.jobs.get(domain) {
+            return Ok(stream.clone());
+        }
+        let stream = self.bus().stream(&self.job_stream(domain)).await?;
+        let told = Message::new(self.namespace().job_call(domain), "");
+        if let Err(error) = self.bus().send(told).await {
+            tracing::debug!(domain, %error, "the domain will notice its jobs by itself");
+        }
+        self.0.jobs.insert(domain.into(), stream.clone());
+        Ok(stream)
+    }
+
+    /// Describes the stream of a domain's jobs.
+    pub(crate) fn job_stream(&self, domain: &str) -> StreamConfig {
+        StreamConfig::jobs(self.namespace(), domain).replicas(self.0.settings.replicas)
+    }
+
     /// Describes the stream of a domain's events.
     pub(crate) fn event_stream(&self, domain: &str) -> StreamConfig {
         StreamConfig::events(self.namespace(), domain).replicas(self.0.settings.replicas)
+    }
+
+    /// Opens the stream of snapshots.
+    pub(crate) async fn snapshots(&self) -> Result<Stream, StreamError> {
+        let open = || async {
+            let config =
+                StreamConfig::snapshots(self.namespace()).replicas(self.0.settings.replicas);
+            self.bus().stream(&config).await
+        };
+        self.0.snapped.get_or_try_init(open).await.cloned()
     }
 
     /// Opens the records of parked keys.

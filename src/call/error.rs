@@ -1,5 +1,5 @@
 use crate::{
-    bus::{AppendError, RequestError, SendError, StreamError},
+    bus::{AppendError, CancelError, RequestError, SendError, StreamError},
     message::{HeaderError, Id, KeyError, Status, Subject},
 };
 use std::time::Duration;
@@ -224,6 +224,95 @@ impl PublishError {
             Self::Stream { .. } => "no_stream",
             Self::Refused { .. } => "refused",
             Self::Conflict { .. } => "conflict",
+            Self::Unknown { .. } => "unknown",
+        }
+    }
+}
+
+/// Why a command was not sent as a job, or one that waits not cancelled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JobError {
+    /// The key cannot be a subject token.
+    #[error("{subject} cannot be sent: {reason}")]
+    Key {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with the key.
+        reason: KeyError,
+    },
+    /// The name cannot be a subject token.
+    #[error("{subject} cannot wait under this name: {reason}")]
+    Name {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with the name.
+        reason: KeyError,
+    },
+    /// A header's value cannot be sent.
+    #[error("{subject} cannot be sent: {reason}")]
+    Header {
+        /// The command.
+        subject: Subject,
+        /// Which header, and why.
+        reason: HeaderError,
+    },
+    /// The command could not be encoded.
+    #[error("{subject} {reason}")]
+    Codec {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The stream of the domain's jobs cannot be used.
+    #[error("{subject} cannot be sent: {reason}")]
+    Stream {
+        /// The command.
+        subject: Subject,
+        /// What is wrong with the stream.
+        reason: StreamError,
+    },
+    /// The stream refused the job; it is not stored.
+    #[error("{subject} was refused: {reason}")]
+    Refused {
+        /// The command.
+        subject: Subject,
+        /// Why.
+        reason: AppendError,
+    },
+    /// The job could not be cancelled.
+    #[error("{subject} was not cancelled: {reason}")]
+    Cancel {
+        /// The command.
+        subject: Subject,
+        /// Why.
+        reason: CancelError,
+    },
+    /// The bus did not confirm in time; the job may be stored. Sending it
+    /// again with the same id is harmless.
+    #[error(
+        "the bus did not confirm {subject} with id {id}, it may be stored: {reason}; send it again with the same id"
+    )]
+    Unknown {
+        /// The command.
+        subject: Subject,
+        /// The job's id.
+        id: Id,
+        /// What stood in the way.
+        reason: String,
+    },
+}
+
+impl JobError {
+    /// Returns the outcome's name for metrics.
+    pub(super) const fn label(&self) -> &'static str {
+        match self {
+            Self::Key { .. } | Self::Name { .. } | Self::Header { .. } | Self::Codec { .. } => {
+                "invalid"
+            }
+            Self::Stream { .. } => "no_stream",
+            Self::Refused { .. } | Self::Cancel { .. } => "refused",
             Self::Unknown { .. } => "unknown",
         }
     }

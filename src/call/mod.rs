@@ -1,7 +1,8 @@
-//! One request, one reply, one deadline; and publishing.
+//! One request, one reply, one deadline; publishing; and jobs.
 //!
-//! A [`Client`] publishes events and calls commands in one namespace.
-//! [`Call`] and [`Publish`] are what it hands out: awaited, they do their work.
+//! A [`Client`] publishes events, calls commands and sends them as jobs in one
+//! namespace. [`Call`], [`Publish`] and [`Job`] are what it hands out: awaited,
+//! they do their work.
 //! A command whose actor lives in this process goes straight to its mailbox.
 //!
 //! This room does not retry: who calls decides what another attempt would mean.
@@ -11,6 +12,7 @@ mod ask;
 mod cause;
 mod client;
 mod error;
+mod job;
 mod local;
 mod meters;
 mod operator;
@@ -25,12 +27,15 @@ pub use ask::Call;
 pub(crate) use cause::Cause;
 pub use client::Client;
 pub(crate) use client::Settings;
-pub use error::{CallError, PublishError, TellError};
+pub use error::{CallError, JobError, PublishError, TellError};
+pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
 #[cfg(feature = "cli")]
 pub(crate) use operator::open_as_declared;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
-pub(crate) use parcel::{Content, Door, Doors, Ended, NotTaken, Parcel, Receipt, Work};
+pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};
 pub(crate) use parks::{ParkRecord, ParkingError, Parks};
 pub use publish::{Publish, Published};
+#[cfg(feature = "test-util")]
+pub(crate) use record::Noted;
 pub(crate) use record::Record;

@@ -5,6 +5,7 @@ use std::{
     any::{Any, TypeId},
     fmt,
     sync::Arc,
+    time::SystemTime,
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -27,8 +28,20 @@ pub(crate) enum Work {
     Remote(Request, Content, Option<String>),
     /// An event, and where its reader awaits the outcome.
     Event(Box<Envelope>, Receipt),
+    /// A command that waited in a stream.
+    Job(Box<Errand>),
     /// A timer of the actor's own; it keeps the token until it is handled.
     Tick(Arc<()>),
+}
+
+/// A command that was sent as a job, and where its reader awaits the outcome.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) request: Request,
+    /// When it was due, if it waited for a time.
+    pub(crate) due: Option<SystemTime>,
+    pub(crate) content: Content,
+    pub(crate) receipt: Receipt,
 }
 
 /// The payload of a command from the bus, decoded only if its key had to be known.

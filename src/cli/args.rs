@@ -3,9 +3,9 @@ use super::{
     filter::Filter,
     parked,
     place::Place,
-    target::{Target, kind, wait},
+    target::{Target, id, kind, wait},
 };
-use crate::message::{Key, Subject};
+use crate::message::{Id, Key, Subject};
 use clap::{Args as Options, Parser, Subcommand};
 use clap_complete::Shell;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 const EXAMPLES: &str = "\
 Examples:
   callboard --namespace shop publish orders.placed --key o-1 '{\"order\":\"o-1\",\"total\":2500}'
-  callboard --namespace shop request users.get '{\"name\":\"ada\"}'
+  callboard --namespace shop request users.get '{\"user\":\"ada\"}'
   callboard --namespace shop tail 'orders.*'
   callboard --namespace shop tree
   callboard --namespace shop parked
@@ -43,9 +43,9 @@ Examples:
 
 const REQUEST: &str = "\
 Examples:
-  callboard request users.get '{\"name\":\"ada\"}'
+  callboard request users.get '{\"user\":\"ada\"}'
   callboard request payments.charge @charge.json --timeout 30s
-  callboard request users.get '{\"name\":\"ada\"}' | jq .email
+  callboard request users.get '{\"user\":\"ada\"}' | jq .email
 
 The reply is one line of JSON on standard output. A rejection is exit code 3:
 its reason, then the domain's own words as JSON, on standard error.";
@@ -145,8 +145,8 @@ pub(super) struct Publish {
     #[arg(long, value_parser = Key::new)]
     pub(super) key: Option<Key>,
     /// The event's id; a second event of that id is not stored. Default: a new one.
-    #[arg(long)]
-    pub(super) id: Option<String>,
+    #[arg(long, value_parser = id)]
+    pub(super) id: Option<Id>,
     /// The version of the event's schema.
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
@@ -174,8 +174,8 @@ pub(super) struct Request {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = wait)]
     pub(super) timeout: Duration,
     /// The command's id, the same for every attempt. Default: a new one.
-    #[arg(long)]
-    pub(super) id: Option<String>,
+    #[arg(long, value_parser = id)]
+    pub(super) id: Option<Id>,
 }
 
 #[derive(Debug, Options)]

@@ -13,6 +13,7 @@ pub(super) fn tree(tree: &Tree, colours: bool) -> Vec<String> {
         state: widest(|row| row.state.len()),
         policy: widest(|row| row.policy.chars().count()),
         mailbox: widest(|row| row.mailbox.len()),
+        lag: widest(|row| row.lag.len()),
         restarts: widest(|row| row.restarts.len()),
     };
     let (node, version) = (plain(&tree.node), plain(&tree.version));
@@ -33,6 +34,7 @@ struct Widths {
     state: usize,
     policy: usize,
     mailbox: usize,
+    lag: usize,
     restarts: usize,
 }
 
@@ -42,6 +44,7 @@ struct Row {
     colour: &'static str,
     policy: String,
     mailbox: String,
+    lag: String,
     restarts: String,
     reason: String,
 }
@@ -57,6 +60,10 @@ impl Row {
             mailbox: branch
                 .mailbox
                 .map_or_else(String::new, |count| format!("mailbox {count}")),
+            lag: match branch.lag {
+                None | Some(0) => String::new(),
+                Some(messages) => format!("lag {messages}"),
+            },
             restarts: match branch.restarts {
                 0 => String::new(),
                 1 => "1 restart".into(),
@@ -71,8 +78,14 @@ impl Row {
 
     fn line(&self, widths: &Widths, colours: bool) -> String {
         let state = format!("{:<1$}", self.state, widths.state);
+        // Only a tree in which something is behind has the column.
+        let lag = if widths.lag > 0 {
+            format!("  {:<1$}", self.lag, widths.lag)
+        } else {
+            String::new()
+        };
         let line = format!(
-            "{:<name$}  {}  {:<policy$}  {:<mailbox$}  {:<restarts$}  {}",
+            "{:<name$}  {}  {:<policy$}  {:<mailbox$}{lag}  {:<restarts$}  {}",
             self.name,
             paint(&state, self.colour, colours),
             self.policy,
@@ -130,6 +143,7 @@ mod tests {
             restarts,
             reason: reason.map(Into::into),
             mailbox: Some(0),
+            lag: (name == "ledger").then_some(12),
             children: Vec::new(),
         }
     }
@@ -146,6 +160,7 @@ mod tests {
             restarts: 0,
             reason: None,
             mailbox: None,
+            lag: None,
             children,
         };
         Tree {
@@ -161,8 +176,8 @@ mod tests {
         let expected = "\
 shop-1  callboard 0.1.0, nats 2.15.1 at one:4222
 ├─ payments   running     one_for_one
-│  ├─ till    restarting  permanent    mailbox 0  2 restarts  last: panicked: no\\u{a}paper
-│  └─ ledger  running     permanent    mailbox 0
+│  ├─ till    restarting  permanent    mailbox 0          2 restarts  last: panicked: no\\u{a}paper
+│  └─ ledger  running     permanent    mailbox 0  lag 12
 └─ orders     running     one_for_one";
         assert_eq!(tree(&shop(), false).join("\n"), expected);
     }

@@ -47,6 +47,8 @@ pub(super) struct Feed {
     calls: Subscription,
     logs: BTreeMap<String, Log>,
     heads: Vec<Head>,
+    /// Why a stream broke off behind the message that was returned last.
+    broken: Option<CommandError>,
     idle: u32,
 }
 
@@ -68,8 +70,15 @@ impl Feed {
     pub(super) async fn open(bus: Bus, scope: Scope, from: From) -> Result<Self, CommandError> {
         let subjects = scope.filter.subjects(&scope.namespace, scope.key.as_ref());
         let calls = bus.subscribe(&subjects, None).await?;
-        let mut feed =
-            Self { bus, scope, calls, logs: BTreeMap::new(), heads: Vec::new(), idle: 0 };
+        let mut feed = Self {
+            bus,
+            scope,
+            calls,
+            logs: BTreeMap::new(),
+            heads: Vec::new(),
+            broken: None,
+            idle: 0,
+        };
         for (domain, info) in feed.streams().await? {
             let next = match from {
                 From::New => info.last_sequence + 1,
@@ -84,7 +93,10 @@ impl Feed {
     /// Returns the next message, the oldest of all streams first; nothing when
     /// all that is stored was returned.
     pub(super) async fn next(&mut self) -> Result<Option<Found>, CommandError> {
-        let next = self.take().await;
+        let next = match self.broken.take() {
+            Some(error) => Err(error),
+            None => self.take().await,
+        };
         if next.is_err() {
             // What was read ahead is read again from where each stream stands.
             self.heads.clear();
@@ -122,7 +134,7 @@ impl Feed {
         if let Some(log) = self.logs.get_mut(&name) {
             log.next = stored.sequence + 1;
         }
-        self.advance(name.clone(), rest).await?;
+        self.broken = self.advance(name.clone(), rest).await.err();
         Ok(Some(Found { stream: name, stored }))
     }
 

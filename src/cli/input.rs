@@ -9,6 +9,8 @@ use std::{
 /// room for indentation.
 const LONGEST: u64 = 4 * 1024 * 1024;
 
+const ARGUMENT: &str = "the JSON argument";
+
 /// Reads the JSON argument, `-` for standard input or `@file`, as MessagePack.
 pub(super) fn payload(argument: &str) -> Result<Bytes, InputError> {
     let (name, text) = match argument.strip_prefix('@') {
@@ -21,10 +23,12 @@ pub(super) fn payload(argument: &str) -> Result<Bytes, InputError> {
                 .map_err(|reason| InputError::Unreadable { name: path.into(), reason })?;
             (path.to_owned(), read(path, file)?)
         }
-        None => ("the JSON argument".to_owned(), argument.to_owned()),
+        None => (ARGUMENT.to_owned(), argument.to_owned()),
     };
-    json::encode(text.trim_start_matches('\u{FEFF}'))
-        .map_err(|reason| InputError::Json { name, reason })
+    json::encode(text.trim_start_matches('\u{FEFF}')).map_err(|reason| match reason {
+        JsonError::Syntax { .. } if name == ARGUMENT => InputError::Argument(reason),
+        reason => InputError::Json { name, reason },
+    })
 }
 
 fn read(name: &str, from: impl Read) -> Result<String, InputError> {
@@ -40,6 +44,8 @@ fn read(name: &str, from: impl Read) -> Result<String, InputError> {
 /// Why there is no payload to send.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum InputError {
+    #[error("{ARGUMENT} {0}; quote it for the shell, as in '{{\"order\":\"o-1\"}}'")]
+    Argument(JsonError),
     #[error("{name} {reason}")]
     Json { name: String, reason: JsonError },
     #[error("{name} cannot be read: {reason}")]
@@ -71,8 +77,18 @@ mod tests {
         );
         let broken = payload("{").unwrap_err().to_string();
         assert!(
-            broken.starts_with("the JSON argument is not JSON: "),
+            broken.starts_with("the JSON argument is not JSON: ") && broken.contains("quote it"),
             "{broken}"
+        );
+        let path = std::env::temp_dir().join(format!("callboard-broken-{}", std::process::id()));
+        std::fs::write(&path, "{").unwrap();
+        let broken = payload(&format!("@{}", path.display()));
+        std::fs::remove_file(&path).unwrap();
+        let broken = broken.unwrap_err().to_string();
+        assert!(broken.contains(" is not JSON: "), "{broken}");
+        assert!(
+            !broken.contains("quote it"),
+            "no shell has seen it: {broken}"
         );
         assert!(matches!(
             read("x", io::repeat(b' ')),

@@ -146,7 +146,7 @@ fn key_text(key: &Value) -> String {
 /// Why a text cannot be sent.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum JsonError {
-    #[error("is not JSON: {reason}; quote it for the shell, as in '{{\"order\":\"o-1\"}}'")]
+    #[error("is not JSON: {reason}")]
     Syntax { reason: String },
     #[error("holds {number}, which does not fit 64 bits; write it as a text")]
     Inexact { number: String },

@@ -6,20 +6,23 @@ use super::{
     json::{self, Json, base64},
     out::plain,
 };
-use crate::message::{Envelope, EnvelopeError, Origin, codec::DecodeError};
+use crate::message::{Envelope, EnvelopeError, Origin, batch, codec::DecodeError};
+use bytes::Bytes;
 use serde::Serialize;
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-/// One message of an event stream, as far as it can be understood.
+/// One event of a stream, or a message that is none, as far as it can be understood.
 pub(super) struct Entry {
-    found: Found,
+    found: Arc<Found>,
     event: Result<Envelope, EnvelopeError>,
     payload: Result<Json, DecodeError>,
+    raw: Bytes,
 }
 
 impl Entry {
-    /// Reads a message; nothing if it is an event that the filter leaves out.
-    pub(super) fn read(found: Found, filter: &Filter) -> Option<Self> {
+    /// Reads the events of a message that the filter shows; a message that
+    /// cannot be read is shown whatever the filter.
+    pub(super) fn all(found: Found, filter: &Filter) -> Vec<Self> {
         let stored = &found.stored;
         let origin = Origin {
             stream: &found.stream,
@@ -27,12 +30,20 @@ impl Entry {
             subject: &stored.subject,
             time: stored.time,
         };
-        let event = Envelope::read(&stored.headers, origin, stored.payload.clone());
-        if event.as_ref().is_ok_and(|event| !filter.shows(&event.kind)) {
-            return None;
+        let read = batch::read(&stored.headers, origin, stored.payload.clone());
+        let found = Arc::new(found);
+        match read {
+            Ok(events) => events
+                .into_iter()
+                .filter(|event| filter.shows(&event.kind))
+                .map(|event| Self::of(&found, event.payload.clone(), Ok(event)))
+                .collect(),
+            Err(reason) => vec![Self::of(&found, found.stored.payload.clone(), Err(reason))],
         }
-        let payload = json::decode(&stored.payload);
-        Some(Self { found, event, payload })
+    }
+
+    fn of(found: &Arc<Found>, raw: Bytes, event: Result<Envelope, EnvelopeError>) -> Self {
+        Self { found: Arc::clone(found), event, payload: json::decode(&raw), raw }
     }
 
     /// Writes time, type, key and payload.
@@ -71,7 +82,7 @@ impl Entry {
                 .err()
                 .map(|reason| format!("is no event, it {reason}")),
             data: self.payload.as_ref().ok(),
-            data_base64: self.payload.is_err().then(|| base64(&stored.payload)),
+            data_base64: self.payload.is_err().then(|| base64(&self.raw)),
             data_error: self.payload.as_ref().err().map(ToString::to_string),
         })
     }
@@ -179,7 +190,8 @@ mod tests {
     }
 
     fn entry(subject: &str, headers: &[(&'static str, &str)], payload: &[u8]) -> Entry {
-        Entry::read(found(subject, headers, payload), &Filter::default()).unwrap()
+        let all = Entry::all(found(subject, headers, payload), &Filter::default());
+        all.into_iter().next().unwrap()
     }
 
     #[test]
@@ -251,7 +263,7 @@ mod tests {
     fn a_filter_leaves_out_other_types_but_no_riddles() {
         let only: Filter = "orders.placed".parse().unwrap();
         let read = |headers: &[(&'static str, &str)]| {
-            Entry::read(found("shop.evt.orders.o-1", headers, &[0xC0]), &only).is_some()
+            !Entry::all(found("shop.evt.orders.o-1", headers, &[0xC0]), &only).is_empty()
         };
         assert!(read(&[(CE_TYPE, "orders.placed")]));
         assert!(!read(&[(CE_TYPE, "orders.cancelled")]));

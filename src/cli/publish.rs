@@ -45,7 +45,7 @@ async fn event(
     out: &mut Out,
 ) -> Result<(), CommandError> {
     let payload = input::payload(&args.json)?;
-    let id = args.id.as_deref().map_or_else(Id::new, Id::from);
+    let id = args.id.clone().unwrap_or_else(Id::new);
     let to = place.namespace.event(kind.domain(), &key);
     let envelope = Envelope {
         id: id.clone(),
@@ -91,10 +91,12 @@ async fn plain(
     let mut headers = Headers::new();
     headers.insert(CONTENT_TYPE, MEDIA_TYPE)?;
     if let Some(id) = &args.id {
-        headers.insert(MSG_ID, id.as_str())?;
+        headers.insert(MSG_ID, id.to_string())?;
     }
     if matches(&place.namespace.events("*"), subject) {
-        warn("without a type this is no event: nobody reacts to it; publish a type with `--key`");
+        warn(
+            "without a type this is no event: who hears the domain makes it a dead letter; publish a type with `--key`",
+        );
     }
     let bus = place.connect().await?;
     let bytes = payload.len();

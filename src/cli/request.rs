@@ -11,7 +11,7 @@ pub(super) async fn run(
     out: &mut Out,
 ) -> Result<(), CommandError> {
     let payload = input::payload(&args.json)?;
-    let mut request = Request::new(args.id.as_deref().map_or_else(Id::new, Id::from));
+    let mut request = Request::new(args.id.clone().unwrap_or_else(Id::new));
     request.deadline = Some(Clock::system().now() + args.timeout);
     "cli".clone_into(&mut request.caller);
     let to = place.namespace.command(args.command);

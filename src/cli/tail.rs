@@ -24,7 +24,10 @@ pub(super) async fn run(
     while left > 0 {
         match feed.next().await {
             Ok(Some(found)) => {
-                if let Some(entry) = Entry::read(found, &args.filter) {
+                for entry in Entry::all(found, &args.filter) {
+                    if left == 0 {
+                        break;
+                    }
                     out.line(&if args.json {
                         entry.json()
                     } else {

@@ -1,6 +1,6 @@
 //! What the arguments name: types, subjects, durations.
 
-use crate::message::{Subject, is_name};
+use crate::message::{Id, Subject, is_name};
 use std::time::Duration;
 
 /// The longest time that can be waited.
@@ -44,6 +44,17 @@ pub(super) fn kind(text: &str) -> Result<Subject, String> {
     }
 }
 
+/// Reads the id of an event or command: any text that a header can hold.
+pub(super) fn id(text: &str) -> Result<Id, &'static str> {
+    if text.is_empty() {
+        return Err("the id is empty; leave `--id` out for a new one");
+    }
+    if text.contains(char::is_control) {
+        return Err("an id has no line break or other control character");
+    }
+    Ok(Id::from(text))
+}
+
 /// Reads how long to wait, such as `5s` or `300ms`.
 pub(super) fn wait(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
@@ -61,6 +72,14 @@ fn is_literal(token: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_is_a_text_that_a_header_can_hold() {
+        assert_eq!(id("import 17"), Ok(Id::from("import 17")));
+        for bad in ["", "a\r\nb", "a\0"] {
+            assert!(id(bad).is_err(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn two_tokens_are_a_type_and_more_are_a_subject() {

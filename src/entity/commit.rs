@@ -1,15 +1,23 @@
-use super::{Decision, decision::commit_id, life::Life, plan::Plan, shard::Decide};
+use super::{Decision, life::Life, past::Past, plan::Plan, reply, shard::Decide};
 use crate::{
-    actor::{Context, Taken, guarded},
-    bus::{Append, Expect, Message, Stream},
+    actor::{Taken, guarded},
+    bus::Append,
     call::{Answer, Refusal},
     error::Failure,
-    message::{Command, Envelope, Id, Key, Origin, batch},
+    message::{Command, Reply},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout};
 
-/// How often a decision is made again after others were faster.
-const TRIES: usize = 20;
+/// How often a decision is made again after others were faster; more often, as
+/// long as its caller waits and [`STUBBORN`] allows.
+const TRIES: u32 = 20;
+
+/// How long a decision is made again while others are always faster.
+const STUBBORN: Duration = Duration::from_secs(10);
+
+/// How long deciding and storing may take, with all loading and settling.
+const WITHIN: Duration = Duration::from_secs(30);
 
 /// One command on its way to be decided and stored.
 pub(super) struct Commit<S, C: Command> {
@@ -20,205 +28,114 @@ pub(super) struct Commit<S, C: Command> {
 
 /// How one attempt ended.
 enum Attempt<C: Command> {
-    Answered(Answer<C>),
+    /// Decided and stored.
+    Stored(Reply<C>),
+    /// Decided that nothing happens.
+    Idle(Answer<C>),
     /// Others were faster: look again.
     Again,
 }
 
 impl<S: 'static, C: Command + Clone> Commit<S, C> {
     /// Decides, stores and answers; returns the entity unless it must be loaded anew.
-    pub(super) async fn run(self, life: Option<Life<S>>) -> Option<Life<S>> {
-        let mut life = life;
-        let answer = guarded(self.answer(&mut life)).await;
+    pub(super) async fn run(self, mut life: Option<Life<S>>) -> Option<Life<S>> {
+        if self.taken.is_late() {
+            // Its caller has stopped waiting and was told so.
+            return life;
+        }
+        let deciding = async { guarded(self.answer(&mut life)).await };
+        let (past, answer) = match timeout(WITHIN, deciding).await {
+            Ok(Ok((past, answer))) => (past, Ok(answer)),
+            Ok(Err(panic)) => (None, Err(panic)),
+            Err(_) => (None, Err(format!("it was not stored within {WITHIN:?}"))),
+        };
         let sound = matches!(answer, Ok(Ok(_) | Err(Refusal::Rejected(_))));
-        self.taken.answer(answer).await;
-        life.filter(|_| sound)
+        let Self { plan, taken, .. } = self;
+        let ctx = taken.answer(answer).await;
+        let mut life = life.filter(|_| sound)?;
+        if let Some(past) = past {
+            past.look_after(&plan, &ctx, &mut life).await;
+        }
+        Some(life)
     }
 
-    async fn answer(&self, life: &mut Option<Life<S>>) -> Answer<C> {
-        let entity = Subject::open(&self.plan, &self.taken.ctx, &self.taken.command.key()).await?;
+    async fn answer(&self, life: &mut Option<Life<S>>) -> (Option<Past>, Answer<C>) {
+        let Taken { key, ctx, .. } = &self.taken;
+        match Past::open(&self.plan, ctx, key).await {
+            Ok(past) => {
+                let answer = self.decided(&past, life).await;
+                (Some(past), answer)
+            }
+            Err(failure) => (None, Err(failure.into())),
+        }
+    }
+
+    async fn decided(&self, past: &Past, life: &mut Option<Life<S>>) -> Answer<C> {
+        let mut fresh = life.is_none();
         let life = match life {
             Some(life) => life,
-            None => life.insert(entity.load(&self.plan, u64::MAX).await?),
+            None => life.insert(past.load(&self.plan, &self.taken.ctx).await?),
         };
-        for _ in 0..TRIES {
+        let (mut tries, started) = (0, Instant::now());
+        while tries < TRIES || started.elapsed() < STUBBORN.min(self.taken.patience()) {
+            tries += 1;
             if let Some(sequence) = life.committed(self.taken.ctx.id()) {
-                return self.first_reply(&entity, sequence).await;
+                return first_reply::<C>(past, sequence).await;
             }
-            match self.attempt(&entity, life).await? {
-                Attempt::Answered(answer) => return answer,
-                Attempt::Again => entity.catch_up(&self.plan, life, u64::MAX).await?,
+            match self.attempt(past, life).await? {
+                Attempt::Stored(reply) => return Ok(reply),
+                // Nothing was appended that could have found out that others were faster.
+                Attempt::Idle(answer) if fresh || past.is_last(life.last).await? => return answer,
+                Attempt::Idle(_) | Attempt::Again => past.catch_up(&self.plan, life).await?,
             }
+            fresh = true;
         }
-        let key = &entity.key;
         Err(Failure::retry(format!(
-            "{} `{key}` changed {TRIES} times while it was decided",
-            self.plan.name
+            "{} `{}` changed {tries} times while it was decided",
+            self.plan.name, past.key
         ))
         .into())
     }
 
     /// Decides once on what is known, and stores that if nothing came between.
-    async fn attempt(&self, entity: &Subject, life: &mut Life<S>) -> Result<Attempt<C>, Failure> {
-        let decision = match (self.decide)(&life.state, self.taken.command.clone()) {
+    async fn attempt(&self, past: &Past, life: &mut Life<S>) -> Result<Attempt<C>, Failure> {
+        let Self { plan, taken, decide } = self;
+        let Decision { facts, reply } = match decide(&life.state, taken.command.clone()) {
             Ok(decision) => decision,
-            Err(rejection) => return Ok(Attempt::Answered(Err(Refusal::Rejected(rejection)))),
+            Err(rejection) => return Ok(Attempt::Idle(Err(Refusal::Rejected(rejection)))),
         };
-        if decision.facts.is_empty() {
-            return Ok(Attempt::Answered(Ok(decision.reply)));
+        if facts.is_empty() {
+            return Ok(Attempt::Idle(Ok(reply)));
         }
-        let message = entity.message(&self.plan, &self.taken.ctx, &decision)?;
-        match entity
-            .stream
-            .append(message, Expect::Last(life.last))
-            .await?
-        {
+        let kept = reply::write(&reply)?;
+        match past.append((plan, &taken.ctx, life), &facts, kept).await? {
             Append::Committed { sequence, duplicate: false } => {
-                for fact in &decision.facts {
-                    self.plan
-                        .apply_fact(&mut life.state, fact)
+                for fact in &facts {
+                    plan.apply_fact(&mut life.state, fact)
                         .map_err(Failure::retry)?;
                 }
-                life.events += decision.facts.len() as u64;
-                life.last = sequence;
-                life.note(self.taken.ctx.id().clone(), sequence);
-                Ok(Attempt::Answered(Ok(decision.reply)))
+                life.advance(facts.len() as u64, sequence, taken.ctx.id());
+                Ok(Attempt::Stored(reply))
             }
             Append::Committed { .. } | Append::Conflict => Ok(Attempt::Again),
             Append::Unknown { reason } => Err(Failure::retry(format!(
                 "whether {} `{}` was changed is not known: {reason}; send the command again with the same id",
-                self.plan.name, entity.key
+                plan.name, past.key
             ))),
         }
     }
-
-    /// Returns the reply that a command got when it was committed.
-    ///
-    /// A decision is pure, so deciding again on the state of then gives the same.
-    async fn first_reply(&self, entity: &Subject, sequence: u64) -> Answer<C> {
-        let then = entity.load(&self.plan, sequence - 1).await?;
-        match (self.decide)(&then.state, self.taken.command.clone()) {
-            Ok(Decision { reply, .. }) => Ok(reply),
-            Err(rejection) => Err(Refusal::Rejected(rejection)),
-        }
-    }
 }
 
-/// Where one entity's events stand.
-struct Subject {
-    stream: Stream,
-    subject: String,
-    name: String,
-    key: Key,
-}
-
-impl Subject {
-    async fn open<S: 'static>(plan: &Plan<S>, ctx: &Context, key: &str) -> Result<Self, Failure> {
-        let key = Key::new(key).map_err(Failure::discard)?;
-        let domain = plan.domain.ok_or_else(|| {
-            Failure::discard(format!(
-                "entity `{}` applies no event; list one with `.apply`",
-                plan.name
-            ))
-        })?;
-        let stream = ctx.client().events(domain).await?;
-        let namespace = ctx.client().namespace();
-        let (subject, name) = (
-            namespace.event(domain, &key),
-            namespace.event_stream(domain),
-        );
-        Ok(Self { stream, subject, name, key })
-    }
-
-    /// Builds the entity from its events up to a sequence.
-    async fn load<S: 'static>(&self, plan: &Plan<S>, until: u64) -> Result<Life<S>, Failure> {
-        let mut life = Life::new((plan.initial)());
-        self.catch_up(plan, &mut life, until).await?;
-        Ok(life)
-    }
-
-    /// Goes through the events that came since, up to a sequence.
-    async fn catch_up<S: 'static>(
-        &self,
-        plan: &Plan<S>,
-        life: &mut Life<S>,
-        until: u64,
-    ) -> Result<(), Failure> {
-        let mut tail = self.stream.read(&self.subject, life.last + 1).await?;
-        while let Some(stored) = tail.next().await? {
-            if stored.sequence > until {
-                break;
-            }
-            let origin = Origin {
-                stream: &self.name,
-                sequence: stored.sequence,
-                subject: &stored.subject,
-                time: stored.time,
-            };
-            let events = batch::read(&stored.headers, origin, stored.payload)?;
-            life.relive(plan, &events, stored.sequence)
-                .map_err(|reason| {
-                    Failure::discard(format!(
-                        "{} `{}` cannot be loaded: {reason}",
-                        plan.name, self.key
-                    ))
-                })?;
-        }
-        Ok(())
-    }
-
-    /// Writes a decision as one message.
-    fn message<S: 'static, R>(
-        &self,
-        plan: &Plan<S>,
-        ctx: &Context,
-        decision: &Decision<R>,
-    ) -> Result<Message, Failure> {
-        let commit = commit_id(ctx.id(), plan.name);
-        let mut events = Vec::with_capacity(decision.facts.len());
-        for (index, fact) in (0..).zip(&decision.facts) {
-            if !plan.knows(fact) {
-                return Err(Failure::discard(format!(
-                    "no `.apply` of entity `{}` is for `{}`",
-                    plan.name, fact.subject
-                )));
-            }
-            if fact.key.as_ref() != Ok(&self.key) {
-                return Err(Failure::discard(format!(
-                    "{} `{}` decided `{}` of another key; an entity's events have its own key",
-                    plan.name, self.key, fact.subject
-                )));
-            }
-            let id = if decision.facts.len() == 1 {
-                commit.clone()
-            } else {
-                commit.derived(plan.name, index)
-            };
-            events.push(self.envelope(ctx, id, fact)?);
-        }
-        let (headers, payload) = batch::write(&events, &commit)?;
-        Ok(Message::new(self.subject.clone(), payload).headers(headers))
-    }
-
-    fn envelope(
-        &self,
-        ctx: &Context,
-        id: Id,
-        fact: &super::decision::Fact,
-    ) -> Result<Envelope, Failure> {
-        let cause = ctx.cause();
-        Ok(Envelope {
-            id,
-            kind: fact.subject.as_str().to_owned(),
-            version: fact.version,
-            source: ctx.client().source().to_owned(),
-            key: self.key.clone(),
-            subject: self.key.decode(),
-            time: None,
-            correlation: cause.correlation.clone(),
-            causation: Some(cause.id.clone()),
-            trace: cause.trace.clone(),
-            payload: fact.payload.clone()?,
-        })
-    }
+/// Returns the reply that a command got when it was committed.
+async fn first_reply<C: Command>(past: &Past, sequence: u64) -> Answer<C> {
+    let lost = |reason: String| {
+        let command = C::SUBJECT;
+        Failure::discard(format!(
+            "{command} was done at #{sequence} of `{}`, but its reply is lost: {reason}",
+            past.key
+        ))
+    };
+    let stored = past.at(sequence).await?;
+    let stored = stored.ok_or_else(|| lost("the event is not there any more".into()))?;
+    Ok(reply::read(&stored.headers).map_err(lost)?)
 }

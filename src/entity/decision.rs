@@ -1,4 +1,4 @@
-use crate::message::{Event, Id, Key, KeyError, Subject, codec};
+use crate::message::{Event, Key, KeyError, Subject, codec};
 use bytes::Bytes;
 use std::any::Any;
 
@@ -80,9 +80,4 @@ impl Fact {
             event: Box::new(event),
         }
     }
-}
-
-/// Returns the id of the message that holds what a command decided.
-pub(super) fn commit_id(command: &Id, entity: &str) -> Id {
-    command.derived(entity, 0)
 }

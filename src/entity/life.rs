@@ -1,11 +1,7 @@
-use super::plan::Plan;
+use super::{commands::Commands, plan::Plan};
 use crate::message::{Envelope, Id};
-use std::collections::{HashMap, VecDeque};
 
-/// How many commands of a key are remembered.
-pub(super) const REMEMBERED: usize = 1_000;
-
-/// One entity as it is after its last event.
+/// One entity in memory: its state, and how far in the log that is.
 #[derive(Debug)]
 pub(super) struct Life<S> {
     pub(super) state: S,
@@ -13,38 +9,31 @@ pub(super) struct Life<S> {
     pub(super) last: u64,
     /// How many events it has.
     pub(super) events: u64,
-    commands: Commands,
-}
-
-/// The last commands that changed an entity, and where.
-#[derive(Debug, Default)]
-struct Commands {
-    order: VecDeque<Id>,
-    committed: HashMap<Id, u64>,
+    /// How many of them the last snapshot holds.
+    pub(super) snapped: u64,
+    pub(super) commands: Commands,
 }
 
 impl<S: 'static> Life<S> {
     pub(super) fn new(state: S) -> Self {
-        Self { state, last: 0, events: 0, commands: Commands::default() }
+        Self { state, last: 0, events: 0, snapped: 0, commands: Commands::default() }
     }
 
     /// Returns the sequence at which a command was committed, if it was.
     pub(super) fn committed(&self, command: &Id) -> Option<u64> {
-        self.commands.committed.get(command).copied()
+        self.commands.committed(command)
     }
 
-    /// Notes that a command was committed.
-    pub(super) fn note(&mut self, command: Id, sequence: u64) {
-        let Commands { order, committed } = &mut self.commands;
-        if committed.insert(command.clone(), sequence).is_some() {
-            return;
-        }
-        order.push_back(command);
-        if order.len() > REMEMBERED
-            && let Some(oldest) = order.pop_front()
-        {
-            committed.remove(&oldest);
-        }
+    /// Goes on by a commit of its own.
+    pub(super) fn advance(&mut self, events: u64, sequence: u64, command: &Id) {
+        self.events += events;
+        self.last = sequence;
+        self.commands.note(command.clone(), sequence);
+    }
+
+    /// Returns how many events a load would have to go through.
+    pub(super) const fn tail(&self) -> u64 {
+        self.events - self.snapped
     }
 
     /// Goes through the events of one stored message.
@@ -59,7 +48,7 @@ impl<S: 'static> Life<S> {
                 .map_err(|reason| format!("#{sequence} {reason}"))?;
             self.events += 1;
             if let Some(command) = &event.causation {
-                self.note(command.clone(), sequence);
+                self.commands.note(command.clone(), sequence);
             }
         }
         self.last = sequence;

@@ -8,11 +8,15 @@
 //! This room keeps no database and holds no lock across nodes: the stream's
 //! expectation is what protects an entity.
 
+mod commands;
 mod commit;
 mod decision;
 mod life;
+mod past;
 mod plan;
+mod reply;
 mod shard;
+mod snapshot;
 mod spec;
 mod table;
 

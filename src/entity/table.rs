@@ -4,11 +4,12 @@ use std::{
     collections::{HashMap, VecDeque},
     num::NonZeroUsize,
 };
+use tokio::time::Instant;
 
 /// Which keys are worked on, and which rest in memory.
 pub(super) struct Table<S> {
     lines: HashMap<String, VecDeque<Job<S>>>,
-    resting: LruCache<String, Life<S>>,
+    resting: LruCache<String, (Life<S>, Instant)>,
 }
 
 impl<S> Table<S> {
@@ -29,7 +30,7 @@ impl<S> Table<S> {
 
     /// Takes an entity out of its rest, if it is in memory.
     pub(super) fn wake(&mut self, key: &str) -> Option<Life<S>> {
-        self.resting.pop(key)
+        self.resting.pop(key).map(|(life, _)| life)
     }
 
     /// Takes the next job of a key's line; an empty line is closed.
@@ -42,9 +43,21 @@ impl<S> Table<S> {
     }
 
     /// Lays an entity to rest; the one that rested longest leaves memory.
-    pub(super) fn rest(&mut self, key: String, life: Option<Life<S>>) {
+    pub(super) fn rest(&mut self, key: String, life: Option<Life<S>>, now: Instant) {
         if let Some(life) = life {
-            self.resting.put(key, life);
+            self.resting.put(key, (life, now));
+        }
+    }
+
+    /// Lets those leave memory that have rested since a time or longer.
+    pub(super) fn leave_until(&mut self, since: Option<Instant>) {
+        let Some(since) = since else { return };
+        while self
+            .resting
+            .peek_lru()
+            .is_some_and(|(_, (_, rested))| *rested <= since)
+        {
+            self.resting.pop_lru();
         }
     }
 }

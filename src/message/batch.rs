@@ -127,7 +127,7 @@ impl Item {
 }
 
 /// Returns the types of a message's events, without decoding them.
-pub fn types<'a>(headers: &'a Headers) -> impl Iterator<Item = &'a str> {
+pub fn types(headers: &Headers) -> impl Iterator<Item = &str> {
     let one = headers.get(super::headers::CE_TYPE);
     let several = headers.get(CB_TYPES).unwrap_or_default();
     one.into_iter()

@@ -24,12 +24,19 @@ pub const MAX_PAYLOAD: usize = 256 * 1024;
 /// Returns [`EncodeError`] if the value cannot be serialised, or takes more
 /// than [`MAX_PAYLOAD`] bytes.
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError> {
-    let bytes = rmp_serde::to_vec_named(value)
-        .map_err(|error| EncodeError::Serialize { reason: error.to_string() })?;
+    let bytes = encode_large(value)?;
     if bytes.len() > MAX_PAYLOAD {
         return Err(EncodeError::TooLarge { bytes: bytes.len() });
     }
-    Ok(bytes.into())
+    Ok(bytes)
+}
+
+/// Encodes a value of any size, for whoever sends it in parts.
+pub(crate) fn encode_large<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, EncodeError> {
+    match rmp_serde::to_vec_named(value) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(error) => Err(EncodeError::Serialize { reason: error.to_string() }),
+    }
 }
 
 /// Decodes a value, all of it and nothing more.
@@ -45,6 +52,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     if bytes.len() > MAX_PAYLOAD {
         return Err(DecodeError::TooLarge { bytes: bytes.len() });
     }
+    decode_large(bytes)
+}
+
+/// Decodes a value of any size, for whoever put it together from parts.
+pub(crate) fn decode_large<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     let mut rest = bytes;
     let mut deserializer = rmp_serde::Deserializer::new(&mut rest);
     let guarded = Guard::new(&mut deserializer, MAX_DEPTH);

@@ -1,5 +1,5 @@
 use super::{
-    HeaderError, Headers, Id, Key, Trace,
+    Event, EventError, HeaderError, Headers, Id, Key, Trace,
     codec::MEDIA_TYPE,
     headers::{
         CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE, CE_SPECVERSION, CE_SUBJECT,
@@ -62,6 +62,16 @@ impl Origin<'_> {
 }
 
 impl Envelope {
+    /// Decodes the payload as an event, whatever version it was written in.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EventError`] if it does not decode; whether it is of that type
+    /// is for the caller to know, from [`kind`](Self::kind).
+    pub fn event<E: Event>(&self) -> Result<E, EventError> {
+        super::read_event(self.version, &self.payload)
+    }
+
     /// Writes the attributes that a reader cannot derive, as CloudEvents
     /// binary-mode headers.
     ///
@@ -183,13 +193,13 @@ pub enum EnvelopeError {
         found: String,
     },
     /// The time is not RFC 3339.
-    #[error("`{CE_TIME}: {found}` is not an RFC 3339 time")]
+    #[error("has `{CE_TIME}: {found}`, which is no RFC 3339 time")]
     Time {
         /// The header's value.
         found: String,
     },
     /// The subject's last token is not an encoded key.
-    #[error("its subject does not end in a key: {reason}")]
+    #[error("has a subject that does not end in a key: {reason}")]
     Key {
         /// What is wrong with the token.
         reason: String,

@@ -23,6 +23,9 @@ pub const CE_CAUSATION: &str = "ce-causationid";
 /// The types of a batch's events, separated by commas, so that a reader can
 /// pass over it without decoding.
 pub const CB_TYPES: &str = "cb-types";
+/// The reply of the command that committed an event, MessagePack in Base64, for
+/// when the command comes again; left out when the reply is empty.
+pub const CB_REPLY: &str = "cb-reply";
 /// The media type of the payload.
 pub const CONTENT_TYPE: &str = "content-type";
 /// The id by which a stream knows a duplicate; equal to [`CE_ID`] for events.
@@ -43,6 +46,19 @@ pub const CB_CORRELATION: &str = "cb-correlation";
 pub const CB_CAUSATION: &str = "cb-causation";
 /// Which attempt this is; left out for the first.
 pub const CB_ATTEMPT: &str = "cb-attempt";
+/// When a message is to be passed on: `@at` and a time; see
+/// [`StreamConfig::schedules`](crate::bus::StreamConfig::schedules).
+pub const SCHEDULE: &str = "Nats-Schedule";
+/// The subject on which a scheduled message is passed on.
+pub const SCHEDULE_TARGET: &str = "Nats-Schedule-Target";
+/// On a message that was passed on: the subject on which it was scheduled.
+pub const SCHEDULER: &str = "Nats-Scheduler";
+/// On a message that was passed on: `purge`, for its schedule is gone.
+pub const SCHEDULE_NEXT: &str = "Nats-Schedule-Next";
+/// When a job that waited was due, in Unix milliseconds.
+pub const CB_DUE: &str = "cb-due";
+/// What a job repeats: a cron expression, or `@every` and a period.
+pub const CB_CRON: &str = "cb-cron";
 /// Why a reply is no answer, in words.
 pub const SERVICE_ERROR: &str = "Nats-Service-Error";
 /// Why a reply is no answer, as a number; see [`Status`](crate::message::Status).

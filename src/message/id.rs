@@ -37,6 +37,14 @@ impl Id {
         Self(Repr::Uuid(Uuid::new_v5(&self.space(), name.as_bytes())))
     }
 
+    /// Returns it as a UUID; nothing if it is another system's.
+    pub const fn as_uuid(&self) -> Option<Uuid> {
+        match &self.0 {
+            Repr::Uuid(uuid) => Some(*uuid),
+            Repr::Foreign(_) => None,
+        }
+    }
+
     fn space(&self) -> Uuid {
         match &self.0 {
             Repr::Uuid(uuid) => *uuid,

@@ -23,12 +23,13 @@ mod rejection;
 mod request;
 mod status;
 mod subject;
-mod timestamp;
+pub(crate) mod timestamp;
 mod trace;
 
 pub use command::{Command, Outcome, Refused, Reply};
 pub use envelope::{Envelope, EnvelopeError, Origin};
-pub use event::Event;
+pub(crate) use event::read_event;
+pub use event::{Event, EventError, Older};
 pub use headers::{HeaderError, Headers};
 pub use id::Id;
 pub use key::{Key, KeyError};

@@ -61,6 +61,44 @@ impl Namespace {
         format!("{self}.cmd.{domain}.>")
     }
 
+    /// Returns the subject of a command's jobs of one key, which is a token.
+    pub(crate) fn job(&self, command: Subject, key: &str) -> String {
+        format!("{self}.job.{command}.{key}")
+    }
+
+    /// Returns the filter for all jobs of a domain.
+    pub fn jobs(&self, domain: &str) -> String {
+        format!("{self}.job.{domain}.*.*")
+    }
+
+    /// Returns the subject on which a command's job of one key waits for its
+    /// time, told from others by its name; key and name are tokens.
+    pub(crate) fn timer(&self, command: Subject, key: &str, name: &Key) -> String {
+        format!("{self}.tmr.{command}.{key}.{name}")
+    }
+
+    /// Returns the filter for all timers of a domain.
+    pub fn timers(&self, domain: &str) -> String {
+        format!("{self}.tmr.{domain}.>")
+    }
+
+    /// Returns the subject on which a domain is told that it has jobs.
+    pub(crate) fn job_call(&self, domain: &str) -> String {
+        self.system(&format!("jobs.{domain}"))
+    }
+
+    /// Returns the subjects on which a repetition waits and is done.
+    pub(crate) fn repetition(&self, domain: &str, command: &str, key: &Key) -> (String, String) {
+        let [timer, job] =
+            ["tmr", "job"].map(|kind| format!("{self}.{kind}.{domain}.{command}.{key}"));
+        (timer, job)
+    }
+
+    /// Returns the name of the stream of a domain's jobs and timers.
+    pub fn job_stream(&self, domain: &str) -> String {
+        format!("{self}_JOB_{domain}")
+    }
+
     /// Returns the subject of dead letters of one actor, by its path in the tree.
     pub fn dead(&self, path: &str) -> String {
         format!("{self}.dead.{}", path.replace('/', "."))
@@ -74,6 +112,21 @@ impl Namespace {
     /// Returns the name of the stream of dead letters.
     pub fn dead_stream(&self) -> String {
         format!("{self}_DEAD")
+    }
+
+    /// Returns the subject of the snapshot of one entity of a domain.
+    pub fn snapshot(&self, domain: &str, entity: &str, key: &Key) -> String {
+        format!("{self}.snap.{domain}.{entity}.{key}")
+    }
+
+    /// Returns the filter for all snapshots.
+    pub fn all_snapshots(&self) -> String {
+        format!("{self}.snap.>")
+    }
+
+    /// Returns the name of the stream of snapshots.
+    pub fn snapshot_stream(&self) -> String {
+        format!("{self}_SNAP")
     }
 
     /// Returns the subject of one parked key: its last message is its state.
@@ -107,6 +160,18 @@ impl Namespace {
     /// Returns where an actor hears that the operator did something for it.
     pub(crate) fn park_poke(&self, child: &str) -> String {
         self.system(&format!("park.{}", child.replace('/', "_")))
+    }
+
+    /// Returns the subject of the checkpoint of a projection, by its path in the
+    /// tree and its version.
+    pub fn checkpoint(&self, path: &str, version: u32) -> String {
+        format!("{self}.snap.{}.v{version}", path.replace('/', "."))
+    }
+
+    /// Returns the subject on which a projection is asked to be built anew, by
+    /// its path in the tree.
+    pub fn rebuild(&self, path: &str) -> String {
+        format!("{self}.sys.rebuild.{}", path.replace('/', "."))
     }
 
     /// Returns a subject of the runtime's own traffic.

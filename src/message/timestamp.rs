@@ -9,13 +9,13 @@ const LAST: Duration = Duration::new(253_402_300_799, 999_999_999);
 const SECONDS_END: usize = "2026-01-01T00:00:00".len();
 
 /// Writes a time; one outside of 1970 to 9999 becomes the nearest within.
-pub(super) fn write(time: SystemTime) -> String {
+pub(crate) fn write(time: SystemTime) -> String {
     let within = time.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST);
     humantime::format_rfc3339_nanos(within).to_string()
 }
 
 /// Reads a time with any offset; without one it is UTC.
-pub(super) fn read(text: &str) -> Option<SystemTime> {
+pub(crate) fn read(text: &str) -> Option<SystemTime> {
     let (local, offset) = split(text)?;
     let fraction = local.get(SECONDS_END..)?;
     if !fraction.is_empty() && !is_fraction(fraction) {

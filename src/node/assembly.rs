@@ -1,4 +1,4 @@
-use super::{NodeError, Running, operation::Plan, threads};
+use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
 use crate::{
     bus::Bus,
     message::{Namespace, is_name},
@@ -35,6 +35,8 @@ pub struct Node {
     intensity: Intensity,
     prefer_local: bool,
     replicas: usize,
+    profile: Profile,
+    declare: bool,
     threads: usize,
     drain_within: Duration,
 }
@@ -52,6 +54,8 @@ impl Node {
             intensity: Intensity::default(),
             prefer_local: true,
             replicas: 1,
+            profile: Profile::default(),
+            declare: true,
             threads: 1,
             drain_within: Duration::from_secs(10),
         }
@@ -89,6 +93,20 @@ impl Node {
         self
     }
 
+    /// Sets what must survive; [`Profile::Fast`] by default. The node checks it
+    /// when it starts, and says it in the log.
+    pub const fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Sets whether starting makes the streams that are missing; it does by
+    /// default. Where nodes may not, [`apply`](Self::apply) is for who may.
+    pub const fn declare(mut self, declare: bool) -> Self {
+        self.declare = declare;
+        self
+    }
+
     /// Sets how many threads host the groups, in turn; one by default.
     ///
     /// Neighbours on a thread talk fastest: a hop between threads can cost more
@@ -109,6 +127,33 @@ impl Node {
         self
     }
 
+    /// Compares what the groups need of the bus with what is there; changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError`] if the description is flawed, or the bus does not answer.
+    pub async fn plan(self) -> Result<Plan, NodeError> {
+        let needs = self.setup()?.needs();
+        provide::compare(&needs).await
+    }
+
+    /// Makes what the groups need of the bus and is missing; what is there with
+    /// other settings is left as it is, and told.
+    ///
+    /// Doing it again does nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError`] if the description is flawed, or the bus refuses.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may leave a part of it made; doing it again is harmless.
+    pub async fn apply(self) -> Result<Plan, NodeError> {
+        let needs = self.setup()?.needs();
+        provide::apply(&needs).await
+    }
+
     /// Starts the node, and returns once every actor is ready and the bus delivers.
     ///
     /// # Errors
@@ -121,10 +166,10 @@ impl Node {
     /// Safe: a node whose starting is given up is stopped.
     pub async fn start(self) -> Result<Running, NodeError> {
         let threads = self.threads;
-        let plan = self.plan()?;
+        let setup = self.setup()?;
         let (running, operation) = Running::new();
         let (ready, started) = oneshot::channel();
-        threads::launch(plan, threads, operation, ready)?;
+        threads::launch(setup, threads, operation, ready)?;
         let outcome = started
             .await
             .map_err(|_| NodeError::Thread { reason: "ended while the node started".to_owned() })?;
@@ -150,12 +195,12 @@ impl Node {
     }
 
     /// Checks what can be checked before anything runs.
-    pub(crate) fn plan(self) -> Result<Plan, NodeError> {
+    pub(crate) fn setup(self) -> Result<Setup, NodeError> {
         if !is_name(&self.name) {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
-        let plan = Plan {
+        let setup = Setup {
             name: self.name.into(),
             namespace,
             bus: self.bus,
@@ -163,11 +208,13 @@ impl Node {
             intensity: self.intensity,
             prefer_local: self.prefer_local,
             replicas: self.replicas,
+            profile: self.profile,
+            declare: self.declare,
             drain_within: self.drain_within,
             clock: Clock::system(),
             record: None,
         };
-        plan.check()?;
-        Ok(plan)
+        setup.check()?;
+        Ok(setup)
     }
 }

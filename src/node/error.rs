@@ -1,5 +1,5 @@
 use crate::{
-    bus::{ConnectError, StreamError, SubscribeError},
+    bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
     message::NamespaceError,
     supervision::GroupError,
 };
@@ -52,6 +52,23 @@ pub enum NodeError {
         /// The filter that reaches too far.
         subject: String,
     },
+    /// The bus does not keep what the profile promises.
+    #[error("the profile asks for what lasts, and this is {found}; {cure}")]
+    NotDurable {
+        /// What was found.
+        found: &'static str,
+        /// What can be done.
+        cure: &'static str,
+    },
+    /// Starting may not make streams, and they are not all there as needed.
+    #[error("the bus is not as the groups need it: {missing}; make it so with `Node::apply`")]
+    Undeclared {
+        /// What is missing, or there with other settings.
+        missing: String,
+    },
+    /// A consumer cannot be compared or made.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
     /// The bus is not there.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -67,7 +84,8 @@ pub enum NodeError {
         /// Which child, and why.
         reason: String,
     },
-    /// The tree gave up after too many restarts.
+    /// The tree gave up after too many restarts, or the connection broke down
+    /// for good; a lost server alone is waited for.
     #[error("the node gave up: {reason}")]
     GaveUp {
         /// What happened last.

@@ -1,6 +1,6 @@
 use super::NodeError;
 use crate::{
-    actor::Reaction,
+    actor::{Jobs, Reaction},
     bus::{Message, Subscription},
     call::{Content, NotTaken, Parcel, Settings, Work},
     message::{Request, Status},
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
-/// What feeds a group from the bus: its commands and its events.
+/// What feeds a group from the bus: its commands, its events and its jobs.
 pub(super) struct Intake {
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
@@ -21,7 +21,7 @@ impl Intake {
         settings: &Settings,
         group: &str,
         domains: BTreeSet<&'static str>,
-        reactions: Vec<Reaction>,
+        (reactions, jobs): (Vec<Reaction>, Vec<Jobs>),
     ) -> Result<Self, NodeError> {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
@@ -37,6 +37,9 @@ impl Intake {
         }
         for reaction in reactions {
             tasks.spawn_local(reaction.run(stopping.clone()));
+        }
+        for jobs in jobs {
+            tasks.spawn_local(jobs.run(stopping.clone()));
         }
         Ok(Self { stop, tasks })
     }

@@ -10,6 +10,9 @@ mod assembly;
 mod error;
 mod intake;
 mod operation;
+mod plan;
+mod profile;
+mod provide;
 mod running;
 mod shutdown;
 mod site;
@@ -20,6 +23,8 @@ pub use assembly::Node;
 pub use error::NodeError;
 #[cfg(feature = "test-util")]
 pub(crate) use operation::{Operation, operate};
+pub use plan::{Plan, PlanItem};
+pub use profile::{Profile, ProfileError};
 #[cfg(feature = "test-util")]
 pub(crate) use running::Handles;
 pub use running::Running;

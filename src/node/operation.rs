@@ -1,7 +1,7 @@
 //! A node's life, from its first check to its last farewell.
 
 use super::{
-    NodeError,
+    NodeError, Profile, provide,
     running::Handles,
     site::{Plot, Site},
     system::System,
@@ -29,7 +29,7 @@ const FAREWELL: Duration = Duration::from_secs(4);
 
 /// A node as it is to be, checked.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct Setup {
     pub(super) name: Arc<str>,
     pub(super) namespace: Namespace,
     pub(super) bus: Bus,
@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(super) intensity: Intensity,
     pub(super) prefer_local: bool,
     pub(super) replicas: usize,
+    pub(super) profile: Profile,
+    pub(super) declare: bool,
     pub(super) drain_within: Duration,
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
@@ -45,8 +47,8 @@ pub(crate) struct Plan {
 /// The node's ends of what connects it to its handle.
 #[derive(Debug)]
 pub(crate) struct Operation {
-    pub(super) stopping: oneshot::Receiver<()>,
-    pub(super) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
+    pub(crate) stopping: oneshot::Receiver<()>,
+    pub(crate) ended: watch::Sender<Option<Result<(), Arc<NodeError>>>>,
 }
 
 /// Tells a node's tree as it is when it is asked.
@@ -59,29 +61,37 @@ struct Station {
     plots: Vec<Plot>,
     live: Vec<Arc<Live>>,
     reports: mpsc::Receiver<Report>,
+    /// Hears when a connection is gone for good.
+    lost: mpsc::Receiver<()>,
     drain_within: Duration,
     /// Answers what is asked of the node itself.
     system: JoinSet<()>,
 }
 
-/// Runs a node on this thread until it is told to stop or gives up.
+/// Runs a node on this thread until it is told to stop or gives up, and returns
+/// how it ended; nothing if it never ran.
 pub(crate) async fn operate(
-    plan: Plan,
+    plan: Setup,
     sites: Vec<Site>,
-    mut operation: Operation,
+    mut stopping: oneshot::Receiver<()>,
     ready: oneshot::Sender<Result<Handles, NodeError>>,
-) {
+) -> Option<Result<(), Arc<NodeError>>> {
     let name = Arc::clone(&plan.name);
     let (mut station, handles) = match Station::open(plan, &sites).await {
         Ok(opened) => opened,
-        Err(error) => return drop(ready.send(Err(error))),
+        Err(error) => {
+            // Who started it may have stopped waiting.
+            ready.send(Err(error)).ok();
+            return None;
+        }
     };
     tracing::info!(node = &*name, bus = %station.bus, "the node is ready");
     if ready.send(Ok(handles)).is_err() {
-        return station.close().await;
+        station.close().await;
+        return None;
     }
     let end = tokio::select! {
-        _ = &mut operation.stopping => {
+        _ = &mut stopping => {
             station.close().await;
             Ok(())
         }
@@ -92,15 +102,26 @@ pub(crate) async fn operate(
             station.hang_up().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
         }
+        () = broken(&station.bus, &mut station.lost) => {
+            let reason = "its connection to the bus broke down for good".to_owned();
+            tracing::error!(node = &*name, reason, "the node gives up");
+            station.close().await;
+            Err(Arc::new(NodeError::GaveUp { reason }))
+        }
     };
     tracing::info!(node = &*name, "the node has stopped");
-    operation.ended.send_replace(Some(end));
+    Some(end)
 }
 
 impl Station {
-    async fn open(plan: Plan, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
+    async fn open(plan: Setup, sites: &[Site]) -> Result<(Self, Handles), NodeError> {
         let bus = plan.bus.reopen().await?;
         refuse_captured(&bus, &plan.namespace).await?;
+        let survives = plan.profile.check(&bus, plan.replicas)?;
+        tracing::info!(node = &*plan.name, profile = %plan.profile, survives, "what lasts");
+        if !plan.declare {
+            provide::compare(&plan.needs()).await?.complete()?;
+        }
         let settings = plan.settings(bus);
         // The program around the node has its own connection and runtime.
         let outside = Settings { bus: plan.bus.clone(), record: None, ..settings.clone() };
@@ -123,15 +144,18 @@ impl Station {
 
     /// Plants all groups, and answers what is asked of the node; nothing is started.
     async fn build(
-        plan: Plan,
+        plan: Setup,
         sites: &[Site],
         settings: Settings,
     ) -> Result<(Self, Told), NodeError> {
         let (report, reports) = mpsc::channel(2 * plan.groups.len() + 1);
+        let (losing, lost) = mpsc::channel(1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
         for (place, group) in plan.groups.into_iter().enumerate() {
             let site = &sites[place % sites.len()];
-            let (member, plot) = site.plant(group, &settings, place, &report).await?;
+            let (member, plot) = site
+                .plant(group, &settings, place, (&report, &losing))
+                .await?;
             members.push(member);
             plots.push(plot);
         }
@@ -157,6 +181,7 @@ impl Station {
             plots,
             live,
             reports: end,
+            lost,
             drain_within: plan.drain_within,
             system: serving,
         };
@@ -207,7 +232,7 @@ impl Station {
     }
 }
 
-impl Plan {
+impl Setup {
     /// Checks names, and that every command and domain has one answerer.
     pub(super) fn check(&self) -> Result<(), NodeError> {
         let mut answerers = BTreeMap::new();
@@ -256,6 +281,14 @@ impl Plan {
     }
 }
 
+/// Waits until the node's connection, or that of one of its groups, is gone for good.
+async fn broken(bus: &Bus, lost: &mut mpsc::Receiver<()>) {
+    tokio::select! {
+        () = bus.ended() => {}
+        Some(()) = lost.recv() => {}
+    }
+}
+
 /// Refuses streams that capture what is answered directly.
 async fn refuse_captured(bus: &Bus, namespace: &Namespace) -> Result<(), NodeError> {
     let requests = namespace.requests();
@@ -281,6 +314,11 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     for domain in domains {
         let config = StreamConfig::events(&settings.namespace, domain).replicas(settings.replicas);
         settings.bus.stream(&config).await?;
+        // Jobs have a stream once somebody sends one.
+        let jobs = StreamConfig::jobs(&settings.namespace, domain).replicas(settings.replicas);
+        if settings.bus.has_stream(&jobs.name).await? {
+            settings.bus.stream(&jobs).await?;
+        }
     }
     let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;

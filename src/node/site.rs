@@ -1,6 +1,6 @@
 use super::{NodeError, intake::Intake};
 use crate::{
-    actor::Report,
+    actor::{Jobs, Reaction, Report},
     bus::Bus,
     call::Settings,
     supervision::{Group, Member, Soil, plant},
@@ -38,18 +38,26 @@ struct Seed {
     settings: Settings,
     member: usize,
     report: mpsc::Sender<Report>,
+    lost: mpsc::Sender<()>,
 }
 
 impl Site {
-    /// Plants a group on this thread, over a connection of its own.
+    /// Plants a group on this thread, over a connection of its own, and tells
+    /// when that is gone for good.
     pub(super) async fn plant(
         &self,
         group: Group,
         settings: &Settings,
         member: usize,
-        report: &mpsc::Sender<Report>,
+        (report, lost): (&mpsc::Sender<Report>, &mpsc::Sender<()>),
     ) -> Result<(Member, Plot), NodeError> {
-        let seed = Seed { group, settings: settings.clone(), member, report: report.clone() };
+        let seed = Seed {
+            group,
+            settings: settings.clone(),
+            member,
+            report: report.clone(),
+            lost: lost.clone(),
+        };
         let (planted, growing) = oneshot::channel();
         match self {
             Self::Here => drop(tokio::task::spawn_local(tend(seed, None, planted))),
@@ -66,7 +74,7 @@ impl Site {
     }
 }
 
-/// Lives beside a group on its thread and opens and closes what feeds it.
+/// Lives beside a group on its thread, feeds it, and watches its connection.
 async fn tend(
     mut seed: Seed,
     reopen: Option<Bus>,
@@ -81,7 +89,7 @@ async fn tend(
     let name = seed.group.name().to_owned();
     let soil = Soil { settings: seed.settings.clone() };
     let plants = plant(seed.group, &soil, seed.member, seed.report);
-    let (orders, mut inbox) = mpsc::channel(2);
+    let (orders, inbox) = mpsc::channel(2);
     let plot = Plot {
         domains: plants.domains.clone(),
         hears: plants
@@ -94,15 +102,36 @@ async fn tend(
     if planted.send(Ok((plants.member, plot))).is_err() {
         return;
     }
-    let mut feed = Some((plants.domains, plants.reactions));
+    let food = (plants.domains, (plants.reactions, plants.jobs));
+    let fed = feed(&seed.settings, &name, food, inbox);
+    let watched = async {
+        seed.settings.bus.ended().await;
+        // A node that was told before, or is closing, has no use for it.
+        seed.lost.try_send(()).ok();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = fed => {}
+        () = watched => {}
+    }
+}
+
+/// Opens and closes what feeds a group, until nobody can ask for it any more.
+async fn feed(
+    settings: &Settings,
+    name: &str,
+    food: (BTreeSet<&'static str>, (Vec<Reaction>, Vec<Jobs>)),
+    mut inbox: mpsc::Receiver<Order>,
+) {
+    let mut food = Some(food);
     let mut intake = None;
     while let Some(order) = inbox.recv().await {
         match order {
             Order::Open(done) => {
-                let Some((domains, reactions)) = feed.take() else {
+                let Some((domains, reactions)) = food.take() else {
                     continue;
                 };
-                let outcome = Intake::open(&seed.settings, &name, domains, reactions).await;
+                let outcome = Intake::open(settings, name, domains, reactions).await;
                 done.send(outcome.map(|opened| intake = Some(opened))).ok();
             }
             Order::Close(done) => {

@@ -1,28 +1,29 @@
 use crate::{
     bus::Stored,
     call::CallError,
-    message::{Command, Event, Key, Park, Refused, Reply, Subject, codec, headers},
+    message::{Command, Envelope, Event, Key, Park, Refused, Reply, Subject, codec, headers},
     supervision::Tree,
 };
 use bytes::Bytes;
-use std::any::Any;
+use std::{any::Any, time::SystemTime};
 
 /// All that was said during a replay, as plain vectors.
 #[derive(Debug)]
 pub struct Heard {
-    pub(super) events: Vec<Stored>,
+    pub(super) events: Vec<Envelope>,
     pub(super) commands: Vec<(Subject, Bytes)>,
+    pub(super) jobs: Vec<(Subject, Bytes, SystemTime)>,
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) parked: Vec<ParkedKey>,
     pub(super) tree: Tree,
 }
 
-/// An event that was given up.
+/// An event or a job that was given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeadLetter {
-    /// The event's type; empty if it had none.
+    /// The event's type, or the command of a job; empty if it had none.
     pub kind: String,
     /// Why it was given up.
     pub reason: String,
@@ -58,8 +59,8 @@ impl Heard {
         let kind = E::SUBJECT.as_str();
         self.events
             .iter()
-            .filter(|stored| stored.headers.get(headers::CE_TYPE) == Some(kind))
-            .map(|stored| codec::decode(&stored.payload).expect("an event decodes as its type"))
+            .filter(|envelope| envelope.kind == kind)
+            .map(|envelope| envelope.event().expect("an event decodes as its type"))
             .collect()
     }
 
@@ -68,7 +69,7 @@ impl Heard {
     pub fn kinds(&self) -> Vec<&str> {
         self.events
             .iter()
-            .filter_map(|stored| stored.headers.get(headers::CE_TYPE))
+            .map(|envelope| envelope.kind.as_str())
             .collect()
     }
 
@@ -82,6 +83,25 @@ impl Heard {
             .iter()
             .filter(|(subject, _)| *subject == C::SUBJECT)
             .map(|(_, payload)| codec::decode(payload).expect("a command decodes as its type"))
+            .collect()
+    }
+
+    /// Returns the commands of a type that actors sent as jobs, and when they
+    /// were due, in the order they were sent; attempts count.
+    ///
+    /// The clock of a replay starts at 2026-01-01T00:00:00Z.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one of them does not decode as `C`.
+    pub fn jobs<C: Command>(&self) -> Vec<(C, SystemTime)> {
+        self.jobs
+            .iter()
+            .filter(|(subject, ..)| *subject == C::SUBJECT)
+            .map(|(_, payload, due)| {
+                let command = codec::decode(payload).expect("a command decodes as its type");
+                (command, *due)
+            })
             .collect()
     }
 
@@ -134,11 +154,22 @@ impl DeadLetter {
     pub(super) fn of(stored: &Stored) -> Self {
         let header = |name| stored.headers.get(name).unwrap_or_default();
         Self {
-            kind: header(headers::CE_TYPE).to_owned(),
+            kind: stored.headers.get(headers::CE_TYPE).map_or_else(
+                || command_of(header(headers::CB_DEAD_SUBJECT)),
+                str::to_owned,
+            ),
             reason: header(headers::CB_DEAD_REASON).to_owned(),
             attempts: header(headers::CB_DEAD_ATTEMPTS)
                 .parse()
                 .unwrap_or_default(),
         }
+    }
+}
+
+/// Returns the command in the subject of a job.
+fn command_of(subject: &str) -> String {
+    match subject.split('.').collect::<Vec<_>>()[..] {
+        [_, "job", domain, name, _] => format!("{domain}.{name}"),
+        _ => String::new(),
     }
 }

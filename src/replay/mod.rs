@@ -17,7 +17,7 @@ use crate::{
     actor::{Actor, Context},
     call::{Answer, Refusal},
     error::Failure,
-    message::{Command, Event, Refused, Reply},
+    message::{Command, Event, Id, Refused, Reply},
     supervision::Group,
 };
 use heard::Asked;
@@ -124,6 +124,18 @@ impl Replay {
         self.step(Box::new(move |stage| {
             Box::pin(async move {
                 let answer = stage.client.call(command).await;
+                stage.answers.push(Box::new(Asked::<C>(answer)));
+                Ok(())
+            })
+        }))
+    }
+
+    /// Sends a command under an id of the caller's choice, as one who tries
+    /// again does; otherwise as [`ask`](Self::ask).
+    pub fn ask_as<C: Command>(self, id: Id, command: C) -> Self {
+        self.step(Box::new(move |stage| {
+            Box::pin(async move {
+                let answer = stage.client.call(command).id(id).await;
                 stage.answers.push(Box::new(Asked::<C>(answer)));
                 Ok(())
             })

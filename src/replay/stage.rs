@@ -6,8 +6,8 @@ use super::{
 };
 use crate::{
     bus::{Bus, Stored, StreamConfig},
-    call::{Client, Record},
-    message::{Id, headers::CE_ID},
+    call::{Client, Noted, Record},
+    message::{Envelope, Id, Origin, batch},
     node::{Handles, Node, Operation, Running, Site, operate},
     supervision::{Branch, Group, State, Tree},
     time::Clock,
@@ -76,10 +76,14 @@ async fn perform(
     let node = groups
         .into_iter()
         .fold(Node::new(NAME, bus.clone()).namespace(NAME), Node::group);
-    let plan = node.plan()?.replayed(clock, record.clone());
+    let plan = node.setup()?.replayed(clock, record.clone());
     let (running, operation): (Running, Operation) = Running::new();
     let (ready, started) = oneshot::channel();
-    let playing = tokio::task::spawn_local(operate(plan, vec![Site::Here], operation, ready));
+    let Operation { stopping, ended } = operation;
+    let playing = tokio::task::spawn_local(async move {
+        let end = operate(plan, vec![Site::Here], stopping, ready).await;
+        ended.send_replace(end);
+    });
     let handles = started.await.map_err(|_| ReplayError::Thread)??;
     let mut stage = Stage {
         client: handles.client.clone(),
@@ -133,25 +137,16 @@ impl Stage {
         let parked = self.parked().await;
         let mut events = Vec::new();
         let mut dead = Vec::new();
-        for stored in self.stored().await {
+        for (stream, stored) in self.stored().await {
             if stored.subject.starts_with(&format!("{NAME}.dead.")) {
                 dead.push(DeadLetter::of(&stored));
-            } else if !stored
-                .headers
-                .get(CE_ID)
-                .is_some_and(|id| self.given.contains(&Id::from(id)))
-            {
-                events.push(stored);
+            } else if stored.subject.starts_with(&format!("{NAME}.evt.")) {
+                let own = envelopes(&stream, stored).into_iter();
+                events.extend(own.filter(|event| !self.given.contains(&event.id)));
             }
         }
-        Heard {
-            events,
-            commands: record.all(),
-            answers: self.answers,
-            dead,
-            parked,
-            tree,
-        }
+        let Noted { commands, jobs } = record.all();
+        Heard { events, commands, jobs, answers: self.answers, dead, parked, tree }
     }
 
     /// Reads which keys are parked.
@@ -174,18 +169,14 @@ impl Stage {
     }
 
     /// Reads everything that was stored.
-    async fn stored(&self) -> Vec<Stored> {
+    async fn stored(&self) -> Vec<(String, Stored)> {
         let mut all = Vec::new();
         for info in self.bus.streams().await.unwrap_or_default() {
-            if info.name == self.client.namespace().park_stream() {
-                continue;
-            }
-            let config = match info
-                .name
-                .strip_prefix(&self.client.namespace().event_stream(""))
-            {
+            let namespace = self.client.namespace();
+            let config = match info.name.strip_prefix(&namespace.event_stream("")) {
                 Some(domain) => self.client.event_stream(domain),
-                None => StreamConfig::dead(self.client.namespace()),
+                None if info.name == namespace.dead_stream() => StreamConfig::dead(namespace),
+                None => continue,
             };
             let Ok(stream) = self.bus.stream(&config).await else {
                 continue;
@@ -193,16 +184,27 @@ impl Stage {
             let Ok(reader) = stream.read(">", 1).await else {
                 continue;
             };
-            all.extend(reader.all().await.unwrap_or_default());
+            let read = reader.all().await.unwrap_or_default().into_iter();
+            all.extend(read.map(|stored| (info.name.clone(), stored)));
         }
-        all.sort_by_key(|stored| stored.time);
+        all.sort_by_key(|(_, stored)| stored.time);
         all
     }
+}
+
+/// Returns the events of a stored message; what is none is left out.
+fn envelopes(stream: &str, stored: Stored) -> Vec<Envelope> {
+    let Stored { subject, headers, payload, sequence, time } = stored;
+    let origin = Origin { stream, sequence, subject: &subject, time };
+    batch::read(&headers, origin, payload).unwrap_or_default()
 }
 
 fn busy_below(branch: &Branch, left: &mut Vec<String>) {
     if let Some(messages @ 1..) = branch.mailbox {
         left.push(format!("{messages} messages in `{}`", branch.name));
+    }
+    if let Some(messages @ 1..) = branch.lag {
+        left.push(format!("`{}` is {messages} messages behind", branch.name));
     }
     if matches!(branch.state, State::Starting | State::Restarting) {
         left.push(format!("`{}` is not running yet", branch.name));

@@ -11,6 +11,7 @@
 
 mod backoff;
 mod child;
+mod errands;
 mod group;
 mod intensity;
 mod machine;
@@ -19,6 +20,7 @@ mod machine_model;
 #[cfg(test)]
 mod machine_table;
 mod member;
+mod needs;
 mod plant;
 mod root;
 mod strategy;
@@ -30,6 +32,7 @@ pub use child::Child;
 pub use group::{Group, GroupError};
 pub(crate) use intensity::Intensity;
 pub(crate) use member::Member;
+pub(crate) use needs::Needs;
 pub(crate) use plant::{Soil, plant};
 pub(crate) use root::{Root, root};
 pub use strategy::Strategy;

@@ -3,11 +3,12 @@
 use super::{
     Child, Group, Live, Member,
     child::Kind,
+    errands::Errands,
     group::join,
     supervisor::{Policy, Supervisor},
 };
 use crate::{
-    actor::{Answered, Blueprint, Hosted, Inbox, Reaction, Report, Restart, Seat, instance},
+    actor::{Answered, Blueprint, Hosted, Inbox, Jobs, Reaction, Report, Restart, Seat, instance},
     bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
 };
@@ -28,6 +29,8 @@ pub(crate) struct Planted {
     pub(crate) domains: BTreeSet<&'static str>,
     /// How its actors hear events.
     pub(crate) reactions: Vec<Reaction>,
+    /// How the group does its jobs, domain by domain.
+    pub(crate) jobs: Vec<Jobs>,
 }
 
 /// Where a child grows: its parent's path, its place, and whom it reports to.
@@ -50,14 +53,17 @@ pub(crate) fn plant(
 ) -> Planted {
     let mut feed = Feed::default();
     let place = Place { soil, parent: "", member, report };
+    let name = group.name().to_owned();
     let member = grow_group(group, &place, &mut feed);
-    Planted { member, domains: feed.domains, reactions: feed.reactions }
+    let jobs = feed.errands.jobs(&name, soil);
+    Planted { member, domains: feed.domains, reactions: feed.reactions, jobs }
 }
 
 #[derive(Default)]
 struct Feed {
     domains: BTreeSet<&'static str>,
     reactions: Vec<Reaction>,
+    errands: Errands,
 }
 
 fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
@@ -71,12 +77,7 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
         .iter()
         .map(|member| Arc::clone(member.live()))
         .collect();
-    let live = Live::new(
-        group.name().to_owned(),
-        group.strategy.to_string(),
-        None,
-        lives,
-    );
+    let live = Live::new(group.name().to_owned(), group.strategy.to_string(), lives);
     let supervisor = Supervisor {
         path: Arc::clone(&path),
         policy: Policy {
@@ -161,11 +162,11 @@ fn grow_actor(
         };
         let hosted: Hosted = (actor.spawn)(seat);
         inboxes.push(hosted.inbox.clone());
-        let live = Live::new(
+        let live = Live::of_actor(
             name,
             actor.restart.to_string(),
-            Some(hosted.inbox.clone()),
-            Vec::new(),
+            hosted.inbox.clone(),
+            actor.lag.clone(),
         );
         let times = (actor.stop_within, Arc::from(&*actor.ticks));
         members.push(Member::of_cell(own, live, &hosted, times));
@@ -179,13 +180,14 @@ fn grow_actor(
             .doors
             .open(answered.subject.as_str(), door(&inboxes, *answered));
     }
+    feed.errands.of_actor(actor, &path, &inboxes);
     feed.reactions
         .extend(reactions(actor, &path, client, &inboxes));
     members
 }
 
 /// Opens the way for one command into an actor's instances.
-fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
+pub(super) fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
     let inboxes = Arc::clone(inboxes);
     let offer = move |mut parcel: Parcel, key: Option<&str>| {
         parcel.route = answered.route;
@@ -205,8 +207,10 @@ fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
 /// Decodes a command from the bus to find its key; one that does not decode is
 /// refused by its handler.
 fn find_key(parcel: &mut Parcel, answered: Answered) -> Option<String> {
-    let Work::Remote(_, content, _) = &mut parcel.work else {
-        return None;
+    let content = match &mut parcel.work {
+        Work::Remote(_, content, _) => content,
+        Work::Job(errand) => &mut errand.content,
+        _ => return None,
     };
     let Content::Encoded(payload) = &*content else {
         return None;

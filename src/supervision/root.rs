@@ -35,7 +35,7 @@ pub(crate) fn root(
     drop(tokio::task::spawn_local(supervisor.run()));
     Member::new(
         "".into(),
-        Live::new(String::new(), strategy.to_string(), None, Vec::new()),
+        Live::new(String::new(), strategy.to_string(), Vec::new()),
         control,
     )
 }

@@ -2,7 +2,7 @@ use crate::actor::Inbox;
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
 };
 
 /// A node's supervision tree at one moment, as it is told over the bus.
@@ -33,6 +33,9 @@ pub struct Branch {
     pub reason: Option<String>,
     /// How many messages wait in its mailbox or are being handled; nothing for a group.
     pub mailbox: Option<usize>,
+    /// How many messages a projection's model is behind its streams; nothing for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// A group's children, in the order they start.
     pub children: Vec<Self>,
 }
@@ -58,20 +61,32 @@ pub(crate) struct Live {
     name: String,
     policy: String,
     inbox: Option<Inbox>,
+    lag: Option<Arc<AtomicU64>>,
     children: Vec<Arc<Self>>,
     restarts: AtomicU32,
     now: Mutex<(State, Option<String>)>,
 }
 
 impl Live {
-    pub(super) fn new(
+    pub(super) fn new(name: String, policy: String, children: Vec<Arc<Self>>) -> Arc<Self> {
+        Arc::new(Self::at_rest(name, policy, children))
+    }
+
+    /// Describes an actor, which may be behind its streams.
+    pub(super) fn of_actor(
         name: String,
         policy: String,
-        inbox: Option<Inbox>,
-        children: Vec<Arc<Self>>,
+        inbox: Inbox,
+        lag: Option<Arc<AtomicU64>>,
     ) -> Arc<Self> {
+        let inbox = Some(inbox);
+        Arc::new(Self { inbox, lag, ..Self::at_rest(name, policy, Vec::new()) })
+    }
+
+    fn at_rest(name: String, policy: String, children: Vec<Arc<Self>>) -> Self {
         let now = Mutex::new((State::Stopped, None));
-        Arc::new(Self { name, policy, inbox, children, restarts: AtomicU32::new(0), now })
+        let restarts = AtomicU32::new(0);
+        Self { name, policy, inbox: None, lag: None, children, restarts, now }
     }
 
     pub(super) fn set(&self, state: State) {
@@ -110,6 +125,7 @@ impl Live {
             restarts: self.restarts.load(Relaxed),
             reason,
             mailbox: self.inbox.as_ref().map(Inbox::depth),
+            lag: self.lag.as_ref().map(|lag| lag.load(Relaxed)),
             children: self.children.iter().map(|child| child.branch()).collect(),
         }
     }

@@ -1,17 +1,19 @@
 //! Commands that cannot be run: their callers learn why.
 
 use crate::{
+    events::smuggle,
     store::{Filled, Put, bad_payloads, fill, good, start},
     support::{
         log::Log,
-        way::{Verdict, both_buses, every_way},
+        way::{SOON, Verdict, Way, both_buses, every_way},
     },
 };
 use callboard::{
-    CallError,
+    CallError, NodeError,
     bus::Message,
     message::{Headers, Id, Status, headers::CB_DEADLINE},
 };
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn a_command_that_does_not_decode_is_a_400_with_the_reason() -> Verdict {
@@ -84,6 +86,27 @@ async fn bad_command_headers_are_a_400_and_an_old_deadline_a_408() -> Verdict {
         Ok(node.stop().await?)
     })
     .await
+}
+
+/// The client's library panics on it. A node that hears nothing any more must not
+/// stay: whoever watches over the process can start it again.
+#[tokio::test]
+async fn a_carriage_return_in_a_received_header_ends_the_node() -> Verdict {
+    let way = Way::nats(true).await?;
+    let log = Log::default();
+    let mut node = start(&way, &log).await?;
+    let url = way.url().ok_or("no server")?;
+    let subject = format!("{}.cmd.box.put", way.namespace);
+    smuggle(&url, &subject, "cb-caller: a\rb", &good())?;
+    timeout(SOON, node.ended()).await?;
+    let Err(NodeError::GaveUp { reason }) = node.stop().await else {
+        return Err("it ended as if all were well".into());
+    };
+    assert!(reason.contains("connection"), "{reason}");
+    let again = start(&way, &log).await?;
+    fill(&again.client(), "a").await?;
+    assert_eq!(log.of(1).await, ["filled a"]);
+    Ok(again.stop().await?)
 }
 
 #[tokio::test]

@@ -90,7 +90,11 @@ fn bad_headers() -> Result<Vec<(Headers, &'static str)>, Box<dyn Error>> {
             "application/json",
             "only `application/msgpack`",
         ),
-        (CE_TIME, "yesterday", "not an RFC 3339 time"),
+        (
+            CE_TIME,
+            "yesterday",
+            "has `ce-time: yesterday`, which is no RFC 3339 time",
+        ),
     ] {
         let mut headers = typed("box.filled")?;
         headers.insert(name, value)?;
@@ -120,10 +124,32 @@ async fn an_event_with_bad_headers_is_a_dead_letter_with_the_cure() -> Verdict {
         for (_, words) in &cases {
             assert_eq!(said(words), 1, "{words}: {reasons:?}");
         }
-        assert_eq!(said("its subject does not end in a key"), 2, "{reasons:?}");
+        assert_eq!(
+            said("has a subject that does not end in a key"),
+            2,
+            "{reasons:?}"
+        );
         Ok(node.stop().await?)
     })
     .await
+}
+
+/// What the server was told about the original must not keep the letter out, and
+/// with it all that follows on the key.
+#[tokio::test]
+async fn an_expectation_of_the_publisher_does_not_hold_for_the_dead_letter() -> Verdict {
+    let way = Way::nats(true).await?;
+    let log = Log::default();
+    let node = start(&way, &log).await?;
+    fill(&node.client(), "a").await?;
+    let mut headers = typed("box.filled")?;
+    headers.insert("Nats-Expected-Last-Sequence", "1")?;
+    headers.insert("x-note", "kept")?;
+    publish(&way, "a", headers, b"\xC1").await?;
+    assert_eq!(way.dead(1, "x-note").await, ["kept"]);
+    fill(&node.client(), "a").await?;
+    assert_eq!(log.of(2).await, ["filled a", "filled a"]);
+    Ok(node.stop().await?)
 }
 
 #[tokio::test]
@@ -209,11 +235,16 @@ async fn what_is_no_key_or_subject_is_refused() -> Verdict {
     .await
 }
 
-/// Sends an event past every client's checks, and returns what the server says.
-fn smuggle(url: &str, subject: &str, payload: &[u8]) -> Result<String, Box<dyn Error>> {
+/// Sends a message past every client's checks, and returns what the server says.
+pub(crate) fn smuggle(
+    url: &str,
+    subject: &str,
+    header: &str,
+    payload: &[u8],
+) -> Result<String, Box<dyn Error>> {
     let mut server = TcpStream::connect(url.trim_start_matches("nats://"))?;
     server.set_read_timeout(Some(Duration::from_secs(5)))?;
-    let headers = "NATS/1.0\r\nce-type: box.filled\r\n\r\n";
+    let headers = format!("NATS/1.0\r\n{header}\r\n\r\n");
     let (head, all) = (headers.len(), headers.len() + payload.len());
     write!(server, "CONNECT {{\"headers\":true,\"verbose\":false}}\r\n")?;
     write!(server, "HPUB {subject} {head} {all}\r\n{headers}")?;
@@ -233,7 +264,8 @@ async fn a_wildcard_in_an_events_subject_harms_nobody() -> Verdict {
     let log = Log::default();
     let node = start(&way, &log).await?;
     let url = way.url().ok_or("no server")?;
-    let said = smuggle(&url, &format!("{}.evt.box.*", way.namespace), &good())?;
+    let subject = format!("{}.evt.box.*", way.namespace);
+    let said = smuggle(&url, &subject, "ce-type: box.filled", &good())?;
     assert!(said.contains("Invalid Publish Subject"), "{said}");
     fill(&node.client(), "a").await?;
     assert_eq!(log.of(1).await, ["filled a"]);

@@ -5,11 +5,14 @@ mod append;
 mod carriers;
 mod consumers;
 mod handles;
+mod latest;
 mod plain;
+mod presence;
 mod pubsub;
 mod queues;
 mod reads;
 mod requests;
+mod schedules;
 mod scope;
 mod streams;
 #[path = "../support/mod.rs"]
@@ -115,6 +118,15 @@ macro_rules! suite {
                 each_stream_counts_for_itself,
                 many_may_make_the_same_stream_at_once,
             }
+            presence {
+                what_is_declared_is_compared_and_not_made,
+                a_consumer_of_another_part_differs,
+            }
+            latest {
+                a_newer_message_replaces_the_one_on_its_subject,
+                a_replaced_message_still_counts_for_expectations,
+                what_is_replaced_is_read_and_not_consumed,
+            }
             append {
                 sequences_count_from_one,
                 a_message_without_id_is_refused,
@@ -205,6 +217,23 @@ macro_rules! suite {
                 a_waiting_handle_takes_a_pinned_consumer_over,
                 pinned_partitions_are_each_in_order,
             }
+            schedules {
+                a_scheduled_message_is_passed_on_when_it_is_due,
+                an_overdue_message_is_passed_on_at_once,
+                a_cancelled_message_is_not_passed_on,
+                a_later_schedule_replaces_an_earlier_one,
+                what_is_passed_on_or_cancelled_is_seen_no_more,
+                zero_expects_that_nothing_is_scheduled,
+                a_known_id_is_not_scheduled_again,
+                what_is_passed_on_is_filed_by_partition,
+                many_schedules_are_each_passed_on_once,
+                a_schedule_wakes_who_waits_already,
+                a_stream_without_schedules_refuses_them,
+                a_schedule_that_cannot_be_kept_is_refused,
+                a_plain_schedule_is_kept_or_refused_alike,
+                schedules_need_a_stream_that_lets_go,
+                a_stream_that_keeps_none_differs,
+            }
         })+
         const CARRIERS: &[(&str, &[&str])] = &[$((stringify!($name), $name::CASES)),+];
     };
@@ -221,7 +250,7 @@ suite!(embedded: Embedded, stored: Stored, nats: Nats);
 fn every_carrier_is_held_to_the_same_cases() {
     for (carrier, cases) in CARRIERS {
         eprintln!("{carrier}: {} cases", cases.len());
-        assert!(cases.len() >= 130, "{carrier} has only {}", cases.len());
+        assert!(cases.len() >= 145, "{carrier} has only {}", cases.len());
         assert_eq!(*cases, CARRIERS[0].1, "{carrier}");
     }
 }

@@ -4,6 +4,10 @@ use super::{
 };
 use callboard::{Bus, bus::Message};
 use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+};
 use tokio::{process::Command, time::timeout};
 
 async fn publish(server: &Server, kind: &str, key: &str, json: &str) {
@@ -91,6 +95,29 @@ async fn a_line_has_time_type_key_and_payload_and_riddles_have_a_reason() {
         "{}",
         lines[1]
     );
+}
+
+/// Stores an event whose header is no text: the client breaks off when it comes.
+fn publish_unreadable(server: &Server, subject: &str) -> std::io::Result<()> {
+    let mut raw = TcpStream::connect(("127.0.0.1", server.port()))?;
+    let head = b"NATS/1.0\r\nx: \xFF\r\n\r\n";
+    write!(raw, "CONNECT {{\"headers\":true,\"verbose\":false}}\r\n")?;
+    write!(raw, "HPUB {subject} {0} {0}\r\n", head.len())?;
+    raw.write_all(head)?;
+    write!(raw, "\r\nPING\r\n")?;
+    let said = BufReader::new(raw).lines().map_while(Result::ok);
+    assert!(said.into_iter().any(|line| line == "PONG"));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_before_an_unreadable_event_is_shown() {
+    let server = Server::start();
+    publish(&server, "orders.placed", "o-1", r#"{"n":1}"#).await;
+    publish_unreadable(&server, "callboard.evt.orders.o-2").unwrap();
+    publish(&server, "orders.placed", "o-3", r#"{"n":3}"#).await;
+    let mut tail = Going::start(&server, &["tail", "--all", "--json"]);
+    assert_eq!(number(&tail.line().await), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,4 +6,5 @@ mod kit;
 mod reopen;
 #[path = "../support/mod.rs"]
 mod support;
+mod timers;
 mod torn;

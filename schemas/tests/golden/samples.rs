@@ -4,19 +4,24 @@ use crate::kind::Kind;
 use schemas::{
     Cents, Line, OrderId, UserId,
     inventory::{
-        GetStock, Hold, OutOfStock, Release, Released, Reserve, Stock, StockAdded, StockLevel,
-        StockRefused, StockReleased, StockReserved,
+        GetStock, Hold, OutOfStock, Release, Released, Reserve, Stock, StockAdded, StockFreed,
+        StockHeld, StockLevel, StockRefused, StockReleased, StockRequested, StockReserved,
+        StockShipped, StockSold,
     },
     notifications::{ListNotifications, Notification, NotificationList, NotificationSent},
     orders::{
-        Cancellation, GetOrder, ListOrders, Order, OrderCancelled, OrderConfirmed, OrderList,
-        OrderPlaced, OrderStatus, PlaceOrder, PlaceRejected, UnknownOrder,
+        Cancellation, GetOrder, ListOrders, ListSales, Order, OrderCancelled, OrderConfirmed,
+        OrderList, OrderPlaced, OrderStatus, PlaceOrder, PlaceRejected, Sales, SalesList,
+        UnknownOrder,
     },
     payments::{
         Charge, Declined, NotCharged, PaymentDeclined, PaymentRefunded, PaymentTaken, Receipt,
         Refund, Refunded,
     },
-    products::{AddProduct, AddRejected, GetProduct, Product, ProductAdded, UnknownProduct},
+    products::{
+        AddProduct, AddRejected, Catalogue, GetProduct, ListProducts, Offer, Product, ProductAdded,
+        UnknownProduct,
+    },
     users::{GetUser, Register, RegisterRejected, UnknownUser, User, UserRegistered},
 };
 
@@ -73,6 +78,16 @@ fn products() -> Vec<Kind> {
         Kind::of([GetProduct { product: product() }]),
         Kind::of([Product { product: product(), name: name(), price }]),
         Kind::of([
+            ListProducts { after: None },
+            ListProducts { after: Some(product()) },
+        ]),
+        Kind::of([
+            Catalogue {
+                offers: vec![Offer { product: product(), name: name(), price, available: 300 }],
+            },
+            Catalogue { offers: vec![] },
+        ]),
+        Kind::of([
             AddRejected::AlreadyExists { product: product() },
             AddRejected::EmptyName,
             AddRejected::ZeroPrice,
@@ -89,9 +104,20 @@ fn inventory() -> Vec<Kind> {
     let (order, lines, product) = (order, lines, || "cup".into());
     vec![
         Kind::of([StockAdded { product: product(), quantity: 70_000 }]),
+        Kind::of([StockHeld { product: product(), order: order(), quantity: 300 }]),
+        Kind::of([
+            StockFreed { product: product(), order: order(), quantity: 300 },
+            StockFreed { product: product(), order: order(), quantity: 0 },
+        ]),
+        Kind::of([StockShipped { product: product(), order: order(), quantity: 300 }]),
+        Kind::of([StockRequested { order: order(), lines: lines(), total: TOTAL }]),
         Kind::of([StockReserved { order: order(), lines: lines(), total: TOTAL }]),
         Kind::of([StockRefused { order: order(), reason: short() }]),
-        Kind::of([StockReleased { order: order(), lines: lines() }]),
+        Kind::of([
+            StockReleased { order: order(), lines: lines() },
+            StockReleased { order: order(), lines: vec![] },
+        ]),
+        Kind::of([StockSold { order: order(), lines: lines() }]),
         Kind::of([Stock { product: product(), quantity: 70_000 }]),
         Kind::of([Reserve { order: order(), lines: lines() }]),
         Kind::of([Release { order: order() }]),
@@ -165,6 +191,11 @@ fn orders() -> Vec<Kind> {
         Kind::of([PlaceOrder { order: order(), user: user(), lines: lines() }]),
         Kind::of([GetOrder { order: order() }]),
         Kind::of([ListOrders { user: user() }]),
+        Kind::of([ListSales { days: 7 }]),
+        Kind::of([
+            SalesList { days: vec![sales()] },
+            SalesList { days: vec![] },
+        ]),
         Kind::of(orders_by_status()),
         Kind::of([
             OrderList { orders: orders_by_status().into() },
@@ -179,6 +210,10 @@ fn orders() -> Vec<Kind> {
         ]),
         Kind::of([UnknownOrder { order: order() }]),
     ]
+}
+
+fn sales() -> Sales {
+    Sales { day: "2026-01-31".to_owned(), orders: 300, total: TOTAL }
 }
 
 fn notifications() -> Vec<Kind> {

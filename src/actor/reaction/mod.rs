@@ -100,19 +100,21 @@ impl Reaction {
             .events(self.domain)
             .await
             .map_err(|error| error.to_string())?;
-        let mut config = ConsumerConfig::new(format!(
-            "{}_{}",
-            self.path.replace('/', "_"),
-            self.partition
-        ));
-        config.partition = Some(self.partition);
-        config.ack_wait = ACK_WAIT;
-        config.max_ack_pending = HELD;
-        config.pinned = true;
+        let config = reads(&self.path, self.partition);
         let consumer = stream
             .consumer(&config)
             .await
             .map_err(|error| error.to_string())?;
         Ok((stream, consumer))
     }
+}
+
+/// Describes how an actor's reaction reads a partition, by the actor's path.
+pub(crate) fn reads(path: &str, partition: u32) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(format!("{}_{partition}", path.replace('/', "_")));
+    config.partition = Some(partition);
+    config.ack_wait = ACK_WAIT;
+    config.max_ack_pending = HELD;
+    config.pinned = true;
+    config
 }

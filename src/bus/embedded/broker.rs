@@ -4,7 +4,7 @@ use super::{
     kept::Kept,
     lease::Lease,
     log::Outcome,
-    pub_ack::pub_ack,
+    pub_ack::{pub_ack, unscheduled},
     read,
     routes::{Listener, Routes},
     store::{self, Broken, Keeper, Needs},
@@ -13,10 +13,11 @@ use super::{
 };
 use crate::{
     bus::{
-        Expect, Message, OpenError, RequestError, SendError, Store, StreamConfig, StreamError,
-        StreamInfo, SubscribeError, declared,
+        ConsumerConfig, ConsumerError, Expect, Message, OpenError, Presence, RequestError,
+        SendError, Store, StreamConfig, StreamError, StreamInfo, SubscribeError, declared,
         names::{LARGEST, is_filter, is_queue, is_subject, size},
         overlap,
+        schedule::Schedule,
     },
     time::Clock,
 };
@@ -170,10 +171,40 @@ impl Broker {
             Some(keeper) if !config.memory => {
                 let last = others.iter().filter_map(|kept| kept.number()).max();
                 let number = last.map_or(1, |last| last + 1);
-                Kept::stored(config.clone(), keeper.disk_shared(), number)
+                Kept::stored((config.clone(), self.0.clock), keeper.disk_shared(), number)
             }
-            _ => Ok(Kept::in_memory(config.clone())),
+            _ => Ok(Kept::in_memory(config.clone(), self.0.clock)),
         }
+    }
+
+    pub(in crate::bus) fn has_stream(&self, name: &str) -> bool {
+        read(&self.0.streams)
+            .iter()
+            .any(|kept| kept.config().name == name)
+    }
+
+    pub(in crate::bus) fn compare(&self, config: &StreamConfig) -> Result<Presence, StreamError> {
+        declared::stream(config)?;
+        Ok(self.named(&config.name).map_or(Presence::Missing, |kept| {
+            Presence::of(super::declared::difference(kept.config(), config))
+        }))
+    }
+
+    pub(in crate::bus) fn compare_consumer(
+        &self,
+        stream: &StreamConfig,
+        config: &ConsumerConfig,
+    ) -> Result<Presence, ConsumerError> {
+        declared::consumer(config, stream)?;
+        let kept = self.named(&stream.name);
+        Ok(kept.map_or(Presence::Missing, |kept| kept.compare(config)))
+    }
+
+    fn named(&self, name: &str) -> Option<Arc<Kept>> {
+        read(&self.0.streams)
+            .iter()
+            .find(|kept| kept.config().name == name)
+            .cloned()
     }
 
     pub(in crate::bus) fn streams(&self) -> Vec<StreamInfo> {
@@ -214,7 +245,7 @@ impl Broker {
         let heard = read(&self.0.routes)
             .any(&message.subject)
             .then(|| message.clone());
-        let (outcome, ticket) = kept.append(message, expect, self.0.clock.now(), room);
+        let (outcome, ticket) = kept.append(message, expect, room);
         let reached = heard.is_some_and(|message| self.hand(message));
         (ticket.holds().await.map(|()| outcome), reached)
     }
@@ -228,9 +259,15 @@ impl Broker {
         let expected = message.headers.get(EXPECTED).and_then(|n| n.parse().ok());
         let expect = expected.map_or(Expect::Any, Expect::Last);
         let reply = message.reply.clone().filter(|reply| is_subject(reply));
-        let (outcome, _) = self.store(&kept, message, expect).await;
+        let answer = match Schedule::of(&message, kept.config()) {
+            Ok(_) => {
+                let (outcome, _) = self.store(&kept, message, expect).await;
+                pub_ack(&kept.config().name, outcome)
+            }
+            Err(refused) => unscheduled(&kept.config().name, &refused),
+        };
         if let Some(reply) = reply {
-            self.hand(Message::new(reply, pub_ack(&kept.config().name, outcome)));
+            self.hand(Message::new(reply, answer));
         }
         true
     }

@@ -15,6 +15,12 @@ pub(super) fn difference(there: &StreamConfig, wanted: &StreamConfig) -> Option<
         differs("subjects", &subjects(there), &subjects(wanted)),
         differs("partitions", &there.partitions, &wanted.partitions),
         differs("immutable", &there.immutable, &wanted.immutable),
+        differs("schedules", &there.schedules, &wanted.schedules),
+        differs(
+            "last_per_subject",
+            &there.last_per_subject,
+            &wanted.last_per_subject,
+        ),
         differs("max_messages", &there.max_messages, &wanted.max_messages),
         differs(
             "duplicate_window",

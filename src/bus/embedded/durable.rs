@@ -133,6 +133,14 @@ impl Durable {
         }
     }
 
+    /// Wakes all waiting handles, to look at the time.
+    pub(super) fn rouse(&mut self) {
+        for waiter in &mut self.waiting {
+            waiter.told = true;
+            waiter.wake.notify_one();
+        }
+    }
+
     fn watched(&self, at: Instant) -> bool {
         self.waiting
             .iter()

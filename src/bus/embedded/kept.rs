@@ -8,21 +8,23 @@ use super::{
     shelf::{self, Item, Shelf},
     store::{Broken, Declared, Disk, Needs, Place},
     ticket::{Room, Ticket},
+    timers::Timers,
 };
-use crate::bus::{
-    ConsumerError, Expect, Message, StreamConfig, StreamInfo, names::size, partition,
+use crate::{
+    bus::{ConsumerError, Expect, Message, StreamConfig, StreamInfo, names::size, partition},
+    time::Clock,
 };
 use std::{
     collections::{HashMap, VecDeque},
     fmt, io,
     sync::{Arc, Mutex, Weak},
-    time::SystemTime,
 };
 use tokio::time::Instant;
 
 /// One stream: its log and its consumers behind one lock, and where they are stored.
 pub(super) struct Kept {
     config: StreamConfig,
+    pub(super) clock: Clock,
     subjects: Vec<Pattern>,
     pub(super) state: Mutex<State>,
     pub(super) home: Option<Home>,
@@ -37,6 +39,7 @@ pub(super) struct Home {
 
 pub(super) struct State {
     pub(super) log: Log,
+    pub(super) timers: Timers,
     pub(super) shelf: Shelf,
     pub(super) durables: Vec<Durable>,
     pub(super) names: HashMap<String, usize>,
@@ -48,14 +51,14 @@ pub(super) struct State {
 
 impl Kept {
     /// Makes a stream in memory.
-    pub(super) fn in_memory(config: StreamConfig) -> Arc<Self> {
+    pub(super) fn in_memory(config: StreamConfig, clock: Clock) -> Arc<Self> {
         let state = State::new(Log::new((&config).into()), Shelf::Memory(Vec::new()));
-        Arc::new(Self::new(config, state, None))
+        Arc::new(Self::new((config, clock), state, None))
     }
 
     /// Makes a stream in a store.
     pub(super) fn stored(
-        config: StreamConfig,
+        (config, clock): (StreamConfig, Clock),
         disk: Arc<Disk>,
         number: u32,
     ) -> Result<Arc<Self>, Broken> {
@@ -63,7 +66,7 @@ impl Kept {
         let log = Log::new((&config).into());
         let shelf = Shelf::disk(Vec::new());
         Ok(Self::at_home(
-            config,
+            (config, clock),
             (disk, number),
             State::new(log, shelf),
         ))
@@ -71,12 +74,13 @@ impl Kept {
 
     /// Takes up a stream that a store holds.
     pub(super) fn restored(
-        config: StreamConfig,
+        declared: (StreamConfig, Clock),
         home: (Arc<Disk>, u32),
-        (log, places): (Log, Vec<u64>),
+        (log, places, timers): (Log, Vec<u64>, Timers),
         consumers: Vec<Place>,
     ) -> Result<Arc<Self>, ConsumerError> {
-        let kept = Self::at_home(config, home, State::new(log, Shelf::disk(places)));
+        let state = State { timers, ..State::new(log, Shelf::disk(places)) };
+        let kept = Self::at_home(declared, home, state);
         let mut state = lock(&kept.state);
         for place in consumers {
             kept.resume(&mut state, place)?;
@@ -85,16 +89,21 @@ impl Kept {
         Ok(kept)
     }
 
-    fn at_home(config: StreamConfig, (disk, number): (Arc<Disk>, u32), state: State) -> Arc<Self> {
+    fn at_home(
+        declared: (StreamConfig, Clock),
+        (disk, number): (Arc<Disk>, u32),
+        state: State,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me| {
             let home = Home { disk, number, me: Weak::clone(me) };
-            Self::new(config, state, Some(home))
+            Self::new(declared, state, Some(home))
         })
     }
 
-    fn new(config: StreamConfig, state: State, home: Option<Home>) -> Self {
+    fn new((config, clock): (StreamConfig, Clock), state: State, home: Option<Home>) -> Self {
         let subjects = config.subjects.iter().map(|at| Pattern::new(at));
-        Self { subjects: subjects.collect(), config, state: Mutex::new(state), home }
+        let subjects = subjects.collect();
+        Self { subjects, config, clock, state: Mutex::new(state), home }
     }
 
     pub(super) const fn config(&self) -> &StreamConfig {
@@ -126,19 +135,28 @@ impl Kept {
     }
 
     /// Stores a message and wakes who waits for it, now or once it is durable.
-    pub(super) fn append(
-        &self,
-        message: Message,
-        expect: Expect,
-        time: SystemTime,
-        room: Room,
-    ) -> (Outcome, Ticket) {
+    pub(super) fn append(&self, message: Message, expect: Expect, room: Room) -> (Outcome, Ticket) {
         let now = Instant::now();
         let mut guard = lock(&self.state);
         let state = &mut *guard;
         if let Some(broken) = self.disk().and_then(Disk::failure) {
             return (Outcome::Stored { sequence: 0 }, Ticket::Broken(broken));
         }
+        self.fire(state, now);
+        let filed = self.file(state, message, expect, (now, room));
+        drop(guard);
+        filed
+    }
+
+    /// Files a message and keeps it.
+    pub(super) fn file(
+        &self,
+        state: &mut State,
+        message: Message,
+        expect: Expect,
+        (now, room): (Instant, Room),
+    ) -> (Outcome, Ticket) {
+        let expect = state.expectation(&message.subject, expect);
         let outcome = state.log.append(&message, expect, now);
         let Outcome::Stored { sequence } = outcome else {
             self.give_back(room);
@@ -151,12 +169,11 @@ impl Kept {
             headers,
             payload,
             sequence,
-            time,
+            time: self.clock.now(),
             previous: state.log.previous(sequence),
         });
-        let ticket = self.shelve(state, record, now, room);
-        drop(guard);
-        (outcome, ticket)
+        self.arm(state, &record);
+        (outcome, self.shelve(state, record, now, room))
     }
 
     /// Lets a message be seen that was written at this place.
@@ -179,7 +196,8 @@ impl Kept {
         let state = lock(&self.state);
         let sequences = which(&state.log, state.shelf.last());
         let items = sequences.into_iter();
-        let items = items.filter_map(|sequence| state.shelf.get(sequence, &state.log));
+        let seen = items.filter(|sequence| !state.timers.hides(*sequence));
+        let items = seen.filter_map(|sequence| state.shelf.get(sequence, &state.log));
         let items: Vec<_> = items.collect();
         drop(state);
         shelf::all(items, self.disk())
@@ -192,11 +210,15 @@ impl Kept {
     }
 
     pub(super) fn info(&self) -> StreamInfo {
-        let last_sequence = self.with_log(|_, last| last);
+        let state = lock(&self.state);
+        let last_sequence = state.shelf.last();
+        let held = state.log.held(last_sequence);
+        let messages = held.saturating_sub(state.timers.hidden());
+        drop(state);
         StreamInfo {
             name: self.config.name.clone(),
             subjects: self.config.subjects.clone(),
-            messages: last_sequence,
+            messages,
             last_sequence,
         }
     }
@@ -209,7 +231,10 @@ impl Kept {
                 home
             }
             (Shelf::Memory(records), _) => {
-                records.push(Arc::clone(&record));
+                if self.config.last_per_subject {
+                    shelf::drop_replaced(records, record.previous);
+                }
+                records.push(Some(Arc::clone(&record)));
                 self.offer(state, &record, now);
                 return Ticket::Done;
             }
@@ -238,6 +263,9 @@ impl Kept {
 
     /// Gives a message that may be seen to the consumers that want it.
     fn offer(&self, state: &mut State, record: &Record, now: Instant) {
+        if state.timers.hides(record.sequence) {
+            return;
+        }
         let partition = self.partition(&record.subject);
         for durable in state.interest.of(&record.subject, partition) {
             let durable = &mut state.durables[durable];
@@ -256,7 +284,7 @@ impl Kept {
         }
     }
 
-    fn give_back(&self, room: Room) {
+    pub(super) fn give_back(&self, room: Room) {
         if let Some(disk) = self.disk() {
             disk.give_back(room.0);
         }
@@ -265,7 +293,8 @@ impl Kept {
     pub(super) fn partition(&self, subject: &str) -> Option<u32> {
         let count = self.config.partitions;
         let token = subject.rsplit('.').next()?;
-        (count > 0).then(|| partition(token, count))
+        let is_filed = || self.subjects.len() == 1 || self.subjects[0].matches(subject);
+        (count > 0 && is_filed()).then(|| partition(token, count))
     }
 }
 
@@ -273,6 +302,7 @@ impl State {
     fn new(log: Log, shelf: Shelf) -> Self {
         Self {
             log,
+            timers: Timers::default(),
             shelf,
             durables: Vec::new(),
             names: HashMap::new(),

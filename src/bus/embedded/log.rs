@@ -33,6 +33,7 @@ struct Filed {
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
+    pub(super) last_per_subject: bool,
     pub(super) max_messages: Option<u64>,
     pub(super) duplicate_window: Duration,
 }
@@ -40,6 +41,7 @@ pub(super) struct Limits {
 impl From<&StreamConfig> for Limits {
     fn from(config: &StreamConfig) -> Self {
         Self {
+            last_per_subject: config.last_per_subject,
             max_messages: config.max_messages,
             duplicate_window: config.duplicate_window,
         }
@@ -80,7 +82,11 @@ impl Log {
         if matches!(expect, Expect::Last(last) if last != previous) {
             return Outcome::Conflict { last: previous };
         }
-        if let Some(limit) = self.limits.max_messages.filter(|max| self.last() >= *max) {
+        if let Some(limit) = self
+            .limits
+            .max_messages
+            .filter(|max| self.held(self.last()) >= *max)
+        {
             return Outcome::Full { limit };
         }
         let number = number.unwrap_or_else(|| self.number(&message.subject));
@@ -135,12 +141,48 @@ impl Log {
         self.filed(sequence).map_or(0, |filed| filed.previous)
     }
 
-    /// Returns the messages on one subject, last first.
-    pub(super) fn back(&self, subject: &str) -> impl Iterator<Item = u64> {
-        let number = self.numbers.get(subject);
-        let head = number.map(|number| self.heads[*number as usize].1);
+    /// Returns how many messages are kept of those up to a sequence.
+    pub(super) fn held(&self, last: u64) -> u64 {
+        if !self.limits.last_per_subject {
+            return last;
+        }
+        let heads = (0..).take(self.heads.len());
+        heads
+            .filter(|number| self.back_of(*number, last).next().is_some())
+            .count() as u64
+    }
+
+    /// Returns the messages on one subject up to a sequence, last first.
+    pub(super) fn back(&self, subject: &str, last: u64) -> impl Iterator<Item = u64> {
+        let number = self.numbers.get(subject).copied();
+        number
+            .into_iter()
+            .flat_map(move |number| self.back_of(number, last))
+    }
+
+    fn back_of(&self, number: u32, last: u64) -> impl Iterator<Item = u64> {
+        let depth = if self.limits.last_per_subject {
+            1
+        } else {
+            usize::MAX
+        };
+        let head = Some(self.heads[number as usize].1);
         iter::successors(head, |sequence| Some(self.previous(*sequence)))
             .take_while(|sequence| *sequence > 0)
+            .skip_while(move |sequence| *sequence > last)
+            .take(depth)
+    }
+
+    /// Whether a message was replaced by one of those up to a sequence.
+    pub(super) fn is_replaced(&self, sequence: u64, last: u64) -> bool {
+        let number = self
+            .filed(sequence)
+            .filter(|_| self.limits.last_per_subject);
+        number.is_some_and(|filed| {
+            self.back_of(filed.subject, last)
+                .next()
+                .is_some_and(|newest| newest > sequence)
+        })
     }
 
     /// Returns the sequences between two, both included, whose subject is wanted.
@@ -201,7 +243,7 @@ mod tests {
     const WINDOW: Duration = Duration::from_mins(1);
 
     fn log(max_messages: Option<u64>) -> Log {
-        Log::new(Limits { max_messages, duplicate_window: WINDOW })
+        Log::new(Limits { last_per_subject: false, max_messages, duplicate_window: WINDOW })
     }
 
     fn append(log: &mut Log, subject: &str, id: &str, expect: Expect, now: Instant) -> Outcome {
@@ -254,7 +296,7 @@ mod tests {
             append(&mut log, subject, &at.to_string(), Expect::Any, now);
         }
         let walked = |from| {
-            log.back("a")
+            log.back("a", u64::MAX)
                 .take_while(|sequence| *sequence >= from)
                 .collect::<Vec<_>>()
         };

@@ -7,10 +7,11 @@
 //! A message takes one of three ways: through the `routes` to subscriptions,
 //! through an `inbox` to the request that waits for it, or into a stream: its
 //! `log` decides about it, its `shelf` holds it, and its `durable` consumers
-//! each keep a `cursor` over it. The shelf is in memory, or in the `store`: then
-//! a message is seen by readers and consumers once it is as durable as the
-//! store promises, and the memory holds 24 bytes for each, the latest ones, all
-//! subjects, and the ids that are still remembered.
+//! each keep a `cursor` over it; its `timers` know what it is to pass on later.
+//! The shelf is in memory, or in the `store`: then a message is seen by readers
+//! and consumers once it is as durable as the store promises, and the memory
+//! holds 24 bytes for each, the latest ones, all subjects, the ids that are
+//! still remembered, and what waits for its time.
 
 mod broker;
 mod consumer;
@@ -22,6 +23,7 @@ mod interest;
 mod kept;
 mod lease;
 mod log;
+mod passing;
 mod pattern;
 mod pub_ack;
 mod reader;
@@ -35,6 +37,7 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod timers;
 
 pub(super) use broker::Broker;
 pub(super) use consumer::{Acker, Consumer};

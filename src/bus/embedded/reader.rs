@@ -24,7 +24,7 @@ impl Reader {
             if !is_one(filter) {
                 return (last, Vec::new());
             }
-            let chosen = log.back(filter).skip_while(|sequence| *sequence > last);
+            let chosen = log.back(filter, last);
             (0, chosen.take_while(|sequence| *sequence >= from).collect())
         });
         Self { kept, part, next: from.max(1), end, chosen, found: VecDeque::new() }
@@ -44,6 +44,10 @@ impl Reader {
         Ok(self.found.pop_front().map(Record::give))
     }
 
+    pub(in crate::bus) const fn end(&self) -> u64 {
+        self.end
+    }
+
     fn fill(&mut self) -> Result<(), ReadError> {
         let read = if self.chosen.is_empty() {
             let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));
@@ -52,9 +56,11 @@ impl Reader {
                 let partition = partitioned.then(|| self.kept.partition(subject));
                 self.part.has(subject, partition.flatten())
             };
-            let read = self
-                .kept
-                .records(|log, _| log.matching(self.next, last, wanted).collect());
+            let read = self.kept.records(|log, seen| {
+                log.matching(self.next, last, wanted)
+                    .filter(|sequence| !log.is_replaced(*sequence, seen))
+                    .collect()
+            });
             self.next = last + 1;
             read
         } else {

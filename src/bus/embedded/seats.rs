@@ -10,7 +10,7 @@ use super::{
     shelf::Item,
     store::{Declared, Place},
 };
-use crate::bus::{ConsumerConfig, ConsumerError, Progress, Start};
+use crate::bus::{ConsumerConfig, ConsumerError, Presence, Progress, Start};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
@@ -41,6 +41,15 @@ impl Kept {
         Ok(Seat { durable, handle: state.handles })
     }
 
+    /// Compares a consumer's declaration with the one of that name.
+    pub(super) fn compare(&self, config: &ConsumerConfig) -> Presence {
+        let state = lock(&self.state);
+        let known = state.names.get(&config.name);
+        let difference = known.map(|durable| state.durables[*durable].differs(config));
+        drop(state);
+        difference.map_or(Presence::Missing, Presence::of)
+    }
+
     /// Takes up a consumer where the store saw it last.
     pub(super) fn resume(&self, state: &mut State, place: Place) -> Result<(), ConsumerError> {
         let Place { config, next, out } = place;
@@ -56,10 +65,14 @@ impl Kept {
     pub(super) fn look(&self, seat: Seat, wake: &Arc<Notify>) -> Found {
         let now = Instant::now();
         let mut state = lock(&self.state);
+        let due = self.fire(&mut state, now);
         let look = state.durables[seat.durable].look(seat.handle, wake, now);
         self.tell(&mut state, seat.durable);
         let (item, turn) = match look {
-            Look::Wait { until } => return Found::Nothing { until },
+            Look::Wait { until } => {
+                let until = until.into_iter().chain(due).min();
+                return Found::Nothing { until };
+            }
             Look::Taken(turn) => (state.shelf.get(turn.sequence, &state.log), turn),
         };
         drop(state);
@@ -170,7 +183,8 @@ impl Kept {
     fn backlog(&self, state: &State, first: u64, part: &Part) -> VecDeque<u64> {
         let wanted = |subject: &str| part.has(subject, self.partition(subject));
         let last = state.shelf.last();
-        state.log.matching(first, last, wanted).collect()
+        let matching = state.log.matching(first, last, wanted);
+        matching.filter(|at| !state.timers.hides(*at)).collect()
     }
 
     /// Tells the store that a consumer moved, if it did and the store does not know.

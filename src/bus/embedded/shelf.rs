@@ -11,8 +11,8 @@ const RECENT: usize = 1024 * 1024;
 /// Where the messages of one stream are.
 #[derive(Debug)]
 pub(super) enum Shelf {
-    /// All in memory.
-    Memory(Vec<Arc<Record>>),
+    /// All in memory, but for what was replaced.
+    Memory(Vec<Option<Arc<Record>>>),
     /// On disk, the latest also in memory.
     Disk(OnDisk),
 }
@@ -50,7 +50,7 @@ impl Shelf {
     pub(super) fn get(&self, sequence: u64, log: &Log) -> Option<Item> {
         let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
         match self {
-            Self::Memory(records) => records.get(index).cloned().map(Item::Here),
+            Self::Memory(records) => records.get(index).cloned().flatten().map(Item::Here),
             Self::Disk(disk) => {
                 let position = *disk.places.get(index)?;
                 let here = disk.recent(sequence).cloned().map(Item::Here);
@@ -85,6 +85,16 @@ impl OnDisk {
         let first = self.recent.front()?.sequence;
         let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
         self.recent.get(index)
+    }
+}
+
+/// Drops a message that a newer one on its subject replaces; 0 for none.
+pub(super) fn drop_replaced(records: &mut [Option<Arc<Record>>], sequence: u64) {
+    let index = sequence
+        .checked_sub(1)
+        .and_then(|index| usize::try_from(index).ok());
+    if let Some(record) = index.and_then(|index| records.get_mut(index)) {
+        *record = None;
     }
 }
 

@@ -1,10 +1,11 @@
 use super::{Broker, Consumer, Reader, lease::Lease, log::Outcome, record::Record, store::Disk};
 use crate::{
     bus::{
-        Append, AppendError, ConsumerConfig, ConsumerError, Expect, Message, ReadError, Stored,
-        StreamInfo,
+        Append, AppendError, CancelError, ConsumerConfig, ConsumerError, Expect, Message,
+        ReadError, Stored, StreamInfo,
         declared::keeps,
         names::{is_filter, is_subject},
+        schedule::Schedule,
     },
     message::headers,
 };
@@ -56,6 +57,7 @@ impl Stream {
             let subject = message.subject.clone();
             return Err(AppendError::NotCaptured { stream: self.name(), subject });
         }
+        Schedule::of(message, self.kept.config())?;
         if let Some(broken) = self.kept.disk().and_then(Disk::failure) {
             let (subject, reason) = (message.subject.clone(), broken.0.as_ref().into());
             return Err(AppendError::Refused { stream: self.name(), subject, reason });
@@ -63,14 +65,25 @@ impl Stream {
         Ok(())
     }
 
+    pub(in crate::bus) async fn cancel(&self, subject: &str) -> Result<bool, CancelError> {
+        let (stream, at) = (self.name(), subject.to_owned());
+        if !self.kept.config().schedules || !is_subject(subject) || !self.kept.captures(subject) {
+            return Err(CancelError::NotKept { stream, subject: at });
+        }
+        self.kept.cancel(subject).await.map_err(|broken| {
+            let reason = broken.0.as_ref().into();
+            CancelError::Unavailable { stream, subject: at, reason }
+        })
+    }
+
     pub(in crate::bus) async fn last(&self, subject: &str) -> Result<Option<Stored>, ReadError> {
         if !is_subject(subject) || !self.kept.captures(subject) {
             return Err(self.unreadable(subject));
         }
-        let head = self.kept.records(|log, last| {
-            let seen = |sequence: &u64| *sequence <= last;
-            log.back(subject).find(seen).into_iter().collect()
-        });
+        self.kept.pass_on();
+        let head = self
+            .kept
+            .records(|log, last| log.back(subject, last).take(1).collect());
         match head {
             Ok(mut head) => Ok(head.pop_front().map(Record::give)),
             Err(error) => {
@@ -83,6 +96,7 @@ impl Stream {
         if !is_filter(filter) || !keeps(self.kept.config(), filter) {
             return Err(self.unreadable(filter));
         }
+        self.kept.pass_on();
         Ok(Reader::new(self.kept.clone(), filter, from))
     }
 
@@ -99,6 +113,7 @@ impl Stream {
     }
 
     pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {
+        self.kept.pass_on();
         Ok(self.kept.info())
     }
 

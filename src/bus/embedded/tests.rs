@@ -92,6 +92,35 @@ async fn a_redelivery_comes_when_the_ack_wait_ends_and_not_before() -> Verdict {
     Ok(())
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_scheduled_comes_at_its_time_on_the_given_clock() -> Verdict {
+    let clock = Clock::starting_now();
+    let bus = Bus::embedded_with(clock);
+    let mut config = StreamConfig::new("S", ["a.*".to_owned(), "t.*".to_owned()]);
+    config.schedules = true;
+    config.immutable = false;
+    let stream = bus.stream(&config).await?;
+    let mut config = ConsumerConfig::new("c");
+    config.filter = Some("a.*".to_owned());
+    let (mut consumer, start) = (stream.consumer(&config).await?, clock.now());
+    for days in (1..=30_u32).rev() {
+        let mut named = Headers::new();
+        named.put(headers::MSG_ID, days.to_string());
+        let timer = Message::new(format!("t.{days}"), "").headers(named);
+        let due = start + days * Duration::from_hours(24);
+        stream
+            .append(timer.scheduled(due, "a.b"), Expect::Any)
+            .await?;
+    }
+    for days in 1..=30_u32 {
+        let fired = consumer.next().await?;
+        assert_eq!(fired.message.time, start + days * Duration::from_hours(24));
+        fired.ack().await?;
+    }
+    assert_eq!(bus.unsettled(), Some(0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_subscription_holds_so_many_and_drops_the_rest() -> Verdict {
     let bus = Bus::embedded();

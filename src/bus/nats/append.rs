@@ -6,7 +6,7 @@ use super::{
     verdict::{self, Refusal, Verdict},
 };
 use crate::{
-    bus::{Append, AppendError, Expect, Message},
+    bus::{Append, AppendError, Expect, Message, schedule::Schedule},
     message::headers,
     telemetry,
 };
@@ -47,6 +47,7 @@ impl Stream {
             let (stream, subject) = (self.name().to_owned(), subject.clone());
             return Err(AppendError::NotCaptured { stream, subject });
         }
+        Schedule::of(message, self.config())?;
         Ok(())
     }
 

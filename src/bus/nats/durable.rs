@@ -3,10 +3,12 @@
 use super::{
     api::{ApiError, Nothing},
     consume::Consumer,
+    link::Link,
     pull::{Plan, Pull},
     streams::Stream,
+    subjects::Subjects,
 };
-use crate::bus::{ConsumerConfig, ConsumerError, Start, declared};
+use crate::bus::{ConsumerConfig, ConsumerError, Presence, Start, StreamConfig, declared};
 use async_nats::jetstream::{
     ErrorCode,
     consumer::{
@@ -25,6 +27,27 @@ const UNUSED_FOR: Duration = Duration::from_hours(7 * 24);
 /// How many messages are asked for ahead.
 const AHEAD: usize = 256;
 
+impl Link {
+    pub(in crate::bus) async fn compare_consumer(
+        &self,
+        stream: &StreamConfig,
+        config: &ConsumerConfig,
+    ) -> Result<Presence, ConsumerError> {
+        declared::consumer(config, stream)?;
+        let handle = self.handle(stream, Subjects::new(stream)).await;
+        let handle = handle.map_err(|error| unavailable(config, error.to_string()))?;
+        let wanted = handle.server_consumer(config).into_consumer_config();
+        let subject = format!("CONSUMER.INFO.{}.{}", stream.name, config.name);
+        match self.ask_patiently::<Info>(&subject, &Nothing {}).await {
+            Ok(found) => Ok(Presence::of(differences(&found.config, &wanted))),
+            Err(ApiError::Refused(error)) if is_missing(error.error_code()) => {
+                Ok(Presence::Missing)
+            }
+            Err(error) => Err(unavailable(config, error.to_string())),
+        }
+    }
+}
+
 impl Stream {
     pub(in crate::bus) async fn consumer(
         &self,
@@ -38,7 +61,7 @@ impl Stream {
             .map_err(|error| self.unusable(config, error))?;
         let plan = plan(config);
         let pull = Pull::new(self.link(), self.name(), &config.name, plan).await;
-        let pull = pull.map_err(|trouble| unavailable(config, format!("{trouble:?}")))?;
+        let pull = pull.map_err(|trouble| unavailable(config, trouble.to_string()))?;
         Ok(Consumer::new(self, config, wanted, (plan, pull), &info))
     }
 
@@ -56,9 +79,8 @@ impl Stream {
             Err(ApiError::Refused(_)) => return Err(Mismatch::Api(ApiError::Refused(refused))),
             Err(error) => return Err(Mismatch::Api(error)),
         };
-        let differences = differences(&found.config, &wanted.into_consumer_config());
-        if !differences.is_empty() {
-            return Err(Mismatch::Differs(differences.join(", ")));
+        if let Some(difference) = differences(&found.config, &wanted.into_consumer_config()) {
+            return Err(Mismatch::Differs(difference));
         }
         // Waits and limits follow the declaration; where it began does not change.
         let update = pull::Config { deliver_policy: found.config.deliver_policy, ..wanted.clone() };
@@ -110,7 +132,12 @@ impl Stream {
             max_deliver: config.max_deliver.map_or(-1, i64::from),
             max_ack_pending: i64::try_from(config.max_ack_pending).unwrap_or(i64::MAX),
             max_waiting: 512,
-            inactive_threshold: UNUSED_FOR,
+            // Whoever loses its place in a stream of jobs would do them all again.
+            inactive_threshold: if self.config().schedules {
+                Duration::ZERO
+            } else {
+                UNUSED_FOR
+            },
             priority_policy: pinned,
             priority_groups: config
                 .pinned
@@ -186,7 +213,7 @@ fn plan(config: &ConsumerConfig) -> Plan {
 fn differences(
     found: &async_nats::jetstream::consumer::Config,
     wanted: &async_nats::jetstream::consumer::Config,
-) -> Vec<String> {
+) -> Option<String> {
     let filters = |config: &async_nats::jetstream::consumer::Config| {
         let mut filters = config.filter_subjects.clone();
         filters.push(config.filter_subject.clone());
@@ -201,7 +228,7 @@ fn differences(
     let pinned = |config: &async_nats::jetstream::consumer::Config| {
         format!("{}", config.priority_policy == PriorityPolicy::PinnedClient)
     };
-    [
+    let differ: Vec<_> = [
         ("filter", filters(found), filters(wanted)),
         ("pinned", pinned(found), pinned(wanted)),
         (
@@ -213,7 +240,15 @@ fn differences(
     .into_iter()
     .filter(|(_, found, wanted)| found != wanted)
     .map(|(name, found, wanted)| format!("{name} is {found}, not {wanted}"))
-    .collect()
+    .collect();
+    (!differ.is_empty()).then(|| differ.join(", "))
+}
+
+fn is_missing(code: ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::CONSUMER_NOT_FOUND | ErrorCode::STREAM_NOT_FOUND
+    )
 }
 
 fn is_taken(code: ErrorCode) -> bool {

@@ -2,10 +2,36 @@ use crate::telemetry;
 use async_nats::{ClientError, Event, ServerError};
 use metrics::counter;
 use std::sync::{
-    Mutex, PoisonError,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 use tokio::{sync::watch, time::Instant};
+
+/// Where one client tells what happens to its connection.
+///
+/// The client's own task may die without a word: a received header with a bare
+/// carriage return makes it panic. It then lets go of its ear.
+#[derive(Debug)]
+pub(super) struct Ear(Arc<Events>);
+
+impl Ear {
+    pub(super) const fn new(events: Arc<Events>) -> Self {
+        Self(events)
+    }
+
+    pub(super) fn hear(&self, event: Event) {
+        self.0.note(event);
+    }
+}
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        // One that never connected was only an attempt.
+        if *self.0.connects.borrow() > 0 {
+            self.0.end();
+        }
+    }
+}
 
 /// What the client tells about its connection, noted for those who wait for it.
 #[derive(Debug)]
@@ -51,7 +77,7 @@ impl Events {
         self.ended.send_replace(true);
     }
 
-    pub(super) fn note(&self, event: Event) {
+    fn note(&self, event: Event) {
         match event {
             Event::Connected => self.connected(),
             Event::Disconnected => self.disconnected(),

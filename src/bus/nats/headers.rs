@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 /// All names the engine knows, in the order in which it writes them: received
 /// headers are put back into this order, because the client's map has none.
-const KNOWN: [&str; 26] = [
+const KNOWN: [&str; 28] = [
     headers::CE_SPECVERSION,
     headers::CE_ID,
     headers::CE_TYPE,
@@ -24,6 +24,8 @@ const KNOWN: [&str; 26] = [
     headers::CB_CORRELATION,
     headers::CB_CAUSATION,
     headers::CB_ATTEMPT,
+    headers::CB_DUE,
+    headers::CB_CRON,
     headers::TRACEPARENT,
     headers::TRACESTATE,
     headers::SERVICE_ERROR,
@@ -88,7 +90,10 @@ fn value_of(value: &str) -> HeaderValue {
 fn is_servers(name: &str) -> bool {
     matches!(
         name,
-        "Nats-Expected-Last-Subject-Sequence" | "Nats-Pin-Id" | "Nats-Expected-Stream"
+        "Nats-Expected-Last-Subject-Sequence"
+            | "Nats-Pin-Id"
+            | "Nats-Expected-Stream"
+            | "Nats-Rollup"
     )
 }
 

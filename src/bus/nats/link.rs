@@ -1,6 +1,6 @@
 use super::{
     api::{ApiError, Nothing},
-    events::Events,
+    events::{Ear, Events},
     options::Options,
 };
 use crate::{
@@ -82,6 +82,13 @@ impl Link {
             tracing::warn!(server = %self.0.options, "the NATS connection did not close in time");
             self.0.events.end();
         }
+    }
+
+    /// Waits until there will be no further connection.
+    pub(in crate::bus) async fn ended(&self) {
+        let mut ended = self.0.events.ended();
+        // The link holds the other end of the watch.
+        drop(ended.wait_for(|ended| *ended).await);
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -197,7 +204,7 @@ async fn first_connection(
     let servers = options.servers()?;
     let mut reason = "no answer".to_owned();
     loop {
-        let noted = Arc::clone(events);
+        let ear = Ear::new(Arc::clone(events));
         let client = options
             .client()
             .await?
@@ -210,7 +217,7 @@ async fn first_connection(
             .max_reconnects(None)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(move |event| {
-                noted.note(event);
+                ear.hear(event);
                 std::future::ready(())
             });
         match timeout_at(deadline, client.connect(servers.clone())).await {

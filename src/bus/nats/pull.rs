@@ -1,7 +1,7 @@
 use super::{core::SEND_WAIT, link::Link};
 use async_nats::{Message, StatusCode, Subject, Subscriber, header};
 use futures_util::{FutureExt, StreamExt};
-use std::{pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, time::Duration};
 use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep, timeout},
@@ -41,6 +41,21 @@ pub(super) enum Trouble {
     Refused(String),
     /// The connection was closed for good.
     Closed,
+}
+
+/// Writes the trouble as the end of an error's sentence.
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Deleted => "its consumer was deleted",
+            Self::Away => "nobody answers for it; the server may be electing or restarting",
+            Self::Silent => "the server says nothing any more",
+            Self::Quiet => "the server is there, but no message comes through",
+            Self::Lapsed => "what came lay here so long that it may have come again elsewhere",
+            Self::Refused(reason) => return write!(f, "the server refuses: {reason}"),
+            Self::Closed => "the connection is closed",
+        })
+    }
 }
 
 impl Trouble {

@@ -190,6 +190,10 @@ impl Reader {
         }
     }
 
+    pub(in crate::bus) const fn end(&self) -> u64 {
+        self.end
+    }
+
     /// Checks that nothing is missing before a message, and hands it out.
     fn take(&mut self, message: async_nats::Message) -> Option<Stored> {
         let State::Reading(source) = &mut self.state else {
@@ -233,7 +237,7 @@ impl Reader {
         counter!(telemetry::REBUILT_TOTAL, "reason" => trouble.label()).increment(1);
         let since = *self.stuck.get_or_insert_with(Instant::now);
         if *trouble == Trouble::Closed || since.elapsed() >= PATIENCE {
-            let reason = format!("{trouble:?}");
+            let reason = format!("{trouble}, from number {} on", self.from);
             return Err(ReadError::Unavailable { stream: self.stream.name().into(), reason });
         }
         if *trouble == Trouble::Quiet {
@@ -268,7 +272,7 @@ impl Stream {
         };
         self.create_consumer(config, "create").await?;
         let pull = Pull::new(self.link(), self.name(), &name, PLAN).await;
-        let pull = pull.map_err(|trouble| ApiError::Away(format!("{trouble:?}")))?;
+        let pull = pull.map_err(|trouble| ApiError::Away(trouble.to_string()))?;
         Ok(Source { stream: self.clone(), pull, name, seen: 0 })
     }
 }

@@ -3,11 +3,17 @@ use super::{
     link::Link,
     subjects::Subjects,
 };
-use crate::bus::{ReadError, StreamConfig, StreamError, StreamInfo, declared, overlap};
+use crate::bus::{
+    CancelError, Presence, ReadError, StreamConfig, StreamError, StreamInfo, declared,
+    names::is_subject, overlap,
+};
 use async_nats::jetstream::{
     ErrorCode,
     message::StreamMessage,
-    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType, SubjectTransform},
+    stream::{
+        Config, DiscardPolicy, Info, PurgeRequest, PurgeResponse, RetentionPolicy, StorageType,
+        SubjectTransform,
+    },
 };
 use futures_util::StreamExt;
 use std::{fmt, sync::Arc, time::Duration};
@@ -38,9 +44,8 @@ impl Link {
         let create = format!("STREAM.CREATE.{name}");
         match self.ask_patiently::<Info>(&create, &wanted).await {
             Ok(made) => {
-                let ignored = differences(&made.config, &wanted);
-                if !ignored.is_empty() {
-                    let reason = format!("the server ignores settings: {}", ignored.join(", "));
+                if let Some(ignored) = differences(&made.config, &wanted) {
+                    let reason = format!("the server ignores settings: {ignored}");
                     return Err(unavailable(name, reason));
                 }
             }
@@ -54,10 +59,30 @@ impl Link {
             },
             Err(error) => return Err(unavailable(name, error.to_string())),
         }
-        let raw = self.api().get_stream_no_info(name).await;
-        let raw = raw.map_err(|error| invalid(name, error.to_string()))?;
+        self.handle(config, subjects).await
+    }
+
+    /// Returns a handle to a stream that may be there.
+    pub(super) async fn handle(
+        &self,
+        config: &StreamConfig,
+        subjects: Subjects,
+    ) -> Result<Stream, StreamError> {
+        let raw = self.api().get_stream_no_info(&config.name).await;
+        let raw = raw.map_err(|error| invalid(&config.name, error.to_string()))?;
         let (link, config) = (self.clone(), config.clone());
         Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
+    }
+
+    pub(in crate::bus) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
+        let ask = format!("STREAM.INFO.{name}");
+        match self.ask::<Info>(ask, &Nothing {}).await {
+            Ok(_) => Ok(true),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(false)
+            }
+            Err(error) => Err(unavailable(name, error.to_string())),
+        }
     }
 
     pub(in crate::bus) async fn streams(&self) -> Result<Vec<StreamInfo>, StreamError> {
@@ -78,17 +103,33 @@ impl Link {
             .unwrap_or_else(|_| Err(unavailable("*", "no answer".into())))
     }
 
-    async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
-        let name = &wanted.name;
-        let subject = format!("STREAM.INFO.{name}");
-        let found = self.ask_patiently::<Info>(&subject, &Nothing {}).await;
-        let found = found.map_err(|error| unavailable(name, error.to_string()))?;
-        let differences = differences(&found.config, wanted);
-        if differences.is_empty() {
-            return Ok(());
+    pub(in crate::bus) async fn compare(
+        &self,
+        config: &StreamConfig,
+    ) -> Result<Presence, StreamError> {
+        declared::stream(config)?;
+        self.found(&server_config(config, &Subjects::new(config)))
+            .await
+    }
+
+    async fn found(&self, wanted: &Config) -> Result<Presence, StreamError> {
+        let subject = format!("STREAM.INFO.{}", wanted.name);
+        match self.ask_patiently::<Info>(&subject, &Nothing {}).await {
+            Ok(found) => Ok(Presence::of(differences(&found.config, wanted))),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Ok(Presence::Missing)
+            }
+            Err(error) => Err(unavailable(&wanted.name, error.to_string())),
         }
-        let difference = differences.join(", ");
-        Err(StreamError::Differs { name: name.clone(), difference })
+    }
+
+    async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
+        let name = wanted.name.clone();
+        match self.found(wanted).await? {
+            Presence::Same => Ok(()),
+            Presence::Differs { difference } => Err(StreamError::Differs { name, difference }),
+            Presence::Missing => Err(unavailable(&name, "it was deleted meanwhile".into())),
+        }
     }
 
     /// Finds out which stream has a subject that is wanted.
@@ -128,6 +169,29 @@ impl Stream {
         {
             Ok(info) => Ok(stream_info(info)),
             Err(error) => Err(self.unreadable(&error)),
+        }
+    }
+
+    pub(in crate::bus) async fn cancel(&self, subject: &str) -> Result<bool, CancelError> {
+        let (stream, at) = (self.name().to_owned(), subject.to_owned());
+        if !self.config().schedules || !is_subject(subject) || !self.subjects().keeps(subject) {
+            return Err(CancelError::NotKept { stream, subject: at });
+        }
+        let purge = PurgeRequest {
+            filter: Some(self.subjects().stored(subject).into_owned()),
+            ..PurgeRequest::default()
+        };
+        let ask = format!("STREAM.PURGE.{stream}");
+        let purged = self.link().ask_patiently::<PurgeResponse>(&ask, &purge);
+        match purged.await {
+            Ok(purged) => Ok(purged.purged > 0),
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                Err(CancelError::NoStream { stream })
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                Err(CancelError::Unavailable { stream, subject: at, reason })
+            }
         }
     }
 
@@ -194,10 +258,16 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
         name: config.name.clone(),
         subjects: config.subjects.clone(),
         retention: RetentionPolicy::Limits,
-        discard: DiscardPolicy::New,
+        // With schedules the server wants the other policy; without limits it
+        // drops nothing either.
+        discard: if config.schedules {
+            DiscardPolicy::Old
+        } else {
+            DiscardPolicy::New
+        },
         max_messages: limit.unwrap_or(-1),
         max_bytes: -1,
-        max_messages_per_subject: -1,
+        max_messages_per_subject: if config.last_per_subject { 1 } else { -1 },
         max_consumers: -1,
         max_message_size: -1,
         max_age: Duration::ZERO,
@@ -210,7 +280,8 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
         duplicate_window: config.duplicate_window,
         deny_delete: config.immutable,
         deny_purge: config.immutable,
-        allow_rollup: false,
+        allow_rollup: config.schedules,
+        allow_message_schedules: config.schedules,
         subject_transform: subjects
             .transform()
             .map(|(source, destination)| SubjectTransform { source, destination }),
@@ -219,15 +290,16 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
 }
 
 /// Names each setting that matters here and differs, as found and as wanted.
-fn differences(found: &Config, wanted: &Config) -> Vec<String> {
+fn differences(found: &Config, wanted: &Config) -> Option<String> {
     let pairs = settings(found).into_iter().zip(settings(wanted));
-    pairs
+    let differ: Vec<_> = pairs
         .filter(|((_, found), (_, wanted))| found != wanted)
         .map(|((name, found), (_, wanted))| format!("{name} is {found}, not {wanted}"))
-        .collect()
+        .collect();
+    (!differ.is_empty()).then(|| differ.join(", "))
 }
 
-fn settings(config: &Config) -> [(&'static str, String); 16] {
+fn settings(config: &Config) -> [(&'static str, String); 17] {
     let mut subjects = config.subjects.clone();
     subjects.sort_unstable();
     let transform = config.subject_transform.as_ref();
@@ -252,6 +324,7 @@ fn settings(config: &Config) -> [(&'static str, String); 16] {
         ("deny_delete", config.deny_delete.to_string()),
         ("deny_purge", config.deny_purge.to_string()),
         ("allow_rollup", config.allow_rollup.to_string()),
+        ("schedules", config.allow_message_schedules.to_string()),
         ("sealed", config.sealed.to_string()),
         ("no_ack", config.no_ack.to_string()),
     ]

@@ -7,12 +7,19 @@ use std::borrow::Cow;
 #[derive(Debug)]
 pub(super) struct Subjects {
     published: Vec<String>,
+    /// The filter of what is filed by partition, as it is stored.
+    filed: Vec<String>,
     partitions: u32,
 }
 
 impl Subjects {
     pub(super) fn new(config: &StreamConfig) -> Self {
-        Self { published: config.subjects.clone(), partitions: config.partitions }
+        Self::of(config.subjects.clone(), config.partitions)
+    }
+
+    fn of(published: Vec<String>, partitions: u32) -> Self {
+        let filed = published.first().map(|first| format!("{first}.*"));
+        Self { filed: filed.into_iter().collect(), published, partitions }
     }
 
     /// Whether the stream keeps what is published on this subject.
@@ -24,7 +31,7 @@ impl Subjects {
 
     /// Returns the stored subject of a published one.
     pub(super) fn stored<'a>(&self, subject: &'a str) -> Cow<'a, str> {
-        if self.partitions == 0 {
+        if !self.files(&self.published, subject) {
             return Cow::Borrowed(subject);
         }
         let (front, key) = subject.rsplit_once('.').unwrap_or(("", subject));
@@ -34,7 +41,7 @@ impl Subjects {
 
     /// Returns the published subject of a stored one.
     pub(super) fn published(&self, stored: &str) -> String {
-        if self.partitions == 0 {
+        if !self.files(&self.filed, stored) {
             return stored.to_owned();
         }
         let (front, key) = stored.rsplit_once('.').unwrap_or(("", stored));
@@ -49,18 +56,33 @@ impl Subjects {
     /// Returns the filters of stored subjects for a filter of published ones:
     /// none if the stream keeps nothing of it, one empty for all it keeps.
     pub(super) fn filters(&self, filter: &str) -> Vec<String> {
-        let common: Vec<String> = self
-            .published
-            .iter()
-            .filter_map(|subject| intersection(subject, filter))
+        let common = self.published.iter().enumerate();
+        let common: Vec<(usize, String)> = common
+            .filter_map(|(at, subject)| Some((at, intersection(subject, filter)?)))
             .collect();
-        if common == self.published {
+        if common.iter().map(|(_, filter)| filter).eq(&self.published) {
             return vec![String::new()];
         }
         common
             .into_iter()
-            .map(|filter| self.stored_filter(filter))
+            .map(|(at, filter)| {
+                if at == 0 {
+                    self.stored_filter(filter)
+                } else {
+                    filter
+                }
+            })
             .collect()
+    }
+
+    /// Whether a subject is one of those that are filed by partition: the
+    /// first of these filters.
+    fn files(&self, filters: &[String], subject: &str) -> bool {
+        self.partitions > 0
+            && (self.published.len() == 1
+                || filters
+                    .first()
+                    .is_some_and(|first| bus::matches(first, subject)))
     }
 
     /// Returns the filter of the stored subjects of one partition.
@@ -136,7 +158,7 @@ mod tests {
     use super::*;
 
     fn orders() -> Subjects {
-        Subjects { published: vec!["s.evt.orders.*".into()], partitions: 8 }
+        Subjects::of(vec!["s.evt.orders.*".into()], 8)
     }
 
     #[test]
@@ -158,10 +180,29 @@ mod tests {
         for none in ["s.evt.users.*", "s.evt.orders", "s.evt.orders.a.b"] {
             assert!(orders().filters(none).is_empty(), "{none}");
         }
-        let two = Subjects { published: vec!["a.*".into(), "b.>".into()], partitions: 0 };
+        let two = Subjects::of(vec!["a.*".into(), "b.>".into()], 0);
         assert_eq!(two.filters("*.x"), ["a.x", "b.x"]);
         assert_eq!(two.filters("a.*"), ["a.*"]);
         assert_eq!(two.filters(">"), [""]);
+    }
+
+    #[test]
+    fn beside_a_partitioned_subject_others_stay_as_they_are() {
+        let jobs = Subjects::of(vec!["s.job.d.*.*".into(), "s.tmr.d.>".into()], 8);
+        let stored = jobs.stored("s.job.d.charge.k").into_owned();
+        let partition = bus::partition("k", 8);
+        assert_eq!(stored, format!("s.job.d.charge.{partition}.k"));
+        assert_eq!(jobs.published(&stored), "s.job.d.charge.k");
+        for timer in ["s.tmr.d.charge.k.n", "s.tmr.d.a.b"] {
+            assert_eq!(
+                (&*jobs.stored(timer), &*jobs.published(timer)),
+                (timer, timer)
+            );
+        }
+        assert_eq!(jobs.filters(">"), [""]);
+        assert_eq!(jobs.filters("s.job.>"), ["s.job.d.*.*.*"]);
+        assert_eq!(jobs.filters("s.tmr.>"), ["s.tmr.d.>"]);
+        assert_eq!(jobs.partition(3).as_deref(), Some("s.job.d.*.3.*"));
     }
 
     #[test]

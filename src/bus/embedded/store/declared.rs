@@ -10,9 +10,13 @@ pub(super) struct KeptStream {
     subjects: Vec<String>,
     partitions: u32,
     immutable: bool,
+    #[serde(default)]
+    last_per_subject: bool,
     max_messages: Option<u64>,
     duplicate_window: Duration,
     replicas: usize,
+    #[serde(default)]
+    schedules: bool,
 }
 
 impl From<&StreamConfig> for KeptStream {
@@ -22,9 +26,11 @@ impl From<&StreamConfig> for KeptStream {
             subjects: config.subjects.clone(),
             partitions: config.partitions,
             immutable: config.immutable,
+            last_per_subject: config.last_per_subject,
             max_messages: config.max_messages,
             duplicate_window: config.duplicate_window,
             replicas: config.replicas,
+            schedules: config.schedules,
         }
     }
 }
@@ -34,9 +40,11 @@ impl From<KeptStream> for StreamConfig {
         Self {
             partitions: kept.partitions,
             immutable: kept.immutable,
+            last_per_subject: kept.last_per_subject,
             max_messages: kept.max_messages,
             duplicate_window: kept.duplicate_window,
             replicas: kept.replicas,
+            schedules: kept.schedules,
             ..Self::new(kept.name, kept.subjects)
         }
     }

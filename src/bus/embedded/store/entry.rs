@@ -51,11 +51,16 @@ impl<'a> Entry<'a> {
 
     /// Returns the id by which a duplicate is known.
     pub(super) fn id(&self) -> Option<&'a str> {
+        self.header(headers::MSG_ID)
+    }
+
+    /// Returns a header's value.
+    pub(super) fn header(&self, wanted: &str) -> Option<&'a str> {
         let mut rest = self.rest;
         let count = rest.u32()?;
         (0..count).find_map(|_| {
             let (name, value) = (rest.text()?, rest.text()?);
-            (name == headers::MSG_ID).then_some(value)
+            (name == wanted).then_some(value)
         })
     }
 

@@ -11,7 +11,11 @@ use super::{
 use crate::{
     bus::{
         ConsumerError, OpenError, Store, StreamConfig,
-        embedded::{kept::Kept, log::Log},
+        embedded::{
+            kept::Kept,
+            log::Log,
+            timers::{Mark, Timers},
+        },
     },
     time::Clock,
 };
@@ -32,6 +36,7 @@ struct Recovered {
     config: StreamConfig,
     log: Log,
     places: Vec<u64>,
+    timers: Timers,
 }
 
 /// Opens a store, makes it if it is not there, and returns its streams.
@@ -67,7 +72,7 @@ pub(in crate::bus::embedded) fn open(
         _held: held,
     };
     let keeper = Arc::new(Keeper::start(disk).map_err(failed)?);
-    let streams = kept(&keeper, streams, places).map_err(|error| {
+    let streams = kept(&keeper, streams, places, clock).map_err(|error| {
         let (path, reason) = (path.join("state"), error.to_string());
         OpenError::Unreadable { path, reason }
     })?;
@@ -79,6 +84,7 @@ fn recovered(image: &Image) -> BTreeMap<u32, Recovered> {
         config: config.clone(),
         log: Log::new(config.into()),
         places: Vec::new(),
+        timers: Timers::default(),
     };
     let streams = image.streams.iter();
     streams
@@ -134,6 +140,12 @@ impl Recovered {
         self.log
             .restore(entry.subject, entry.previous, id.map(|id| (id, stored)))?;
         self.places.push(position);
+        if self.config.schedules
+            && let Some(mark) = Mark::of(|name| entry.header(name))
+        {
+            let subject = Arc::clone(self.log.subject(entry.sequence)?);
+            self.timers.note(&subject, entry.sequence, &mark);
+        }
         Some(())
     }
 }
@@ -142,6 +154,7 @@ fn kept(
     keeper: &Arc<Keeper>,
     streams: BTreeMap<u32, Recovered>,
     mut places: BTreeMap<(u32, u32), Place>,
+    clock: Clock,
 ) -> Result<Vec<Arc<Kept>>, ConsumerError> {
     let streams = streams.into_iter();
     streams
@@ -151,7 +164,8 @@ fn kept(
             places = consumers.split_off(&(number + 1, 0));
             let consumers = consumers.into_values().collect();
             let home = (keeper.disk_shared(), number);
-            Kept::restored(stream.config, home, (stream.log, stream.places), consumers)
+            let Recovered { config, log, places, timers } = stream;
+            Kept::restored((config, clock), home, (log, places, timers), consumers)
         })
         .collect()
 }

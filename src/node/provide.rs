@@ -1,0 +1,152 @@
+//! Streams and consumers as the groups need them: compared, and made.
+
+use super::{NodeError, Plan, operation::Setup, plan::PlanItem};
+use crate::{
+    actor::reads,
+    bus::{Bus, ConsumerConfig, PARTITIONS, Presence, StreamConfig},
+    message::Namespace,
+    supervision::{Group, Needs},
+};
+use std::collections::BTreeSet;
+
+/// Everything that a node's groups need, as it is declared.
+#[derive(Debug)]
+pub(super) struct Declared {
+    bus: Bus,
+    streams: Vec<StreamConfig>,
+    /// Each stream that a reaction reads, and its consumers, one for a partition.
+    readers: Vec<(StreamConfig, Vec<ConsumerConfig>)>,
+}
+
+impl Setup {
+    /// Returns what its groups need.
+    pub(super) fn needs(&self) -> Declared {
+        let (namespace, replicas) = (&self.namespace, self.replicas);
+        let needs: Vec<_> = self
+            .groups
+            .iter()
+            .map(|group| (group, group.needs()))
+            .collect();
+        let all = needs.iter().map(|(_, needs)| needs);
+        let events = |domain: &str| StreamConfig::events(namespace, domain).replicas(replicas);
+        let mut streams: Vec<_> = domains(all.clone()).into_iter().map(events).collect();
+        streams.extend(
+            jobs(&needs)
+                .iter()
+                .map(|domain| StreamConfig::jobs(namespace, domain)),
+        );
+        streams.extend(common(namespace));
+        let streams = streams
+            .into_iter()
+            .map(|stream| stream.replicas(replicas))
+            .collect();
+        let readers = all.flat_map(|needs| &needs.hears);
+        let readers = readers.map(|(path, domain)| {
+            let consumers = (0..PARTITIONS).map(|partition| reads(path, partition));
+            (events(domain), consumers.collect())
+        });
+        Declared { bus: self.bus.clone(), streams, readers: readers.collect() }
+    }
+}
+
+/// Returns the domains whose events are told or heard.
+fn domains<'a>(all: impl Iterator<Item = &'a Needs>) -> BTreeSet<&'static str> {
+    all.flat_map(|needs| {
+        needs
+            .answers
+            .iter()
+            .chain(needs.hears.iter().map(|(_, domain)| domain))
+    })
+    .copied()
+    .collect()
+}
+
+/// Returns the domains that have jobs: all that are answered, and those of
+/// groups that repeat something.
+fn jobs<'a>(needs: &'a [(&'a Group, Needs)]) -> BTreeSet<&'a str> {
+    let own = needs.iter().filter(|(_, needs)| needs.repeats);
+    let own = own.map(|(group, _)| group.name());
+    let answered = needs
+        .iter()
+        .flat_map(|(_, needs)| needs.answers.iter().copied());
+    own.chain(answered).collect()
+}
+
+/// Returns the streams that every node may need.
+fn common(namespace: &Namespace) -> [StreamConfig; 3] {
+    [
+        StreamConfig::dead(namespace),
+        StreamConfig::parked(namespace),
+        StreamConfig::snapshots(namespace),
+    ]
+}
+
+/// Compares what is needed with what is there.
+pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
+    let mut items = Vec::new();
+    for stream in &needs.streams {
+        let found = needs.bus.compare(stream).await?;
+        items.push(PlanItem { kind: "stream", name: stream.name.clone(), found, made: false });
+    }
+    for (stream, consumers) in &needs.readers {
+        let found = compare_all(&needs.bus, stream, consumers).await?;
+        items.push(PlanItem {
+            kind: "consumers",
+            name: named(stream, consumers),
+            found,
+            made: false,
+        });
+    }
+    Ok(Plan { items })
+}
+
+/// Compares, and makes what is missing.
+pub(super) async fn apply(needs: &Declared) -> Result<Plan, NodeError> {
+    let mut plan = compare(needs).await?;
+    let (streams, readers) = plan.items.split_at_mut(needs.streams.len());
+    for (item, config) in streams.iter_mut().zip(&needs.streams) {
+        if item.found == Presence::Missing {
+            needs.bus.stream(config).await?;
+            item.made = true;
+        }
+    }
+    for (item, (stream, consumers)) in readers.iter_mut().zip(&needs.readers) {
+        if item.found == Presence::Missing && needs.bus.compare(stream).await? == Presence::Same {
+            let stream = needs.bus.stream(stream).await?;
+            for consumer in consumers {
+                stream.consumer(consumer).await?;
+            }
+            item.made = true;
+        }
+    }
+    Ok(plan)
+}
+
+/// Compares the consumers of one reader: all are as the worst of them is.
+async fn compare_all(
+    bus: &Bus,
+    stream: &StreamConfig,
+    consumers: &[ConsumerConfig],
+) -> Result<Presence, NodeError> {
+    let mut worst = Presence::Same;
+    for consumer in consumers {
+        match bus.compare_consumer(stream, consumer).await? {
+            Presence::Same => {}
+            Presence::Missing => worst = Presence::Missing,
+            differs @ Presence::Differs { .. } => return Ok(differs),
+        }
+    }
+    Ok(worst)
+}
+
+fn named(stream: &StreamConfig, consumers: &[ConsumerConfig]) -> String {
+    let first = consumers.first().map(|first| first.name.as_str());
+    let reader = first
+        .and_then(|name| name.rsplit_once('_'))
+        .map_or("", |(reader, _)| reader);
+    format!(
+        "{reader}_0..{} of {}",
+        consumers.len().saturating_sub(1),
+        stream.name
+    )
+}

@@ -1,0 +1,217 @@
+use super::{
+    Lag,
+    checkpoint::Checkpoints,
+    copy::Copy,
+    follow::{Follower, Pace, Shared, gauges, ring},
+    plan::Plan,
+    reading::{Reading, Source},
+    rebuild::Rebuilder,
+};
+use crate::{
+    actor::{Birth, Context, Poke, Taken, guarded},
+    call::{Answer, Refusal},
+    error::{Failure, Verdict},
+    message::Command,
+};
+use std::{rc::Rc, sync::Arc};
+use tokio::task::JoinSet;
+
+/// The actor of a projection: it has a model followed, and answers from it.
+pub(super) struct Desk<S> {
+    plan: Arc<Plan<S>>,
+    shared: Rc<Shared<S>>,
+    checkpoints: Option<Rc<Checkpoints<S>>>,
+    poke: Poke,
+    answering: JoinSet<()>,
+    /// None of them ends before the bus is closed.
+    tasks: JoinSet<()>,
+}
+
+impl<S: 'static> Desk<S> {
+    /// Takes the model up where it was left, and returns once it is as new as
+    /// its streams, or the time for that is over.
+    pub(super) async fn open(plan: Arc<Plan<S>>, birth: Birth) -> Result<Self, Failure> {
+        let Birth { client, path, poke } = birth;
+        let mut sources = Vec::with_capacity(plan.domains.len());
+        for domain in &plan.domains {
+            sources.push(Source::open(&client, domain).await?);
+        }
+        let sources: Rc<[Source]> = sources.into();
+        let checkpoints = match &plan.checkpoint {
+            Some(_) => Some(Rc::new(Checkpoints::open(&plan, &path, &client).await?)),
+            None => None,
+        };
+        let copy = first(&plan, &path, &sources, checkpoints.as_deref()).await?;
+        let shared = Shared::new(copy, sources.len());
+        let mut tasks = JoinSet::new();
+        for (at, source) in sources.iter().enumerate() {
+            let events = client.bus().subscribe(&source.filter, None).await?;
+            let ringing = ring(events, Rc::clone(&shared), at);
+            tasks.spawn_local(noticed(ringing, poke.clone()));
+        }
+        let reading = Rc::new(Reading { plan: Arc::clone(&plan), path: Arc::clone(&path) });
+        let rebuilder = Rebuilder {
+            reading: Rc::clone(&reading),
+            shared: Rc::clone(&shared),
+            sources: Rc::clone(&sources),
+            checkpoints: checkpoints.clone(),
+            bus: client.bus().clone(),
+        };
+        let wishes = client.namespace().rebuild(&path);
+        let wishes = client.bus().subscribe(&wishes, None).await?;
+        tasks.spawn_local(noticed(rebuilder.serve(wishes), poke.clone()));
+        let follower = Follower {
+            gauges: gauges(&path, &sources),
+            reading,
+            shared: Rc::clone(&shared),
+            sources,
+            checkpoints: checkpoints.clone(),
+            clock: client.clock(),
+            pace: Pace::of(client.bus()),
+        };
+        tasks.spawn_local(noticed(follower.run(), poke.clone()));
+        let look = shared.wake.ask();
+        shared.until(look, plan.caught_up_within, &path).await;
+        let answering = JoinSet::new();
+        let desk = Self { plan, shared, checkpoints, poke, answering, tasks };
+        desk.sound()?;
+        Ok(desk)
+    }
+
+    /// Answers from the model, at once or when it is fresh; others need not wait
+    /// for that, and share the look.
+    pub(super) async fn take<C: Command>(&mut self, taken: Taken<C>, answer: Respond<S, C>) {
+        while self.answering.try_join_next().is_some() {}
+        let inquiry = Inquiry { taken, answer, shared: Rc::clone(&self.shared) };
+        let Some(limit) = self.plan.fresh else {
+            return inquiry.answer(&self.poke).await;
+        };
+        let (limit, look) = (inquiry.taken.patience().min(limit), self.shared.wake.ask());
+        let poke = self.poke.clone();
+        self.answering.spawn_local(async move {
+            inquiry
+                .shared
+                .until(look, limit, inquiry.taken.ctx.path())
+                .await;
+            inquiry.answer(&poke).await;
+        });
+    }
+
+    /// Ends the actor if its model is not followed any more.
+    pub(super) async fn look(&mut self, _: &Context) -> Result<(), Failure> {
+        self.sound()?;
+        match self.tasks.try_join_next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::crash("nobody follows the streams any more")),
+        }
+    }
+
+    /// Writes the model down for the next life.
+    pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
+        self.tasks.shutdown().await;
+        match &self.checkpoints {
+            Some(checkpoints) => checkpoints.write(&self.shared.copy).await,
+            None => Ok(()),
+        }
+    }
+
+    fn sound(&self) -> Result<(), Failure> {
+        match self.shared.trouble() {
+            None => Ok(()),
+            Some(reason) => Err(Failure::crash(reason)),
+        }
+    }
+}
+
+/// How a command is answered from the model.
+pub(super) type Respond<S, C> = Arc<dyn Fn(&S, &C, &Lag) -> Answer<C> + Send + Sync>;
+
+/// A command that is to be answered from the model.
+struct Inquiry<S, C: Command> {
+    taken: Taken<C>,
+    answer: Respond<S, C>,
+    shared: Rc<Shared<S>>,
+}
+
+impl<S, C: Command> Inquiry<S, C> {
+    /// Answers from the model as it is now.
+    async fn answer(self, poke: &Poke) {
+        let answer = match self.shared.trouble() {
+            Some(reason) => Ok(Err(Failure::retry(reason).into())),
+            None => guarded(async { self.look_up() }).await,
+        };
+        if let Ok(Err(Refusal::Failed(failure))) = &answer
+            && failure.verdict() == Verdict::Crash
+        {
+            self.shared.lose(&failure.to_string());
+            poke.poke();
+        }
+        self.taken.answer(answer).await;
+    }
+
+    fn look_up(&self) -> Answer<C> {
+        let copy = self.shared.copy.borrow();
+        let lag = copy.lag(self.taken.ctx.now());
+        (self.answer)(&copy.model, &self.taken.command, &lag)
+    }
+}
+
+/// Runs a task, and has its actor look when it ends, also by a panic.
+async fn noticed(task: impl Future<Output = ()>, poke: Poke) {
+    struct End(Poke);
+    impl Drop for End {
+        fn drop(&mut self) {
+            self.0.poke();
+        }
+    }
+    let _end = End(poke);
+    task.await;
+}
+
+/// Returns the copy to go on with: as it is kept, as it was written down, or new.
+async fn first<S: 'static>(
+    plan: &Plan<S>,
+    path: &str,
+    sources: &[Source],
+    checkpoints: Option<&Checkpoints<S>>,
+) -> Result<Copy<S>, Failure> {
+    let written = match checkpoints {
+        Some(checkpoints) => checkpoints.read().await?,
+        None => None,
+    };
+    let copy = match (written, &plan.kept) {
+        (Some(copy), _) => copy,
+        (None, None) => return Ok(Copy::new((plan.open)()?, super::Positions::default())),
+        (None, Some(kept)) => {
+            let mut model = (plan.open)()?;
+            let positions = (kept.positions)(&mut model)?;
+            Copy::new(model, positions)
+        }
+    };
+    let Some(reason) = ahead(&copy, sources).await? else {
+        return Ok(copy);
+    };
+    if plan.kept.is_some() {
+        return Err(Failure::crash(format!(
+            "{reason}; start with an empty model"
+        )));
+    }
+    tracing::warn!(child = path, reason, "a checkpoint is ignored");
+    Ok(Copy::new((plan.open)()?, super::Positions::default()))
+}
+
+/// Says which stream a copy is ahead of: then it was made of another.
+async fn ahead<S>(copy: &Copy<S>, sources: &[Source]) -> Result<Option<String>, Failure> {
+    for Source { domain, stream, .. } in sources {
+        let (at, last) = (
+            copy.positions.of(domain),
+            stream.info().await?.last_sequence,
+        );
+        if at > last {
+            return Ok(Some(format!(
+                "the model has taken in #{at} of `{domain}`, whose stream ends at #{last}: it is of another stream"
+            )));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,232 @@
+use super::{
+    Batch, Seen,
+    copy::Copy,
+    plan::{Kept, Plan, left_out},
+};
+use crate::{
+    actor::guarded,
+    bus::{ReadError, Reader, Stored, Stream, StreamError},
+    call::Client,
+    error::{Failure, Verdict},
+};
+use std::{cell::RefCell, fmt, sync::Arc};
+
+/// How many messages are taken in at once.
+const CHUNK: usize = 256;
+
+/// The stream of one domain's events.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    pub(super) domain: &'static str,
+    pub(super) filter: String,
+    pub(super) stream: Stream,
+    name: String,
+}
+
+impl Source {
+    pub(super) async fn open(client: &Client, domain: &'static str) -> Result<Self, StreamError> {
+        let namespace = client.namespace();
+        Ok(Self {
+            domain,
+            filter: namespace.events(domain),
+            name: namespace.event_stream(domain),
+            stream: client.events(domain).await?,
+        })
+    }
+}
+
+/// Reads streams into copies of a model.
+pub(super) struct Reading<S> {
+    pub(super) plan: Arc<Plan<S>>,
+    pub(super) path: Arc<str>,
+}
+
+/// What a stream holds that a copy has not taken in yet.
+pub(super) struct News<'a> {
+    source: &'a Source,
+    reader: Reader,
+    /// How many messages were read.
+    pub(super) found: u64,
+}
+
+/// What became of some news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// There may be more.
+    More,
+    /// The copy is where the read ends.
+    End,
+    /// The model stands elsewhere than this read does: read anew from there.
+    Elsewhere,
+}
+
+/// Why news were not taken in.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// They may be later.
+    Passing(Failure),
+    /// The model is not to be used any more.
+    Lasting(String),
+}
+
+impl<S: 'static> Reading<S> {
+    /// Begins to read what came since.
+    pub(super) async fn news<'a>(
+        &self,
+        source: &'a Source,
+        copy: &RefCell<Copy<S>>,
+    ) -> Result<News<'a>, Trouble> {
+        let from = copy.borrow().positions.of(source.domain) + 1;
+        let reader = source.stream.read(&source.filter, from).await?;
+        copy.borrow_mut().ends(source.domain, reader.end());
+        Ok(News { source, reader, found: 0 })
+    }
+
+    /// Takes the next messages in, and lets others on this thread go on.
+    pub(super) async fn step(
+        &self,
+        news: &mut News<'_>,
+        copy: &RefCell<Copy<S>>,
+    ) -> Result<Step, Trouble> {
+        let mut chunk = Vec::new();
+        while chunk.len() < CHUNK
+            && let Some(stored) = news.reader.next().await?
+        {
+            chunk.push(stored);
+        }
+        if chunk.is_empty() {
+            copy.borrow_mut().came_to(news.source.domain);
+            return Ok(Step::End);
+        }
+        news.found += chunk.len() as u64;
+        let taken = guarded(async { self.take_in(news.source, chunk, &mut copy.borrow_mut()) });
+        let step = taken.await.map_err(Trouble::Lasting)??;
+        tokio::task::yield_now().await;
+        Ok(step)
+    }
+
+    fn take_in(
+        &self,
+        source: &Source,
+        mut chunk: Vec<Stored>,
+        copy: &mut Copy<S>,
+    ) -> Result<Step, Failure> {
+        let from = copy.positions.of(source.domain);
+        // Another copy may have taken this one's place since the read began.
+        chunk.retain(|stored| stored.sequence > from);
+        let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
+            return Ok(Step::More);
+        };
+        let (time, last) = (first.time, last.sequence);
+        copy.shows(source.domain, time);
+        let mut events = self.events(source, chunk);
+        let Some(to) = self.before_too_new(&mut events) else {
+            return self.fold(source, &events, last, copy);
+        };
+        if to > from {
+            self.fold(source, &events, to, copy)?;
+            return Ok(Step::Elsewhere);
+        }
+        Err(Failure::retry(format!(
+            "#{} of `{}` was written by a newer program; update this one",
+            to + 1,
+            source.domain
+        )))
+    }
+
+    /// Folds events into a copy, which is then at this sequence.
+    fn fold(
+        &self,
+        source: &Source,
+        events: &[Seen],
+        to: u64,
+        copy: &mut Copy<S>,
+    ) -> Result<Step, Failure> {
+        let from = copy.positions.of(source.domain);
+        let mut step = Step::More;
+        if let Some(kept) = &self.plan.kept {
+            let batch = Batch {
+                plan: &self.plan,
+                path: &self.path,
+                domain: source.domain,
+                from,
+                to,
+                events,
+            };
+            step = keep(kept, &batch, copy)?;
+        } else {
+            for seen in events {
+                self.plan.fold(&mut copy.model, seen, &self.path);
+            }
+            copy.positions.set(source.domain, to);
+        }
+        copy.unwritten += to - from;
+        copy.came_to(source.domain);
+        Ok(step)
+    }
+
+    /// Cuts off what comes from the first event on that is too new, and returns
+    /// the sequence before; nothing if there is none. Such an event is not left
+    /// out: a newer program can read it.
+    fn before_too_new(&self, events: &mut Vec<Seen>) -> Option<u64> {
+        let first = events.iter().find(|seen| self.plan.is_too_new(seen))?;
+        let to = first.sequence() - 1;
+        events.retain(|seen| seen.sequence() <= to);
+        Some(to)
+    }
+
+    /// Unpacks messages; one that holds no event is left out.
+    fn events(&self, source: &Source, chunk: Vec<Stored>) -> Vec<Seen> {
+        let mut events = Vec::with_capacity(chunk.len());
+        for stored in chunk {
+            let sequence = stored.sequence;
+            match Seen::all(stored, &source.name) {
+                Ok(seen) => events.extend(seen),
+                Err(reason) => left_out(&self.path, sequence, &reason.to_string()),
+            }
+        }
+        events
+    }
+}
+
+/// Lets the model take a batch in, and looks where it stands then.
+fn keep<S: 'static>(
+    kept: &Kept<S>,
+    batch: &Batch<'_, S>,
+    copy: &mut Copy<S>,
+) -> Result<Step, Failure> {
+    (kept.keep)(&mut copy.model, batch)?;
+    copy.positions = (kept.positions)(&mut copy.model)?;
+    match copy.positions.of(batch.domain) {
+        at if at == batch.to => Ok(Step::More),
+        at if at == batch.from => Err(Failure::crash(format!(
+            "its `keep` took a batch of `{}` in and left its position at #{at}",
+            batch.domain
+        ))),
+        _ => Ok(Step::Elsewhere),
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passing(failure) => failure.fmt(f),
+            Self::Lasting(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        Self::Passing(error.into())
+    }
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        match failure.verdict() {
+            Verdict::Crash => Self::Lasting(failure.to_string()),
+            Verdict::Retry | Verdict::Discard => Self::Passing(failure),
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What is promised of jobs and timers: at least once, in order per key, at
+//! their time, and once for a group.
+
+mod bank;
+mod doing;
+mod outage;
+mod repeating;
+#[path = "../support/mod.rs"]
+mod support;
+mod waiting;
