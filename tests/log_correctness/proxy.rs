@@ -30,9 +30,9 @@ impl Proxy {
     pub(crate) async fn before(server: u16, lose: f64, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let lost = Arc::new(AtomicU64::new(0));
+        let total = Arc::new(AtomicU64::new(0));
         let mut serving = JoinSet::new();
-        let count = Arc::clone(&lost);
+        let count = Arc::clone(&total);
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             let mut random = fastrand::Rng::with_seed(seed);
@@ -45,7 +45,7 @@ impl Proxy {
                 });
             }
         });
-        Ok(Self { port, lost, _serving: serving })
+        Ok(Self { port, lost: total, _serving: serving })
     }
 
     pub(crate) fn url(&self) -> String {
