@@ -68,6 +68,7 @@ async fn demo(options: Options, orders: Option<u32>, remote: bool) -> Result<(),
     let bus = bus(&options).await?;
     if remote {
         let client = Client::new(bus, options.namespace.parse()?);
+        let client = client.replicas(options.replicas.into());
         return play(&options, orders, &client).await;
     }
     let node = node(&options, bus).start().await?;

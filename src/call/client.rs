@@ -82,6 +82,14 @@ impl Client {
         Self::of(settings, "client")
     }
 
+    /// Sets how many servers of a NATS cluster keep a copy of each stream: as
+    /// many as the nodes of the namespace say.
+    #[must_use]
+    pub fn replicas(self, replicas: usize) -> Self {
+        let settings = Settings { replicas, ..self.0.settings.clone() };
+        Self::of(settings, &self.0.domain)
+    }
+
     /// Builds the client of a domain on a node.
     pub(crate) fn of(settings: Settings, domain: &str) -> Self {
         let source = format!("/{}/{domain}/{}", settings.namespace, settings.node);

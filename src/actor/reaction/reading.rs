@@ -11,7 +11,13 @@ use crate::{
     call::{Ended, Parks},
     message::Id,
 };
-use std::{collections::HashMap, mem, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout_at},
@@ -45,6 +51,9 @@ pub(super) struct Reading<'a> {
     alive: Instant,
     /// Nothing held needs attention before this.
     look: Instant,
+    /// Whether another reader took over while this one sorted out what it had
+    /// taken over itself.
+    pub(super) lost: bool,
 }
 
 impl Reaction {
@@ -88,6 +97,7 @@ impl<'a> Reading<'a> {
             renewed: now,
             alive: now,
             look: now,
+            lost: false,
             reaction,
             consumer,
             events,
@@ -109,6 +119,9 @@ impl<'a> Reading<'a> {
         loop {
             if self.is_lapsed() {
                 return Err("it gave no sign of life for too long".to_owned());
+            }
+            if self.lost {
+                return Err("another reader has the partition".to_owned());
             }
             if alarm.deadline() != self.look {
                 alarm.as_mut().reset(self.look);
@@ -156,10 +169,13 @@ impl<'a> Reading<'a> {
         self.lanes.len() > 0 && self.alive.elapsed() >= LAPSE
     }
 
-    /// Returns how many messages that the consumer delivered are held.
-    pub(super) fn live(&mut self) -> usize {
+    /// Returns which messages that the consumer delivered are held.
+    pub(super) fn live(&mut self) -> BTreeSet<u64> {
         let live = |held: &Held| matches!(held.source, Source::Live(_));
-        self.lanes.iter_mut().filter(|(_, held)| live(held)).count()
+        let held = self.lanes.iter_mut().map(|(_, held)| held);
+        held.filter(|held| live(held))
+            .map(|held| held.stored().sequence)
+            .collect()
     }
 
     /// Whether no other reader is the one of the partition.
@@ -233,15 +249,6 @@ impl<'a> Reading<'a> {
             self.attend(self.renewed + RENEW);
         }
         self.lanes.arrive(Arc::clone(key), held)
-    }
-
-    pub(super) async fn acknowledge(&mut self, delivery: Delivery) {
-        if let Some(limbo) = &mut self.limbo {
-            limbo.settled();
-        }
-        if let Err(error) = delivery.ack().await {
-            tracing::warn!(%error, "an event will come again");
-        }
     }
 
     /// Finds out when something needs attention that is not held.
@@ -381,9 +388,15 @@ impl<'a> Reading<'a> {
             drain.handled(held.at);
         }
         match held.source {
-            Source::Live(delivery) => self.acknowledge(delivery).await,
+            Source::Live(delivery) => acknowledge(delivery).await,
             Source::Letter(number, _) => self.close_letter(number, None).await,
             Source::Drained(_) => {}
         }
+    }
+}
+
+pub(super) async fn acknowledge(delivery: Delivery) {
+    if let Err(error) = delivery.ack().await {
+        tracing::warn!(%error, "an event will come again");
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     AGAIN,
     held::{End, Held, Source},
-    reading::Reading,
+    reading::{Reading, acknowledge},
     register::Standing,
 };
 use crate::{
@@ -142,7 +142,7 @@ impl Reading<'_> {
         }
         let (held, next) = self.lanes.leave(slot)?;
         if let Source::Live(delivery) = held.source {
-            self.acknowledge(delivery).await;
+            acknowledge(delivery).await;
             return next;
         }
         let key: Arc<str> = held.key().into();
