@@ -131,7 +131,7 @@ pub use call::{Answer, Call, CallError, Client, JobError, PublishError, Refusal,
 pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
-pub use node::{Node, NodeError, Running, shutdown_signal};
+pub use node::{Node, NodeError, Profile, Running, shutdown_signal};
 pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};

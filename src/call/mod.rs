@@ -27,11 +27,11 @@ pub use ask::Call;
 pub(crate) use cause::Cause;
 pub use client::Client;
 pub(crate) use client::Settings;
+#[cfg(feature = "cli")]
+pub(crate) use client::open_as_declared;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
-#[cfg(feature = "cli")]
-pub(crate) use operator::open_as_declared;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};
 pub(crate) use parks::{ParkRecord, ParkingError, Parks};

@@ -150,9 +150,12 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Whether another event may come. What was read from the stream takes no
+    /// room; and what is held back makes room only when an older event comes,
+    /// so then the consumer's own limit is the only one.
     fn has_room(&self) -> bool {
-        let waiting = self.limbo.as_ref().map_or(0, |limbo| limbo.waiting.len());
-        self.lanes.len() + waiting < HELD
+        let read = self.drains.len() + self.register.letters_out();
+        self.limbo.is_some() || self.lanes.len() < HELD + read
     }
 
     /// Whether there is anything to look after.
