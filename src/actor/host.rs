@@ -123,6 +123,13 @@ impl<A: 'static> Host<A> {
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
         }
+        if receipt
+            .as_ref()
+            .is_some_and(|receipt| receipt.is_lapsed(now))
+        {
+            // It goes back to its reader, which gives all of it up.
+            return;
+        }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
         if let Some(receipt) = receipt.or_else(|| ctx.receipt()) {

@@ -33,7 +33,9 @@ pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
-pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};
+pub(crate) use parcel::{
+    Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
+};
 pub(crate) use parks::{ParkRecord, ParkingError, Parks};
 pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]

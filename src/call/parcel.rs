@@ -4,8 +4,11 @@ use dashmap::DashMap;
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::Arc,
-    time::SystemTime,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -57,9 +60,66 @@ pub(crate) struct Receipt {
     pub(crate) slot: usize,
     pub(crate) attempt: u32,
     pub(crate) ended: Option<mpsc::UnboundedSender<(usize, Ended)>>,
+    /// Whether its reader may still have it handled; nothing if it always may.
+    pub(crate) pulse: Option<Pulse>,
+}
+
+/// A reader's last sign of life; cheap to clone.
+///
+/// When it is older than the ack wait allows, what the reader handed out may
+/// have come again elsewhere, and is not to be handled here any more: the
+/// process was paused, and the streams may have forgotten the ids meanwhile.
+#[derive(Clone, Debug)]
+pub(crate) struct Pulse(Arc<Beats>);
+
+#[derive(Debug)]
+struct Beats {
+    first: Instant,
+    lapse: Duration,
+    /// Milliseconds from the first to the last one.
+    last: AtomicU64,
+}
+
+impl Pulse {
+    /// Begins now; `lapse` is how long it may be silent.
+    pub(crate) fn new(lapse: Duration) -> Self {
+        Self(Arc::new(Beats {
+            first: Instant::now(),
+            lapse,
+            last: AtomicU64::new(0),
+        }))
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn beat(&self, now: Instant) {
+        let passed = now.duration_since(self.0.first).as_millis();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        self.0.last.store(passed, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_lapsed(&self, now: Instant) -> bool {
+        let last = Duration::from_millis(self.0.last.load(Ordering::Relaxed));
+        now.duration_since(self.0.first) >= last + self.0.lapse
+    }
 }
 
 impl Receipt {
+    pub(crate) fn new(
+        slot: usize,
+        attempt: u32,
+        ended: &mpsc::UnboundedSender<(usize, Ended)>,
+        pulse: Option<&Pulse>,
+    ) -> Self {
+        Self { slot, attempt, ended: Some(ended.clone()), pulse: pulse.cloned() }
+    }
+
+    /// Whether its reader may have lost the message to another.
+    pub(crate) fn is_lapsed(&self, now: Instant) -> bool {
+        self.pulse
+            .as_ref()
+            .is_some_and(|pulse| pulse.is_lapsed(now))
+    }
+
     pub(crate) fn settle(mut self, how: Ended) {
         if let Some(ended) = self.ended.take() {
             // A reader that is gone has handed its events back already.
@@ -139,5 +199,22 @@ impl Doors {
 
     pub(crate) fn get(&self, subject: &str) -> Option<Arc<Door>> {
         self.0.get(subject).map(|door| Arc::clone(&door))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pulse;
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[test]
+    fn a_pulse_lapses_when_it_was_silent_for_so_long() {
+        let (lapse, start) = (Duration::from_secs(25), Instant::now());
+        let pulse = Pulse::new(lapse);
+        assert!(!pulse.is_lapsed(start + lapse / 2));
+        pulse.beat(start + lapse / 2);
+        assert!(!pulse.is_lapsed(start + lapse));
+        assert!(pulse.is_lapsed(start + lapse * 2));
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     AGAIN, PARK_AGAIN, PARKED,
-    held::{End, Source, key_of},
-    reading::{Reading, acknowledge},
+    held::{End, Source, acknowledge, key_of},
+    reading::Reading,
     register::Standing,
 };
 use crate::{

@@ -1,14 +1,14 @@
 use super::{
     HELD, LOOK_UP, RENEW, Reaction,
     drain::Drain,
-    held::{Held, Source},
+    held::{Held, Source, acknowledge},
     register::Register,
     takeover::Limbo,
 };
 use crate::{
     actor::lanes::Lanes,
     bus::{Consumer, Delivery, Stream, Subscription},
-    call::{Ended, Parks},
+    call::{Ended, Parks, Pulse},
     message::Id,
 };
 use std::{
@@ -48,7 +48,7 @@ pub(super) struct Reading<'a> {
     /// When the ack wait of all that is held is started anew.
     renewed: Instant,
     /// When the bus took the last sign of life of what is held.
-    alive: Instant,
+    pub(super) pulse: Pulse,
     /// Nothing held needs attention before this.
     look: Instant,
     /// Whether another reader took over while this one sorted out what it had
@@ -95,7 +95,7 @@ impl<'a> Reading<'a> {
             lanes: Lanes::new(),
             next_look_up: now + LOOK_UP,
             renewed: now,
-            alive: now,
+            pulse: Pulse::new(LAPSE),
             look: now,
             lost: false,
             reaction,
@@ -166,7 +166,7 @@ impl<'a> Reading<'a> {
     /// Whether it gave no sign of life for so long that what it holds may have
     /// come again elsewhere: its process was paused, or its thread was blocked.
     pub(super) fn is_lapsed(&self) -> bool {
-        self.lanes.len() > 0 && self.alive.elapsed() >= LAPSE
+        self.lanes.len() > 0 && self.pulse.is_lapsed(Instant::now())
     }
 
     /// Returns which messages that the consumer delivered are held.
@@ -245,7 +245,7 @@ impl<'a> Reading<'a> {
         }
         if self.lanes.len() == 0 {
             self.renewed = Instant::now();
-            self.alive = self.renewed;
+            self.pulse.beat(self.renewed);
             self.attend(self.renewed + RENEW);
         }
         self.lanes.arrive(Arc::clone(key), held)
@@ -271,7 +271,7 @@ impl<'a> Reading<'a> {
         if self.renewed + RENEW <= now {
             self.renewed = now;
             if self.renew().await {
-                self.alive = now;
+                self.pulse.beat(now);
             }
         }
         self.look = self.renewed + RENEW;
@@ -392,11 +392,5 @@ impl<'a> Reading<'a> {
             Source::Letter(number, _) => self.close_letter(number, None).await,
             Source::Drained(_) => {}
         }
-    }
-}
-
-pub(super) async fn acknowledge(delivery: Delivery) {
-    if let Err(error) = delivery.ack().await {
-        tracing::warn!(%error, "an event will come again");
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{
     AGAIN,
-    held::{End, Held, Source},
-    reading::{Reading, acknowledge},
+    held::{End, Held, Source, acknowledge},
+    reading::Reading,
     register::Standing,
 };
 use crate::{
@@ -54,8 +54,7 @@ impl Reading<'_> {
                 .iter()
                 .find(|(subject, _)| subject.as_str() == envelope.kind);
             if let Some(&(_, route)) = heard {
-                let receipt =
-                    Receipt { slot, attempt: held.attempt, ended: Some(self.ended.clone()) };
+                let receipt = Receipt::new(slot, held.attempt, &self.ended, Some(&self.pulse));
                 held.running = true;
                 held.due = None;
                 let at = instance(envelope.key.as_str(), reaction.inboxes.len());
