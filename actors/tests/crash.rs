@@ -4,7 +4,7 @@ mod audit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use audit::{Audit, assert_models_are_a_fold};
+use audit::{Audit, models::assert_models_are_a_fold};
 use callboard::{Bus, Node, error::BoxError};
 use schemas::inventory::GetStock;
 use shop::{
@@ -47,7 +47,7 @@ fn kill_at(mut demo: Child, word: &str) -> Result<(), BoxError> {
 
 /// Lets rushes begin that are killed when so much of them has ended, and one
 /// that may end; checks what the directory tells then.
-async fn trade(killed: &[(u32, &str)], last: u32, least: usize) -> Result<(), BoxError> {
+async fn trade(killed: &[(u32, &str)], last: u32, placed: usize) -> Result<(), BoxError> {
     let folder = Folder::fresh();
     for (orders, word) in killed {
         kill_at(demo(folder.path(), *orders)?, word)?;
@@ -75,7 +75,7 @@ async fn trade(killed: &[(u32, &str)], last: u32, least: usize) -> Result<(), Bo
     };
     let audit = timeout(Duration::from_mins(2), quiet).await??;
     audit.assert_sound();
-    assert!(audit.placed.len() >= least, "{}", audit.placed.len());
+    assert!(audit.placed.len() >= placed, "{}", audit.placed.len());
     for product in ["tea", "teapot", "piano"] {
         let level = client.call(GetStock { product: product.into() }).await?;
         let count = audit.stock.count(product);

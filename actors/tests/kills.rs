@@ -4,7 +4,7 @@ mod audit;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
-use audit::{Audit, assert_models_are_a_fold};
+use audit::{Audit, models::assert_models_are_a_fold};
 use callboard::{Bus, Client, bus::Message, error::BoxError};
 use std::{
     io::{self, Read},

@@ -6,7 +6,7 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
-mod models;
+pub(crate) mod models;
 mod stock;
 
 use callboard::{
@@ -15,7 +15,6 @@ use callboard::{
     error::BoxError,
     message::{Envelope, Origin},
 };
-pub(crate) use models::assert_models_are_a_fold;
 use schemas::{
     OrderId,
     notifications::NotificationSent,
