@@ -40,7 +40,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     settings: Settings,
     /// The domain that speaks, for `cb-caller` and `ce-source`.
-    domain: Box<str>,
+    domain: Arc<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
     jobs: DashMap<Box<str>, Stream>,
@@ -187,7 +187,7 @@ impl Client {
         self.0.settings.clock
     }
 
-    pub(crate) fn domain(&self) -> &str {
+    pub(crate) fn domain(&self) -> &Arc<str> {
         &self.0.domain
     }
 
@@ -218,8 +218,7 @@ impl Client {
         if !self.0.settings.prefer_local {
             return None;
         }
-        let door = self.0.settings.doors.get(C::SUBJECT.as_str())?;
-        (door.command == std::any::TypeId::of::<C>()).then_some(door)
+        self.0.settings.doors.of::<C>()
     }
 
     /// Opens the stream of a domain's events, and makes it if it is not there.

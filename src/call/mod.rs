@@ -9,6 +9,7 @@
 
 mod answer;
 mod ask;
+mod by_type;
 mod cause;
 mod client;
 mod error;
@@ -34,7 +35,7 @@ pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{
-    Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
+    Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
 };
 pub(crate) use parks::{ParkRecord, ParkingError, Parks};
 pub use publish::{Publish, Published};

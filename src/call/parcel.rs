@@ -1,4 +1,5 @@
-use crate::message::{Envelope, Request, Status};
+use super::by_type::ByType;
+use crate::message::{Command, Envelope, Request, Status};
 use bytes::Bytes;
 use dashmap::DashMap;
 use std::{
@@ -25,16 +26,37 @@ pub(crate) struct Parcel {
 /// What is in a parcel, and how its outcome travels back.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// A command of this process: a boxed [`LocalCall`](super::local::LocalCall).
-    Local(Request, Box<dyn Any + Send>),
-    /// A command from the bus, and the subject of its reply.
-    Remote(Request, Content, Option<String>),
+    /// A command of this process: a [`LocalCall`](super::local::LocalCall).
+    Local(Box<dyn Enclosed>),
+    /// A command from the bus.
+    Remote(Box<Arrived>),
     /// An event, and where its reader awaits the outcome.
     Event(Box<Envelope>, Receipt),
     /// A command that waited in a stream.
     Job(Box<Errand>),
     /// A timer of the actor's own; it keeps the token until it is handled.
     Tick(Arc<()>),
+}
+
+/// A call within this process, its type erased.
+pub(crate) trait Enclosed: Any + Send {
+    /// Takes out what came beside the command, once.
+    fn request(&mut self) -> Option<Request>;
+}
+
+impl fmt::Debug for dyn Enclosed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Enclosed").finish_non_exhaustive()
+    }
+}
+
+/// A command from the bus.
+#[derive(Debug)]
+pub(crate) struct Arrived {
+    pub(crate) request: Request,
+    pub(crate) content: Content,
+    /// The subject of its reply.
+    pub(crate) reply: Option<String>,
 }
 
 /// A command that was sent as a job, and where its reader awaits the outcome.
@@ -181,24 +203,40 @@ impl fmt::Debug for Door {
     }
 }
 
-/// All commands that are answered in this process, by `domain.name`.
+/// All commands that are answered in this process.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Doors(Arc<DashMap<&'static str, Arc<Door>>>);
+pub(crate) struct Doors(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// By `domain.name`.
+    names: DashMap<&'static str, Arc<Door>>,
+    types: ByType<Arc<Door>>,
+}
 
 impl Doors {
     /// Opens a door; returns false if the subject has one.
     pub(crate) fn open(&self, subject: &'static str, door: Door) -> bool {
-        match self.0.entry(subject) {
+        match self.0.names.entry(subject) {
             dashmap::Entry::Occupied(_) => false,
             dashmap::Entry::Vacant(place) => {
-                place.insert(Arc::new(door));
+                let door = Arc::new(door);
+                self.0.types.insert(door.command, Arc::clone(&door));
+                place.insert(door);
                 true
             }
         }
     }
 
+    /// Returns the door of a subject, whatever type its command has here.
     pub(crate) fn get(&self, subject: &str) -> Option<Arc<Door>> {
-        self.0.get(subject).map(|door| Arc::clone(&door))
+        self.0.names.get(subject).map(|door| Arc::clone(&door))
+    }
+
+    /// Returns the door of a command.
+    pub(super) fn of<C: Command>(&self) -> Option<Arc<Door>> {
+        let door = self.0.types.get(&TypeId::of::<C>())?;
+        Some(Arc::clone(&door))
     }
 }
 

@@ -81,6 +81,21 @@ async fn plans_and_applies(bus: Bus) -> Outcome {
 }
 
 #[tokio::test]
+async fn a_node_that_has_started_lacks_nothing() -> Outcome {
+    let bus = Bus::embedded();
+    let running = node("one", &bus).start().await?;
+    let plan = node("two", &bus).plan().await?;
+    assert!(plan.is_settled(), "{plan}");
+    assert!(
+        plan.to_string()
+            .contains("_SNAP: made when it is first needed"),
+        "{plan}"
+    );
+    running.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_is_missing_is_shown_made_once_and_insisted_upon() -> Outcome {
     plans_and_applies(Bus::embedded()).await
 }

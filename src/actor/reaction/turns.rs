@@ -113,7 +113,9 @@ impl Reading<'_> {
             held.attempt += 1;
             return self.put_off(slot, wait);
         }
-        let end = if verdict == Verdict::Discard || retry.discards() {
+        // What the operator wrote and nobody can use is the operator's again.
+        let given_up = verdict == Verdict::Discard && held.amended.is_none();
+        let end = if given_up || retry.discards() {
             End::Dead { reason, whole: false }
         } else {
             End::Parked { reason }
