@@ -1,5 +1,6 @@
 //! What can be said on the command line and in the environment.
 
+use callboard::Profile;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
@@ -24,6 +25,7 @@ Examples:
   shop --nats localhost:4222 --groups orders,notifications
                                                  two of them; other nodes host the others
   shop --nats localhost:4222 demo --remote       place orders with the nodes that run
+  shop --nats localhost:4222 plan                what the groups need, against what is there
 
 Exit codes: 0 done, 1 failed, 2 not understood. RUST_LOG says how much is logged.";
 
@@ -47,6 +49,14 @@ impl Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
+    /// Shows which streams and consumers the groups need, against what is there.
+    ///
+    /// Changes nothing. Ends with 1 if something is missing or different.
+    Plan,
+    /// Makes the streams and consumers that are missing.
+    ///
+    /// What is there with other settings is shown and left as it is.
+    Apply,
     /// Places a handful of orders and shows what comes of them.
     ///
     /// Hosts the groups itself, for as long as it takes.
@@ -84,6 +94,20 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) replicas: u8,
+    /// What must last of what is acknowledged: `fast` takes what the bus gives,
+    /// `durable` wants three copies or a synced directory, `durable-by-sync`
+    /// one server that the operator runs with `sync_interval: always`.
+    #[arg(
+        long,
+        env = "CALLBOARD_PROFILE",
+        value_name = "NAME",
+        default_value_t,
+        global = true
+    )]
+    pub(crate) profile: Profile,
+    /// Make no stream at the start: `shop apply` has made them.
+    #[arg(long, env = "CALLBOARD_NO_DECLARE", global = true)]
+    pub(crate) no_declare: bool,
     /// The groups to host, with commas in between; without, all of them.
     #[arg(
         long,

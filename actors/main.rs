@@ -5,7 +5,7 @@ mod cli;
 mod demo;
 mod logging;
 
-use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, shutdown_signal};
+use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, node::Plan, shutdown_signal};
 use cli::{Action, Cli, Options};
 use shop::groups::Settings;
 use std::{env, fs, process::ExitCode};
@@ -15,6 +15,8 @@ async fn main() -> ExitCode {
     let cli = Cli::read(env::args_os()).unwrap_or_else(|refused| refused.exit());
     let outcome = match cli.action {
         None => run(cli.options).await,
+        Some(Action::Plan) => plan(cli.options).await,
+        Some(Action::Apply) => apply(cli.options).await,
         Some(Action::Demo { orders, remote }) => demo(cli.options, orders, remote).await,
     };
     match outcome {
@@ -33,12 +35,40 @@ async fn run(options: Options) -> Result<(), BoxError> {
     Ok(node(&options, bus).run_until(shutdown_signal()).await?)
 }
 
+/// Shows what the groups need of the bus, and fails if it is not there.
+async fn plan(options: Options) -> Result<(), BoxError> {
+    logging::start(options.log_format, "warn");
+    let plan = node(&options, bus(&options).await?).plan().await?;
+    tell(&plan);
+    if plan.is_settled() {
+        return Ok(());
+    }
+    Err("the bus is not as the groups need it; `shop apply` makes what is missing".into())
+}
+
+/// Makes what the groups need of the bus and is missing.
+async fn apply(options: Options) -> Result<(), BoxError> {
+    logging::start(options.log_format, "warn");
+    let plan = node(&options, bus(&options).await?).apply().await?;
+    tell(&plan);
+    if plan.is_settled() {
+        return Ok(());
+    }
+    Err("some of it is there with other settings, and is left as it is".into())
+}
+
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+fn tell(plan: &Plan) {
+    println!("{plan}");
+}
+
 /// Plays the demo on a node of its own, or against those that run.
 async fn demo(options: Options, orders: Option<u32>, remote: bool) -> Result<(), BoxError> {
     logging::start(options.log_format, "warn");
     let bus = bus(&options).await?;
     if remote {
         let client = Client::new(bus, options.namespace.parse()?);
+        let client = client.replicas(options.replicas.into());
         return play(&options, orders, &client).await;
     }
     let node = node(&options, bus).start().await?;
@@ -78,7 +108,9 @@ fn node(options: &Options, bus: Bus) -> Node {
     options.groups().map(|name| name.group(&settings)).fold(
         Node::new(options.node.as_str(), bus)
             .namespace(options.namespace.as_str())
-            .replicas(options.replicas.into()),
+            .replicas(options.replicas.into())
+            .profile(options.profile)
+            .declare(!options.no_declare),
         Node::group,
     )
 }

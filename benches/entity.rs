@@ -201,6 +201,7 @@ async fn answer_raw(url: &str) -> Outcome {
                 append("raw", &add.account, &context, &mut known.last).await;
                 known.balance += add.amount;
                 let balance = codec::encode(&known.balance).expect("a number");
+                drop(known);
                 let reply = request.reply.expect("it is a request");
                 client
                     .publish(reply, balance)
@@ -232,7 +233,11 @@ async fn append(
         .headers(said)
         .expected_last_subject_sequence(*last);
     let subject = format!("bench.evt.{domain}.{account}");
-    let sent = context.send_publish(subject, message).await;
-    let stored = sent.expect("there is a connection").await;
-    *last = stored.expect("nobody else writes").sequence;
+    *last = context
+        .send_publish(subject, message)
+        .await
+        .expect("there is a connection")
+        .await
+        .expect("nobody else writes")
+        .sequence;
 }

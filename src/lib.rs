@@ -97,10 +97,11 @@
 //! handled twice. A command whose group lives in the same process skips bus and
 //! codec; all else is the same.
 //!
-//! **What survives.** The embedded bus keeps streams in memory. On NATS an event
-//! is published once the server has it; when that reaches the disk is the
-//! server's setting. An actor's state is what its factory builds. A
-//! [`Projection`]'s model is built again from the streams, or goes on from where
+//! **What survives.** [`Bus::embedded`] keeps streams in memory,
+//! [`Bus::embedded_at`] in a directory, where every commit is synced unless said
+//! otherwise. On NATS an event is published once the server has it; when that
+//! reaches the disk is the server's setting. An actor's state is what its factory
+//! builds, an [`Entity`]'s what its events say. A [`Projection`]'s model is built again from the streams, or goes on from where
 //! it was written down.
 //!
 //! # Features
@@ -133,7 +134,7 @@ pub use call::{Answer, Call, CallError, Client, JobError, PublishError, Refusal,
 pub use entity::{Decision, Entity};
 pub use error::{Failure, Verdict};
 pub use message::{Command, Event, Infallible, Rejection, Subject};
-pub use node::{Node, NodeError, Running, shutdown_signal};
+pub use node::{Node, NodeError, Profile, Running, shutdown_signal};
 pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};

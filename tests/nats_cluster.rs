@@ -5,6 +5,7 @@
 mod support;
 
 use callboard::{
+    Client,
     bus::{Append, Bus, Expect, Message, Stream, StreamConfig},
     message::{Headers, headers},
 };
@@ -94,5 +95,32 @@ async fn race(stream: &Stream, mut last: u64) -> Verdict {
         last = won[0];
     }
     assert_eq!(stream.read("orders.o-1", 1).await?.all().await?.len(), 52);
+    Ok(())
+}
+
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct Rang {
+    bell: String,
+}
+
+impl callboard::Event for Rang {
+    const SUBJECT: callboard::Subject = callboard::Subject::new("bells.rang");
+
+    fn key(&self) -> std::borrow::Cow<'_, str> {
+        std::borrow::Cow::Borrowed(&self.bell)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_without_a_node_takes_streams_as_nodes_made_them() -> Verdict {
+    let servers = three();
+    let addresses: Vec<_> = servers.iter().map(Server::url).collect();
+    let bus = Bus::nats(addresses.join(",")).await?;
+    replicated(&bus).await?;
+    let client = Client::new(bus.clone(), "shop".parse()?);
+    let config = StreamConfig::events(client.namespace(), "bells").replicas(3);
+    bus.stream(&config).await?;
+    client.publish(Rang { bell: "b-1".into() }).await?;
+    assert_eq!(client.events("bells").await?.info().await?.messages, 1);
     Ok(())
 }

@@ -13,7 +13,7 @@ use callboard::{
 use folder::Folder;
 use schemas::{
     Cents, Line, UserId,
-    inventory::{GetStock, Stock, StockAdded, StockReserved},
+    inventory::{GetStock, Stock, StockAdded, StockHeld},
     orders::{
         GetOrder, ListOrders, ListSales, OrderCancelled, OrderConfirmed, OrderPlaced, PlaceOrder,
         Sales, SalesList,
@@ -70,11 +70,10 @@ async fn stock_may_come_before_its_product_and_the_list_goes_on_where_it_ended()
         name: product.to_uppercase(),
         price: Cents(5),
     };
-    let reserved =
-        StockReserved { order: "o-1".into(), lines: vec![Line::new("tea", 2)], total: Cents(10) };
+    let held = StockHeld { product: "tea".into(), order: "o-1".into(), quantity: 2 };
     let mut heard = Replay::of(shop::products::group())
         .given(StockAdded { product: "tea".into(), quantity: 9 })
-        .given(reserved)
+        .given(held)
         .ask(ListProducts { after: None })
         .given(added("tea"))
         .given(added("cup"))

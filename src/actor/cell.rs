@@ -67,6 +67,7 @@ pub(super) fn spawn<A: 'static>(
         member: seat.member,
         life: 0,
         closed: false,
+        now: None,
     };
     let cell = Cell { host: Some(Box::new(host)), turns: 0 };
     let address = actix::Actor::start(cell).recipient();
@@ -92,6 +93,9 @@ impl<A: 'static> actix::Handler<Mail> for Cell<A> {
         self.turns = self.turns.wrapping_add(1);
         if self.turns.is_multiple_of(BUDGET) {
             ctx.wait(tokio::task::yield_now().into_actor(self));
+            if let Some(host) = &mut self.host {
+                host.now = None;
+            }
         }
         match mail {
             Mail::Parcel(parcel) => {

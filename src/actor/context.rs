@@ -27,13 +27,13 @@ pub struct Context {
 /// Where the message came from.
 pub(super) enum Source {
     Command {
-        caller: String,
+        caller: Arc<str>,
         reply: Option<String>,
     },
     /// A command that waited in a stream; where its outcome is awaited goes to
     /// whoever ends it.
     Job {
-        caller: String,
+        caller: Arc<str>,
         due: Option<SystemTime>,
         receipt: Mutex<Option<Receipt>>,
     },
@@ -188,10 +188,10 @@ impl Context {
     pub(super) fn detached(&self) -> Self {
         let source = match &self.source {
             Source::Command { caller, reply } => {
-                Source::Command { caller: caller.clone(), reply: reply.clone() }
+                Source::Command { caller: Arc::clone(caller), reply: reply.clone() }
             }
             Source::Job { caller, due, .. } => Source::Job {
-                caller: caller.clone(),
+                caller: Arc::clone(caller),
                 due: *due,
                 receipt: Mutex::new(self.receipt()),
             },
@@ -241,7 +241,7 @@ pub(super) fn cause_of(
     request: Request,
     by: Arc<str>,
     deadline: Option<Instant>,
-) -> (Cause, String) {
+) -> (Cause, Arc<str>) {
     let mut cause = Cause::new(request.id, request.correlation, by);
     cause.trace = request.trace;
     cause.attempt = request.attempt;

@@ -7,7 +7,7 @@ use super::{
     route::{Input, Run, respond},
 };
 use crate::{
-    call::{Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
+    call::{Arrived, Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
 };
@@ -91,6 +91,8 @@ pub(super) struct Host<A> {
     pub(super) member: usize,
     pub(super) life: u64,
     pub(super) closed: bool,
+    /// When the last turn ended, if the next follows at once: clocks cost time.
+    pub(super) now: Option<Instant>,
 }
 
 impl<A: 'static> Host<A> {
@@ -107,11 +109,13 @@ impl<A: 'static> Host<A> {
             Box::pin(self.park()).await;
         }
         self.turn(parcel).await;
-        self.gauge.handled();
+        if !self.gauge.handled() {
+            self.now = None;
+        }
     }
 
     async fn turn(&mut self, parcel: Parcel) {
-        let now = Instant::now();
+        let now = self.now.take().unwrap_or_else(Instant::now);
         let late = parcel.deadline.is_some_and(|deadline| deadline <= now);
         let route = parcel.route;
         let (ctx, input, receipt) = self.open(parcel);
@@ -122,6 +126,13 @@ impl<A: 'static> Host<A> {
         if late {
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
+        }
+        if receipt
+            .as_ref()
+            .is_some_and(|receipt| receipt.is_lapsed(now))
+        {
+            // It goes back to its reader, which gives all of it up.
+            return;
         }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
@@ -145,19 +156,23 @@ impl<A: 'static> Host<A> {
         let ended = run(state, input, Turn { ctx, bounds, gauge: &self.gauge })
             .instrument(ctx.span(subject))
             .await;
-        self.meters[route].count(&ended, started.elapsed());
+        let now = Instant::now();
+        self.meters[route].count(&ended, now.duration_since(started));
+        self.now = Some(now);
         ended
     }
 
     fn open(&self, parcel: Parcel) -> (Context, Input, Option<Receipt>) {
         let by = Arc::clone(&self.actor);
         let (cause, source, input, receipt) = match parcel.work {
-            Work::Local(request, call) => {
+            Work::Local(mut call) => {
+                let request = call.request().expect("a call is opened once");
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
                 let source = Source::Command { caller, reply: None };
                 (cause, source, Input::Local(call), None)
             }
-            Work::Remote(request, content, reply) => {
+            Work::Remote(arrived) => {
+                let Arrived { request, content, reply } = *arrived;
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
                 let source = Source::Command { caller, reply };
                 (cause, source, Input::of(content), None)

@@ -12,7 +12,6 @@ use std::{
 use tokio::sync::Notify;
 
 /// What reaches a cell through its mailbox.
-#[expect(clippy::large_enum_variant, reason = "nearly all mail is a parcel")]
 pub(crate) enum Mail {
     Parcel(Parcel),
     /// Look at the control channel.
@@ -34,6 +33,8 @@ pub(crate) struct Gauge {
     path: Arc<str>,
     limit: usize,
     depth: AtomicUsize,
+    /// How many of them have left the mailbox and are still worked on.
+    stays: AtomicUsize,
     closed: AtomicBool,
     interrupted: AtomicBool,
     pub(super) kill: Notify,
@@ -45,6 +46,7 @@ impl Gauge {
             path,
             limit,
             depth: AtomicUsize::new(0),
+            stays: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
             interrupted: AtomicBool::new(true),
             kill: Notify::new(),
@@ -59,8 +61,10 @@ impl Gauge {
         self.interrupted.store(interrupted, SeqCst);
     }
 
-    pub(super) fn handled(&self) {
-        self.depth.fetch_sub(1, SeqCst);
+    /// Counts a message out; returns whether the mailbox holds another.
+    pub(super) fn handled(&self) -> bool {
+        let left = self.depth.fetch_sub(1, SeqCst) - 1;
+        left > self.stays.load(SeqCst)
     }
 }
 
@@ -68,6 +72,7 @@ impl Gauge {
     /// Counts a message that stays in the cell's care after its turn.
     pub(super) fn stay(self: &Arc<Self>) -> Stay {
         self.depth.fetch_add(1, SeqCst);
+        self.stays.fetch_add(1, SeqCst);
         Stay(Arc::clone(self))
     }
 }
@@ -79,6 +84,7 @@ pub(super) struct Stay(Arc<Gauge>);
 
 impl Drop for Stay {
     fn drop(&mut self) {
+        self.0.stays.fetch_sub(1, SeqCst);
         self.0.handled();
     }
 }

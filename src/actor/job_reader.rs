@@ -220,7 +220,7 @@ impl Reading<'_> {
             request,
             due: due.map(from_unix_ms),
             content: Content::Encoded(stored.payload.clone()),
-            receipt: Receipt { slot, attempt: held.attempt, ended: Some(self.ended.clone()) },
+            receipt: Receipt::new(slot, held.attempt, &self.ended, None),
         };
         held.running = true;
         let parcel = Parcel { route: 0, work: Work::Job(Box::new(errand)), deadline: None };

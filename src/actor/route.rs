@@ -11,7 +11,7 @@ use crate::{
     bus::{Message, SendError},
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
-    message::{self, Command, Event, Headers, Status, codec},
+    message::{self, Command, Event, EventError, Headers, Status, codec},
     telemetry::JOBS_REJECTED_TOTAL,
 };
 use bytes::Bytes;
@@ -99,9 +99,7 @@ where
                 .map_or(E::VERSION, |envelope| envelope.version);
             let event = match decode_event::<E>(version, &payload) {
                 Ok(event) => event,
-                Err(error) => {
-                    return Ended::Failed(Failure::discard(format!("{} {error}", E::SUBJECT)));
-                }
+                Err(failure) => return Ended::Failed(failure),
             };
             ended(bounds.run(async { handler(state, event, ctx).await }).await)
         })
@@ -146,11 +144,17 @@ pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> 
     }
 }
 
-/// Decodes an event of any version that its type knows.
-fn decode_event<E: Event>(version: u32, payload: &[u8]) -> Result<E, String> {
+/// Decodes an event of any version that its type knows. One that is too new
+/// keeps its place: a newer program can read it.
+fn decode_event<E: Event>(version: u32, payload: &[u8]) -> Result<E, Failure> {
+    let kind = E::SUBJECT;
     match caught(|| message::read_event(version, payload)) {
-        Ok(decoded) => decoded.map_err(|error| error.to_string()),
-        Err(cut) => Err(format!("could not be decoded: {cut}")),
+        Ok(Ok(event)) => Ok(event),
+        Ok(Err(error @ EventError::Newer { .. })) => Err(Failure::retry(format!("{kind} {error}"))),
+        Ok(Err(error)) => Err(Failure::discard(format!("{kind} {error}"))),
+        Err(cut) => Err(Failure::discard(format!(
+            "{kind} could not be decoded: {cut}"
+        ))),
     }
 }
 

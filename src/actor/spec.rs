@@ -166,7 +166,8 @@ impl<A: 'static> Actor<A> {
     /// `callboard parked` says to try again, skip or amend it; then all that
     /// waits comes in order. Where order means nothing, see
     /// [`Retry::then_discard`]. What is discarded or cannot be read becomes a
-    /// dead letter, and its key goes on.
+    /// dead letter, and its key goes on. What a newer program wrote fails here
+    /// until this one is updated; then the key wants a retry.
     ///
     /// An actor that is new begins with the oldest event of the domain's stream,
     /// one that was there before where it left off. Its path names its place: one

@@ -34,7 +34,8 @@ impl Message {
     /// A message that is scheduled later on the same subject replaces it;
     /// [`Stream::cancel`](super::Stream::cancel) takes it back. It is passed on
     /// with its payload and its own headers, but without `Nats-Msg-Id`. A time
-    /// that has passed, also while nothing ran, means at once.
+    /// that has passed, also while nothing ran, means at once; one after the
+    /// year 2261 means its end.
     #[must_use]
     pub fn scheduled(mut self, at: SystemTime, target: &str) -> Self {
         Schedule::write(&mut self.headers, at, target);

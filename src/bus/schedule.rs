@@ -6,7 +6,16 @@ use crate::message::{
     headers::{SCHEDULE, SCHEDULE_TARGET},
     timestamp,
 };
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// How long after 1970 the last time is, the end of 2261, that a message can
+/// wait for: a server takes one from April 2262 on for one that has passed.
+const LATEST: Duration = Duration::from_secs(9_214_646_399);
+
+/// Brings a time within those that a message can wait for.
+pub(crate) fn within_reach(at: SystemTime) -> SystemTime {
+    at.min(SystemTime::UNIX_EPOCH + LATEST)
+}
 
 /// When a message is passed on, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +28,10 @@ impl Schedule {
     /// Writes a schedule as headers. A target that cannot be written is refused
     /// when the message is appended.
     pub(super) fn write(headers: &mut Headers, at: SystemTime, target: &str) {
-        headers.put(SCHEDULE, format!("@at {}", timestamp::write(at)));
+        headers.put(
+            SCHEDULE,
+            format!("@at {}", timestamp::write(within_reach(at))),
+        );
         if headers.insert(SCHEDULE_TARGET, target).is_err() {
             headers.put(SCHEDULE_TARGET, "");
         }

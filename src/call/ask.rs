@@ -1,6 +1,6 @@
 use super::{CallError, Cause, Client, local, remote};
 use crate::message::{Command, Id, Infallible, Refused, Reply, Request};
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long a call waits for its reply by default.
@@ -109,7 +109,7 @@ pub(super) fn request(client: &Client, cause: Option<&Cause>, id: Option<Id>) ->
         (None, None) => Id::new(),
     };
     let mut request = Request::new(id);
-    client.domain().clone_into(&mut request.caller);
+    request.caller = Arc::clone(client.domain());
     if let Some(cause) = cause {
         request.correlation = cause.correlation.clone();
         request.causation = Some(cause.id.clone());
@@ -126,11 +126,7 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
         Box::pin(async move {
             let (started, meters) = (Instant::now(), self.client.meters());
             let answer = self.ask(started).await;
-            meters.called(
-                C::SUBJECT.as_str(),
-                answer.as_ref().err(),
-                started.elapsed(),
-            );
+            meters.called::<C>(answer.as_ref().err(), started.elapsed());
             answer
         })
     }

@@ -41,7 +41,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     settings: Settings,
     /// The domain that speaks, for `cb-caller` and `ce-source`.
-    domain: Box<str>,
+    domain: Arc<str>,
     source: Box<str>,
     streams: DashMap<&'static str, Stream>,
     jobs: DashMap<Box<str>, Stream>,
@@ -60,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) doors: Doors,
     pub(crate) prefer_local: bool,
     pub(crate) replicas: usize,
+    /// Whether there is no node that says how streams are to be.
+    pub(crate) is_guest: bool,
     /// Where commands of actors are noted; nothing outside a replay.
     pub(crate) record: Option<Record>,
 }
@@ -75,9 +77,18 @@ impl Client {
             doors: Doors::default(),
             prefer_local: false,
             replicas: 1,
+            is_guest: true,
             record: None,
         };
         Self::of(settings, "client")
+    }
+
+    /// Sets how many servers of a NATS cluster keep a copy of each stream: as
+    /// many as the nodes of the namespace say.
+    #[must_use]
+    pub fn replicas(self, replicas: usize) -> Self {
+        let settings = Settings { replicas, ..self.0.settings.clone() };
+        Self::of(settings, &self.0.domain)
     }
 
     /// Builds the client of a domain on a node.
@@ -177,7 +188,8 @@ impl Client {
         self.0.settings.clock
     }
 
-    pub(crate) fn replicas(&self) -> usize {
+    /// Returns how many copies of a stream the node keeps.
+    pub(crate) fn copies(&self) -> usize {
         self.0.settings.replicas
     }
 
@@ -187,7 +199,7 @@ impl Client {
         record.is_some_and(Record::crashes_here)
     }
 
-    pub(crate) fn domain(&self) -> &str {
+    pub(crate) fn domain(&self) -> &Arc<str> {
         &self.0.domain
     }
 
@@ -225,8 +237,7 @@ impl Client {
         if !self.0.settings.prefer_local {
             return None;
         }
-        let door = self.0.settings.doors.get(C::SUBJECT.as_str())?;
-        (door.command == std::any::TypeId::of::<C>()).then_some(door)
+        self.0.settings.doors.of::<C>()
     }
 
     /// Opens the stream of a domain's events, and makes it if it is not there.
@@ -245,7 +256,7 @@ impl Client {
         if let Some(stream) = self.0.streams.get(domain) {
             return Ok(stream.clone());
         }
-        let stream = self.bus().stream(&self.event_stream(domain)).await?;
+        let stream = self.open(self.event_stream(domain)).await?;
         self.0.streams.insert(domain, stream.clone());
         Ok(stream)
     }
@@ -256,7 +267,7 @@ impl Client {
         if let Some(stream) = self.0.jobs.get(domain) {
             return Ok(stream.clone());
         }
-        let stream = self.bus().stream(&self.job_stream(domain)).await?;
+        let stream = self.open(self.job_stream(domain)).await?;
         let told = Message::new(self.namespace().job_call(domain), "");
         if let Err(error) = self.bus().send(told).await {
             tracing::debug!(domain, %error, "the domain will notice its jobs by itself");
@@ -277,20 +288,13 @@ impl Client {
 
     /// Opens the stream of snapshots.
     pub(crate) async fn snapshots(&self) -> Result<Stream, StreamError> {
-        let open = || async {
-            let config =
-                StreamConfig::snapshots(self.namespace()).replicas(self.0.settings.replicas);
-            self.bus().stream(&config).await
-        };
+        let open = || self.open(StreamConfig::snapshots(self.namespace()));
         self.0.snapped.get_or_try_init(open).await.cloned()
     }
 
     /// Opens the records of parked keys.
     pub(crate) async fn parks(&self) -> Result<Parks, StreamError> {
-        let open = || async {
-            let config = StreamConfig::parked(self.namespace()).replicas(self.0.settings.replicas);
-            self.bus().stream(&config).await
-        };
+        let open = || self.open(StreamConfig::parked(self.namespace()));
         let stream = self.0.parked.get_or_try_init(open).await?.clone();
         Ok(Parks::new(
             stream,
@@ -301,9 +305,39 @@ impl Client {
 
     /// Opens the stream of dead letters.
     pub(crate) async fn dead_letters(&self) -> Result<Stream, StreamError> {
-        let config = StreamConfig::dead(self.namespace()).replicas(self.0.settings.replicas);
+        self.open(StreamConfig::dead(self.namespace())).await
+    }
+
+    /// Opens a stream, and makes it if it is not there: with as many copies as
+    /// the node keeps. A client without a node takes what nodes made.
+    async fn open(&self, config: StreamConfig) -> Result<Stream, StreamError> {
+        let config = config.replicas(self.0.settings.replicas);
+        if self.0.settings.is_guest {
+            return open_as_declared(self.bus(), config).await;
+        }
         self.bus().stream(&config).await
     }
+}
+
+/// How many copies a stream can have, the usual ones first.
+const COPIES: [usize; 5] = [1, 3, 5, 2, 4];
+
+/// Opens a stream as its nodes declared it: they may keep another number of
+/// copies than a new stream would get.
+pub(crate) async fn open_as_declared(
+    bus: &Bus,
+    config: StreamConfig,
+) -> Result<Stream, StreamError> {
+    let first = match bus.stream(&config).await {
+        Err(error @ StreamError::Differs { .. }) => error,
+        opened => return opened,
+    };
+    for copies in COPIES {
+        if let Ok(stream) = bus.stream(&config.clone().replicas(copies)).await {
+            return Ok(stream);
+        }
+    }
+    Err(first)
 }
 
 impl fmt::Debug for Client {

@@ -1,6 +1,6 @@
 use super::{Cause, Client, JobError, ask::request};
 use crate::{
-    bus::{Append, Expect, Message},
+    bus::{Append, Expect, Message, within_reach},
     message::{
         Command, Id, Key, Subject, codec,
         headers::{CB_DUE, MSG_ID},
@@ -72,7 +72,8 @@ impl<'a, C: Command> Job<'a, C> {
         Self { client, command, cause, id: None, due: Due::Now, name: None }
     }
 
-    /// Sets when it is due; a time that has passed means now.
+    /// Sets when it is due; a time that has passed means now, one after the year
+    /// 2261 means its end.
     pub const fn at(mut self, time: SystemTime) -> Self {
         self.due = Due::At(time);
         self
@@ -114,8 +115,9 @@ impl<'a, C: Command> Job<'a, C> {
         let due = match self.due {
             Due::Now => now,
             Due::At(time) => time.max(now),
-            Due::After(wait) => now.checked_add(wait).unwrap_or(now + LONGEST),
+            Due::After(wait) => now + wait.min(LONGEST),
         };
+        let due = within_reach(due);
         let payload = codec::encode(&self.command)
             .map_err(|error| JobError::Codec { subject, reason: error.to_string() })?;
         let mut headers = request
@@ -172,7 +174,7 @@ impl<'a, C: Command> Job<'a, C> {
     }
 }
 
-/// The longest that a job waits whose time clocks cannot say.
+/// Longer than any job can wait, and short enough for every clock.
 const LONGEST: Duration = Duration::from_hours(1_000 * 365 * 24);
 
 /// Returns the token of a command's key in the subjects of its timers.

@@ -1,6 +1,8 @@
 //! Commands whose actor lives in this process: no bus, no codec.
 
-use super::{CallError, Cause, Client, Door, Parcel, TellError, Work, ask::request};
+use super::{
+    CallError, Cause, Client, Door, Parcel, TellError, Work, ask::request, parcel::Enclosed,
+};
 use crate::message::{Command, Refused, Reply, Request};
 use std::time::Duration;
 use tokio::{
@@ -10,11 +12,18 @@ use tokio::{
 
 /// A command and where its caller waits; nobody waits for a one-way command.
 pub(crate) struct LocalCall<C: Command> {
+    request: Option<Request>,
     pub(crate) command: C,
     pub(crate) reply: Option<LocalReply<C>>,
 }
 
 pub(crate) type LocalReply<C> = oneshot::Sender<Result<Reply<C>, CallError<Refused<C>>>>;
+
+impl<C: Command> Enclosed for LocalCall<C> {
+    fn request(&mut self) -> Option<Request> {
+        self.request.take()
+    }
+}
 
 pub(super) async fn ask<C: Command>(
     door: &Door,
@@ -56,6 +65,10 @@ fn offer<C: Command>(
 ) -> Result<(), String> {
     let (reply, deadline) = waiting.unzip();
     let key = command.key().into_owned();
-    let work = Work::Local(request, Box::new(LocalCall { command, reply }));
+    let work = Work::Local(Box::new(LocalCall {
+        request: Some(request),
+        command,
+        reply,
+    }));
     (door.offer)(Parcel { route: 0, work, deadline }, Some(&key)).map_err(|why| why.to_string())
 }

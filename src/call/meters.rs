@@ -1,31 +1,29 @@
-use super::{CallError, PublishError};
-use crate::telemetry::{CALL_SECONDS, CALLS_TOTAL, PUBLISHED_TOTAL};
-use dashmap::{DashMap, mapref::one::Ref};
+use super::{CallError, PublishError, by_type::ByType};
+use crate::{
+    message::{Command, Event, Refused},
+    telemetry::{CALL_SECONDS, CALLS_TOTAL, PUBLISHED_TOTAL},
+};
+use dashmap::mapref::one::Ref;
 use metrics::{Counter, Histogram};
-use std::time::Duration;
+use std::{any::TypeId, time::Duration};
 
-/// The metrics of a client, by subject.
+/// The metrics of a client, by command and event.
 ///
 /// Those of what goes well are looked up once each: a program installs its
 /// recorder before it calls or publishes.
 #[derive(Default)]
 pub(super) struct Meters {
-    calls: DashMap<&'static str, (Counter, Histogram)>,
-    stored: DashMap<&'static str, Counter>,
+    calls: ByType<(Counter, Histogram)>,
+    stored: ByType<Counter>,
 }
 
 impl Meters {
     /// Counts a call and how long its caller waited.
-    pub(super) fn called<R>(
-        &self,
-        subject: &'static str,
-        error: Option<&CallError<R>>,
-        took: Duration,
-    ) {
+    pub(super) fn called<C: Command>(&self, error: Option<&CallError<Refused<C>>>, took: Duration) {
         if let Some(error) = error {
-            called(subject, error.label()).increment(1);
+            called(C::SUBJECT.as_str(), error.label()).increment(1);
         }
-        let meter = self.call(subject);
+        let meter = self.call::<C>();
         if error.is_none() {
             meter.0.increment(1);
         }
@@ -33,24 +31,26 @@ impl Meters {
     }
 
     /// Counts an event.
-    pub(super) fn published(&self, subject: &'static str, error: Option<&PublishError>) {
+    pub(super) fn published<E: Event>(&self, error: Option<&PublishError>) {
+        let subject = E::SUBJECT.as_str();
         if let Some(error) = error {
             return published(subject, error.label()).increment(1);
         }
-        if let Some(stored) = self.stored.get(subject) {
+        if let Some(stored) = self.stored.get(&TypeId::of::<E>()) {
             return stored.increment(1);
         }
-        let stored = self.stored.entry(subject);
+        let stored = self.stored.entry(TypeId::of::<E>());
         stored
             .or_insert_with(|| published(subject, "stored"))
             .increment(1);
     }
 
-    fn call(&self, subject: &'static str) -> Ref<'_, &'static str, (Counter, Histogram)> {
-        if let Some(known) = self.calls.get(subject) {
+    fn call<C: Command>(&self) -> Ref<'_, TypeId, (Counter, Histogram)> {
+        if let Some(known) = self.calls.get(&TypeId::of::<C>()) {
             return known;
         }
-        let new = self.calls.entry(subject).or_insert_with(|| {
+        let subject = C::SUBJECT.as_str();
+        let new = self.calls.entry(TypeId::of::<C>()).or_insert_with(|| {
             let seconds = metrics::histogram!(CALL_SECONDS, "subject" => subject);
             (called(subject, "replied"), seconds)
         });

@@ -9,6 +9,7 @@
 
 mod answer;
 mod ask;
+mod by_type;
 mod cause;
 mod client;
 mod error;
@@ -27,12 +28,14 @@ pub use ask::Call;
 pub(crate) use cause::Cause;
 pub use client::Client;
 pub(crate) use client::Settings;
+pub(crate) use client::open_as_declared;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
 pub(crate) use local::{LocalCall, LocalReply};
-pub(crate) use operator::open_as_declared;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
-pub(crate) use parcel::{Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Receipt, Work};
+pub(crate) use parcel::{
+    Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
+};
 pub(crate) use parks::{ParkRecord, ParkingError, Parks};
 pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]

@@ -123,7 +123,7 @@ impl<'a, E: Event> IntoFuture for Publish<'a, E> {
         Box::pin(async move {
             let meters = self.client.meters();
             let published = self.publish().await;
-            meters.published(E::SUBJECT.as_str(), published.as_ref().err());
+            meters.published::<E>(published.as_ref().err());
             published
         })
     }

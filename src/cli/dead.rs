@@ -9,7 +9,7 @@ use super::{
     place::Place,
 };
 use crate::{
-    call::{Letter, LetterState, Operator},
+    call::{Letter, LetterState, Operator, OperatorError},
     message::{Key, Origin, batch},
 };
 use bytes::Bytes;
@@ -128,6 +128,8 @@ async fn redrive_all(operator: &Operator, out: &mut Out) -> Result<(), CommandEr
             }
             match operator.redrive(letter).await {
                 Ok(()) => redriven(letter, out)?,
+                // What is no event is left where it is.
+                Err(error @ OperatorError::NoEvent { .. }) => warn(&error.to_string()),
                 Err(error) => {
                     warn(&error.to_string());
                     failed = Some(error);

@@ -13,7 +13,7 @@ pub(super) async fn run(
     let payload = input::payload(&args.json)?;
     let mut request = Request::new(args.id.clone().unwrap_or_else(Id::new));
     request.deadline = Some(Clock::system().now() + args.timeout);
-    "cli".clone_into(&mut request.caller);
+    request.caller = "cli".into();
     let to = place.namespace.command(args.command);
     let message = Message::new(to, payload).headers(request.headers()?);
     let bus = place.connect().await?;

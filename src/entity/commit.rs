@@ -51,10 +51,10 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         };
         let sound = matches!(answer, Ok(Ok(_) | Err(Refusal::Rejected(_))));
         let Self { plan, taken, .. } = self;
-        let ctx = taken.answer(answer).await;
+        taken.answer(answer).await;
         let mut life = life.filter(|_| sound)?;
         if let Some(past) = past {
-            past.look_after(&plan, &ctx, &mut life).await;
+            past.look_after(&plan, &mut life).await;
         }
         Some(life)
     }
@@ -74,7 +74,7 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         let mut fresh = life.is_none();
         let life = match life {
             Some(life) => life,
-            None => life.insert(past.load(&self.plan, &self.taken.ctx).await?),
+            None => life.insert(past.load(&self.plan).await?),
         };
         let (mut tries, started) = (0, Instant::now());
         while tries < TRIES || started.elapsed() < STUBBORN.min(self.taken.patience()) {

@@ -1,5 +1,5 @@
 use super::{commands::Commands, plan::Plan};
-use crate::message::{Envelope, Id};
+use crate::message::{Gist, Id};
 
 /// One entity in memory: its state, and how far in the log that is.
 #[derive(Debug)]
@@ -37,18 +37,18 @@ impl<S: 'static> Life<S> {
     }
 
     /// Goes through the events of one stored message.
-    pub(super) fn relive(
+    pub(super) fn relive<'a>(
         &mut self,
         plan: &Plan<S>,
-        events: &[Envelope],
+        events: impl IntoIterator<Item = Gist<'a>>,
         sequence: u64,
     ) -> Result<(), String> {
         for event in events {
-            plan.apply(&mut self.state, event)
+            plan.apply(&mut self.state, &event)
                 .map_err(|reason| format!("#{sequence} {reason}"))?;
             self.events += 1;
-            if let Some(command) = &event.causation {
-                self.commands.note(command.clone(), sequence);
+            if let Some(command) = event.causation {
+                self.commands.note(command, sequence);
             }
         }
         self.last = sequence;

@@ -2,8 +2,9 @@ use super::{decision::Fact, life::Life, plan::Plan};
 use crate::{
     actor::Context,
     bus::{Append, Expect, Message, Stored, Stream},
+    call::Client,
     error::Failure,
-    message::{Envelope, EnvelopeError, Headers, Id, Key, Origin, batch, headers},
+    message::{Envelope, Gist, Headers, Id, Key, Origin, batch, headers},
     telemetry::{ENTITY_EVENTS, SNAPSHOTS_TOTAL},
 };
 use bytes::Bytes;
@@ -16,8 +17,8 @@ pub(super) struct Past {
     pub(super) key: Key,
     stream: Stream,
     subject: String,
-    name: String,
-    snapshot: String,
+    domain: &'static str,
+    client: Client,
 }
 
 impl Past {
@@ -37,20 +38,16 @@ impl Past {
         let namespace = ctx.client().namespace();
         Ok(Self {
             subject: namespace.event(domain, &key),
-            name: namespace.event_stream(domain),
-            snapshot: namespace.snapshot(domain, plan.name, &key),
+            client: ctx.client().clone(),
             stream,
+            domain,
             key,
         })
     }
 
     /// Builds the entity from its last snapshot and what came after.
-    pub(super) async fn load<S: 'static>(
-        &self,
-        plan: &Plan<S>,
-        ctx: &Context,
-    ) -> Result<Life<S>, Failure> {
-        let life = match self.snapped(plan, ctx).await {
+    pub(super) async fn load<S: 'static>(&self, plan: &Plan<S>) -> Result<Life<S>, Failure> {
+        let life = match self.snapped(plan).await {
             Some(life) => self.caught_up(plan, life).await?,
             None => None,
         };
@@ -105,8 +102,9 @@ impl Past {
         stored: Stored,
     ) -> Result<(), Failure> {
         let sequence = stored.sequence;
-        let lived = match self.events(stored) {
-            Ok(events) => life.relive(plan, &events, sequence),
+        let lived = match Gist::read(&stored.headers, &stored.payload) {
+            Ok(Some(only)) => life.relive(plan, [only], sequence),
+            Ok(None) => self.relive_several(plan, life, stored),
             Err(error) => Err(format!("#{sequence} {error}")),
         };
         lived.map_err(|reason| {
@@ -116,6 +114,24 @@ impl Past {
                 self.key
             ))
         })
+    }
+
+    fn relive_several<S: 'static>(
+        &self,
+        plan: &Plan<S>,
+        life: &mut Life<S>,
+        stored: Stored,
+    ) -> Result<(), String> {
+        let sequence = stored.sequence;
+        let origin = Origin {
+            stream: &self.client.namespace().event_stream(self.domain),
+            sequence,
+            subject: &stored.subject,
+            time: stored.time,
+        };
+        let events = batch::read(&stored.headers, origin, stored.payload)
+            .map_err(|error| format!("#{sequence} {error}"))?;
+        life.relive(plan, events.iter().map(Gist::from), sequence)
     }
 
     /// Whether no event came after a sequence.
@@ -161,15 +177,10 @@ impl Past {
     }
 
     /// Takes a snapshot if it is time for one, and complains of too long a tail.
-    pub(super) async fn look_after<S: 'static>(
-        &self,
-        plan: &Plan<S>,
-        ctx: &Context,
-        life: &mut Life<S>,
-    ) {
+    pub(super) async fn look_after<S: 'static>(&self, plan: &Plan<S>, life: &mut Life<S>) {
         if let Some(snapshots) = plan.snapshots.as_ref().filter(|due| due.are_due(life)) {
             let written = match snapshots.write(life, plan.version) {
-                Ok(payload) => self.keep(ctx, life.last, payload).await,
+                Ok(payload) => self.keep(self.snapshot(plan), life.last, payload).await,
                 Err(error) => Err(format!("it {error}")),
             };
             let outcome = if written.is_ok() { "stored" } else { "failed" };
@@ -190,11 +201,11 @@ impl Past {
 
     /// Returns the entity as its last snapshot has it; one that is of no use is
     /// passed over, for the events are all there.
-    async fn snapped<S: 'static>(&self, plan: &Plan<S>, ctx: &Context) -> Option<Life<S>> {
+    async fn snapped<S: 'static>(&self, plan: &Plan<S>) -> Option<Life<S>> {
         let snapshots = plan.snapshots.as_ref()?;
-        let read = match ctx.client().snapshots().await {
+        let read = match self.client.snapshots().await {
             Ok(stream) => stream
-                .last(&self.snapshot)
+                .last(&self.snapshot(plan))
                 .await
                 .map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
@@ -211,12 +222,12 @@ impl Past {
         .ok()
     }
 
-    async fn keep(&self, ctx: &Context, sequence: u64, payload: Bytes) -> Result<(), String> {
+    async fn keep(&self, subject: String, sequence: u64, payload: Bytes) -> Result<(), String> {
         let mut headers = Headers::with_capacity(1);
-        headers.put(headers::MSG_ID, format!("{}#{sequence}", self.snapshot));
-        let message = Message::new(self.snapshot.clone(), payload).headers(headers);
-        let stream = ctx
-            .client()
+        headers.put(headers::MSG_ID, format!("{subject}#{sequence}"));
+        let message = Message::new(subject, payload).headers(headers);
+        let stream = self
+            .client
             .snapshots()
             .await
             .map_err(|error| error.to_string())?;
@@ -227,14 +238,10 @@ impl Past {
         }
     }
 
-    fn events(&self, stored: Stored) -> Result<Vec<Envelope>, EnvelopeError> {
-        let origin = Origin {
-            stream: &self.name,
-            sequence: stored.sequence,
-            subject: &stored.subject,
-            time: stored.time,
-        };
-        batch::read(&stored.headers, origin, stored.payload)
+    /// Returns where its snapshot stands.
+    fn snapshot<S>(&self, plan: &Plan<S>) -> String {
+        let namespace = self.client.namespace();
+        namespace.snapshot(self.domain, plan.name, &self.key)
     }
 
     fn check<S: 'static>(&self, plan: &Plan<S>, fact: &Fact) -> Result<(), Failure> {

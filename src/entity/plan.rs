@@ -1,5 +1,5 @@
 use super::{decision::Fact, snapshot::Snapshots};
-use crate::message::{Envelope, Event, Subject};
+use crate::message::{Event, Gist, Subject};
 use std::{any::Any, collections::HashMap, sync::Arc, time::Duration};
 
 /// What an entity was described as.
@@ -22,7 +22,7 @@ type Apply<S> = Arc<dyn Fn(&mut S, Form<'_>) -> Result<(), String> + Send + Sync
 
 enum Form<'a> {
     Typed(&'a dyn Any),
-    Stored(&'a Envelope),
+    Stored(&'a Gist<'a>),
 }
 
 impl<S: 'static> Plan<S> {
@@ -49,8 +49,8 @@ impl<S: 'static> Plan<S> {
                         event.ok_or("is of another Rust type than was applied")?,
                     );
                 }
-                Form::Stored(envelope) => {
-                    apply(state, &envelope.event().map_err(|error| error.to_string())?);
+                Form::Stored(gist) => {
+                    apply(state, &gist.event().map_err(|error| error.to_string())?);
                 }
             }
             Ok(())
@@ -77,8 +77,8 @@ impl<S: 'static> Plan<S> {
     }
 
     /// Applies an event from the stream.
-    pub(super) fn apply(&self, state: &mut S, event: &Envelope) -> Result<(), String> {
-        self.form(state, &event.kind, Form::Stored(event))
+    pub(super) fn apply(&self, state: &mut S, event: &Gist<'_>) -> Result<(), String> {
+        self.form(state, event.kind, Form::Stored(event))
     }
 
     /// Applies an event that was just decided.

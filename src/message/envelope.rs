@@ -145,7 +145,7 @@ impl Envelope {
     }
 }
 
-fn refuse_foreign(headers: &Headers) -> Result<(), EnvelopeError> {
+pub(super) fn refuse_foreign(headers: &Headers) -> Result<(), EnvelopeError> {
     let spec = headers.get(CE_SPECVERSION).unwrap_or("1.0");
     if spec != "1" && !spec.starts_with("1.") {
         return Err(EnvelopeError::SpecVersion { version: spec.to_owned() });

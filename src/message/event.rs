@@ -50,6 +50,11 @@ pub trait Event: Serialize + DeserializeOwned + Send + 'static {
     /// projections see the current type only. Events are never rewritten, so an
     /// older version has to stay readable for as long as its events are kept.
     ///
+    /// A version newer than [`VERSION`](Self::VERSION) does not come here: an
+    /// entity refuses its commands, a projection waits at the event, and a
+    /// reaction parks the key, until the program is updated. Deploy what reads a
+    /// new version before what writes it.
+    ///
     /// # Errors
     ///
     /// Returns [`EventError`] if the version is not known or its payload does

@@ -141,11 +141,24 @@ impl Headers {
         }
     }
 
+    /// Adds a header behind the others, which is none of them.
+    #[cfg(feature = "nats")]
+    pub(crate) fn add(&mut self, name: Cow<'static, str>, value: &str) {
+        self.0.push((name, value.to_owned()));
+    }
+
     /// Adds a header behind the others, read back from where it was sound.
-    pub(crate) fn put_back(&mut self, name: &str, value: &str) {
-        let known = USUAL.iter().find(|usual| **usual == name);
-        let name = known.map_or_else(|| Cow::Owned(name.into()), |usual| Cow::Borrowed(*usual));
-        self.0.push((name, value.into()));
+    /// Returns nothing if the name is no text.
+    pub(crate) fn put_back(&mut self, name: &[u8], value: &str) -> Option<()> {
+        // Most stand where they usually do.
+        let there = USUAL.get(self.0.len()).into_iter();
+        let known = there.chain(&USUAL).find(|usual| usual.as_bytes() == name);
+        let name = match known {
+            Some(usual) => Cow::Borrowed(*usual),
+            None => Cow::Owned(str::from_utf8(name).ok()?.to_owned()),
+        };
+        self.0.push((name, value.to_owned()));
+        Some(())
     }
 
     /// Returns a header's value.
@@ -165,8 +178,8 @@ impl Headers {
 
     /// Returns all headers; a name that is a constant can be told from one that is not.
     #[cfg(feature = "nats")]
-    pub(crate) fn iter_named(&self) -> impl Iterator<Item = (&Cow<'static, str>, &str)> {
-        self.0.iter().map(|(name, value)| (name, value.as_str()))
+    pub(crate) fn into_iter(self) -> impl Iterator<Item = (Cow<'static, str>, String)> {
+        self.0.into_iter()
     }
 
     /// Returns how many there are.

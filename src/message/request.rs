@@ -3,7 +3,7 @@ use super::{
     headers::{CB_ATTEMPT, CB_CALLER, CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID},
 };
 use crate::time::{from_unix_ms, unix_ms};
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 /// What travels with a command beside its payload.
 ///
@@ -19,7 +19,7 @@ pub struct Request {
     /// When the caller stops waiting; to the millisecond on the wire.
     pub deadline: Option<SystemTime>,
     /// The domain that sends it; empty if the caller did not say.
-    pub caller: String,
+    pub caller: Arc<str>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
     /// Trace context, when sampled.
@@ -34,7 +34,7 @@ impl Request {
             id,
             causation: None,
             deadline: None,
-            caller: String::new(),
+            caller: Arc::default(),
             attempt: 1,
             trace: None,
         }
@@ -52,7 +52,7 @@ impl Request {
             headers.put(CB_DEADLINE, unix_ms(deadline).to_string());
         }
         if !self.caller.is_empty() {
-            headers.insert(CB_CALLER, self.caller.as_str())?;
+            headers.insert(CB_CALLER, &*self.caller)?;
         }
         if self.correlation != self.id {
             headers.insert(CB_CORRELATION, self.correlation.to_string())?;
@@ -83,7 +83,7 @@ impl Request {
                 .map_or_else(|| id.clone(), Id::from),
             causation: headers.get(CB_CAUSATION).map(Id::from),
             deadline: number(headers, CB_DEADLINE)?.map(from_unix_ms),
-            caller: headers.get(CB_CALLER).unwrap_or_default().to_owned(),
+            caller: headers.get(CB_CALLER).map(Arc::from).unwrap_or_default(),
             attempt: number(headers, CB_ATTEMPT)?.unwrap_or(1).max(1),
             trace: Trace::read(headers),
             id,

@@ -2,7 +2,7 @@ use super::NodeError;
 use crate::{
     actor::{Jobs, Reaction},
     bus::{Message, Subscription},
-    call::{Content, NotTaken, Parcel, Settings, Work},
+    call::{Arrived, Content, NotTaken, Parcel, Settings, Work},
     message::{Request, Status},
 };
 use bytes::Bytes;
@@ -112,7 +112,7 @@ impl Desk {
             .map(|deadline| deadline.duration_since(now).unwrap_or_default());
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
         let content = Content::Encoded(message.payload.clone());
-        let work = Work::Remote(request, content, reply);
+        let work = Work::Remote(Box::new(Arrived { request, content, reply }));
         (door.offer)(Parcel { route: 0, work, deadline }, None)
             .map_err(|why| (NotTaken::STATUS, format!("{name}: {why}")))
     }

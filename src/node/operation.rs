@@ -276,6 +276,7 @@ impl Setup {
             doors: Doors::default(),
             prefer_local: self.prefer_local,
             replicas: self.replicas,
+            is_guest: false,
             record: self.record.clone(),
         }
     }

@@ -24,6 +24,9 @@ pub struct PlanItem {
     pub found: Presence,
     /// Whether it was made just now.
     pub made: bool,
+    /// Whether whoever needs it first makes it, unless nodes may not: streams of
+    /// jobs and of snapshots.
+    pub on_demand: bool,
 }
 
 impl Plan {
@@ -32,18 +35,16 @@ impl Plan {
         &self.items
     }
 
-    /// Returns whether nothing is missing and nothing differs.
+    /// Returns whether nothing differs, and nothing is missing that a node would
+    /// not make when it needs it.
     pub fn is_settled(&self) -> bool {
         self.items.iter().all(PlanItem::is_settled)
     }
 
     /// Refuses a bus on which something is missing or differs.
     pub(super) fn complete(&self) -> Result<(), NodeError> {
-        let open: Vec<_> = self
-            .items
-            .iter()
-            .filter(|item| !item.is_settled())
-            .collect();
+        let there = |item: &PlanItem| item.made || item.found == Presence::Same;
+        let open: Vec<_> = self.items.iter().filter(|item| !there(item)).collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -58,12 +59,17 @@ impl Plan {
 
 impl PlanItem {
     fn is_settled(&self) -> bool {
-        self.made || self.found == Presence::Same
+        self.made || self.found == Presence::Same || self.waits()
     }
 
-    const fn sign(&self) -> char {
+    fn waits(&self) -> bool {
+        self.on_demand && self.found == Presence::Missing
+    }
+
+    fn sign(&self) -> char {
         match self.found {
             _ if self.made => '*',
+            _ if self.waits() => '~',
             Presence::Missing => '+',
             Presence::Same => '=',
             Presence::Differs { .. } => '!',
@@ -73,10 +79,11 @@ impl PlanItem {
 
 impl fmt::Display for PlanItem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { kind, name, found, made } = self;
+        let Self { kind, name, found, made, .. } = self;
         write!(f, "{} {kind:<9} {name}", self.sign())?;
         match found {
             _ if *made => f.write_str(": made"),
+            _ if self.waits() => f.write_str(": made when it is first needed"),
             Presence::Missing => f.write_str(": missing"),
             Presence::Same => Ok(()),
             Presence::Differs { difference } => write!(f, ": {difference}"),
@@ -91,7 +98,7 @@ impl fmt::Display for Plan {
         }
         let there = self.count(|item| item.found == Presence::Same);
         let made = self.count(|item| item.made);
-        let missing = self.count(|item| !item.made && item.found == Presence::Missing);
+        let missing = self.count(|item| !item.is_settled() && item.found == Presence::Missing);
         let differ = self.count(|item| matches!(item.found, Presence::Differs { .. }));
         write!(
             f,

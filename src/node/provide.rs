@@ -93,7 +93,13 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
     let mut items = Vec::new();
     for stream in &needs.streams {
         let found = needs.bus.compare(stream).await?;
-        items.push(PlanItem { kind: "stream", name: stream.name.clone(), found, made: false });
+        items.push(PlanItem {
+            kind: "stream",
+            name: stream.name.clone(),
+            found,
+            made: false,
+            on_demand: stream.schedules || stream.last_per_subject,
+        });
     }
     for (stream, consumers) in &needs.readers {
         let found = compare_all(&needs.bus, stream, consumers).await?;
@@ -102,6 +108,7 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
             name: named(stream, consumers),
             found,
             made: false,
+            on_demand: false,
         });
     }
     Ok(Plan { items })

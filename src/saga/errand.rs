@@ -106,7 +106,7 @@ impl Errands {
 
 /// Describes the stream of what asks sagas to go on.
 pub(super) fn config(client: &Client, saga: &str) -> StreamConfig {
-    StreamConfig::errands(client.namespace(), saga).replicas(client.replicas())
+    StreamConfig::errands(client.namespace(), saga).replicas(client.copies())
 }
 
 /// Returns the id of the saga that an errand is for, and what it says.

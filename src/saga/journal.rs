@@ -126,7 +126,7 @@ impl Journals {
 
 /// Describes the stream of a saga's journals.
 pub(super) fn config(client: &Client, saga: &str) -> StreamConfig {
-    StreamConfig::sagas(client.namespace(), saga).replicas(client.replicas())
+    StreamConfig::sagas(client.namespace(), saga).replicas(client.copies())
 }
 
 fn page_of(stored: &Stored) -> Result<Page, Failure> {

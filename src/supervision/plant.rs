@@ -208,7 +208,7 @@ pub(super) fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
 /// refused by its handler.
 fn find_key(parcel: &mut Parcel, answered: Answered) -> Option<String> {
     let content = match &mut parcel.work {
-        Work::Remote(_, content, _) => content,
+        Work::Remote(arrived) => &mut arrived.content,
         Work::Job(errand) => &mut errand.content,
         _ => return None,
     };

@@ -220,6 +220,7 @@ macro_rules! suite {
             schedules {
                 a_scheduled_message_is_passed_on_when_it_is_due,
                 an_overdue_message_is_passed_on_at_once,
+                a_message_for_the_far_future_is_not_passed_on_now,
                 a_cancelled_message_is_not_passed_on,
                 a_later_schedule_replaces_an_earlier_one,
                 what_is_passed_on_or_cancelled_is_seen_no_more,

@@ -93,6 +93,20 @@ pub(crate) async fn an_overdue_message_is_passed_on_at_once(scope: Scope) -> Ver
     Ok(())
 }
 
+pub(crate) async fn a_message_for_the_far_future_is_not_passed_on_now(scope: Scope) -> Verdict {
+    let (stream, mut consumer) = scope.timers().await?;
+    // Nanoseconds since 1970 leave 64 bits in 2262; RFC 3339 ends with 9999.
+    for (name, years) in [("a", 230), ("b", 240), ("c", 1_000), ("d", 9_000)] {
+        let at = now() + Duration::from_hours(years * 365 * 24);
+        scope
+            .schedule(&stream, (name, name), at, Expect::Any)
+            .await?;
+    }
+    nothing_for(&mut consumer, A_WHILE).await?;
+    assert!(stream.cancel(&scope.at("tmr.d")).await?, "it waits");
+    Ok(())
+}
+
 pub(crate) async fn a_cancelled_message_is_not_passed_on(scope: Scope) -> Verdict {
     let (stream, mut consumer) = scope.timers().await?;
     scope

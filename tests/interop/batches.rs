@@ -57,10 +57,10 @@ struct Book {
 impl Book {
     fn lend(&self, lend: Lend) -> Result<Decision<()>, Infallible> {
         let Lend { book, to } = lend;
-        let lent = Lent { book: book.clone(), to };
+        let gone = Lent { book: book.clone(), to };
         Ok(match self.reader {
-            None => Decision::of(lent),
-            Some(_) => Decision::of(Returned { book }).and(lent),
+            None => Decision::of(gone),
+            Some(_) => Decision::of(Returned { book }).and(gone),
         })
     }
 
@@ -94,7 +94,7 @@ async fn events_of_one_decision_are_read_one_by_one_in_python() -> Outcome {
     let kinds: Vec<_> = ran
         .printed
         .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line))
+        .map(serde_json::from_str::<serde_json::Value>)
         .map(|event| event.map(|event| format!("{} {}", event["type"], event["data"]["to"])))
         .collect::<Result<_, _>>()?;
     assert_eq!(

@@ -30,22 +30,22 @@ impl Proxy {
     pub(crate) async fn before(server: u16, lose: f64, seed: u64) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
-        let lost = Arc::new(AtomicU64::new(0));
+        let count = Arc::new(AtomicU64::new(0));
         let mut serving = JoinSet::new();
-        let count = Arc::clone(&lost);
+        let shared = Arc::clone(&count);
         serving.spawn(async move {
             let mut connections = JoinSet::new();
             let mut random = fastrand::Rng::with_seed(seed);
             while let Ok((client, _)) = listener.accept().await {
                 while connections.try_join_next().is_some() {}
-                let loser = Loser { random: random.fork(), lose, lost: Arc::clone(&count) };
+                let loser = Loser { random: random.fork(), lose, lost: Arc::clone(&shared) };
                 connections.spawn(async move {
                     // A connection that breaks is the client's to open again.
                     serve(client, server, loser).await.ok();
                 });
             }
         });
-        Ok(Self { port, lost, _serving: serving })
+        Ok(Self { port, lost: count, _serving: serving })
     }
 
     pub(crate) fn url(&self) -> String {

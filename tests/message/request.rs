@@ -69,7 +69,7 @@ fn a_line_break_in_any_value_is_refused() {
         (headers::CB_ID, Request::new(bad.clone())),
         (
             headers::CB_CALLER,
-            Request { caller: "a\nb".to_owned(), ..plain.clone() },
+            Request { caller: "a\nb".into(), ..plain.clone() },
         ),
         (
             headers::CB_CORRELATION,

@@ -70,7 +70,7 @@ prop_compose! {
         Request {
             correlation: correlation.unwrap_or_else(|| id.clone()),
             deadline: deadline.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms)),
-            id, causation, caller, attempt, trace,
+            id, causation, caller: caller.into(), attempt, trace,
         }
     }
 }

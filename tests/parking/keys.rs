@@ -222,7 +222,12 @@ async fn no_more_than_ten_thousand_keys_of_a_partition_are_parked_and_none_is_lo
     }
     farm.log.of(1).await;
     farm.handled(&[&format!("{}1", good[0])]);
-    assert_eq!(operator(&way).parked().await?.len(), 10_000);
+    // Keys are worked on side by side: the last bad ones may still be at it.
+    until("as many keys parked as may be", async || {
+        let parked = operator(&way).parked().await;
+        parked.is_ok_and(|parked| parked.len() == 10_000)
+    })
+    .await;
     assert_eq!(way.dead_letters().await?.len(), 0);
     Ok(node.stop().await?)
 }

@@ -10,3 +10,4 @@ mod keys;
 mod letters;
 mod operator;
 mod takeover;
+mod versions;

@@ -2,7 +2,7 @@
 
 use crate::{
     farm::{Farm, free, operator, parked, sow, sown},
-    support::way::{Verdict, Way, both_buses},
+    support::way::{Verdict, Way, both_buses, until},
 };
 use callboard::{call::OperatorError, message::codec};
 
@@ -36,7 +36,7 @@ async fn an_amended_event_is_handled_with_the_other_payload_once() -> Verdict {
         operator(way)
             .amend(&found[0], codec::encode(&sown("a", 7))?)
             .await?;
-        let again = crate::support::way::until("it to be parked again", async || {
+        let again = until("it to be parked again", async || {
             let now = operator(way).parked().await.unwrap_or_default();
             now.iter()
                 .any(|key| key.amended.is_some() && key.state.as_str() == "parked")
@@ -49,6 +49,32 @@ async fn an_amended_event_is_handled_with_the_other_payload_once() -> Verdict {
         sow(way, "a1").await?;
         farm.log.of(3).await;
         farm.handled(&["a7", "a2", "a1"]);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_was_amended_to_something_unreadable_is_parked_again() -> Verdict {
+    both_buses(async |way| {
+        let farm = Farm::default();
+        farm.spoil("a1");
+        let node = farm.start(way).await?;
+        sow(way, "a1 a2").await?;
+        let found = parked(way, 1).await;
+        operator(way).amend(&found[0], codec::encode(&42)?).await?;
+        until("it to be parked again", async || {
+            let now = operator(way).parked().await.unwrap_or_default();
+            now.iter()
+                .any(|key| key.amended.is_some() && key.state.as_str() == "parked")
+        })
+        .await;
+        assert_eq!(way.dead_letters().await?.len(), 0);
+        operator(way)
+            .amend(&parked(way, 1).await[0], codec::encode(&sown("a", 7))?)
+            .await?;
+        free(way).await;
+        farm.handled(&["a7", "a2"]);
         Ok(node.stop().await?)
     })
     .await

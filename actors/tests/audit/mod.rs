@@ -6,11 +6,12 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod models;
 mod stock;
 
 use callboard::{
     Client, Event,
-    bus::StreamConfig,
+    call::Operator,
     error::BoxError,
     message::{Envelope, Origin},
 };
@@ -60,15 +61,15 @@ pub(crate) struct Audit {
     told: Vec<OrderId>,
     charged: Vec<OrderId>,
     refunded: Vec<OrderId>,
-    dead_letters: u64,
+    dead_letters: usize,
     pub(crate) stock: Stock,
 }
 
 impl Audit {
     /// Reads all streams.
     pub(crate) async fn of(client: &Client) -> Result<Self, BoxError> {
-        let dead = StreamConfig::dead(client.namespace());
-        let dead = client.bus().stream(&dead).await?.info().await?;
+        let operator = Operator::new(client.bus().clone(), client.namespace().clone());
+        let dead = operator.dead(1, 10).await?;
         let orders = events(client, "orders").await?;
         let payments = events(client, "payments").await?;
         let told: Vec<NotificationSent> = only(&events(client, "notifications").await?)?;
@@ -84,7 +85,7 @@ impl Audit {
             told: told.into_iter().map(|event| event.order).collect(),
             charged: charged.into_iter().map(|event| event.order).collect(),
             refunded: refunded.into_iter().map(|event| event.order).collect(),
-            dead_letters: dead.last_sequence,
+            dead_letters: dead.len(),
             stock: Stock::of(&events(client, "inventory").await?)?,
         })
     }
@@ -98,6 +99,18 @@ impl Audit {
         let (open, untold, held) = (open.count(), untold.count(), self.stock.held());
         (open + untold + held > 0)
             .then(|| format!("{open} orders are open, {untold} untold, {held} lines are held"))
+    }
+
+    /// Tells the sums.
+    pub(crate) fn told(&self) -> String {
+        format!(
+            "{} placed, {} confirmed, {} cancelled, {} charged, {} told",
+            self.placed.len(),
+            self.confirmed.len(),
+            self.cancelled.len(),
+            self.charged.len(),
+            self.told.len()
+        )
     }
 
     /// Checks that each order ended once, with one charge if it was confirmed

@@ -12,8 +12,11 @@ use crate::{
     telemetry::RELEASED_TOTAL,
 };
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
+
+/// How often it is noted how far a key is that goes on.
+const SAVE: Duration = Duration::from_secs(3);
 
 /// A key whose events are read from the stream until none waits.
 #[derive(Debug)]
@@ -248,14 +251,14 @@ impl Reading<'_> {
         let old: Vec<_> = self
             .drains
             .iter()
-            .filter(|(_, drain)| drain.saved + RENEW <= now)
+            .filter(|(_, drain)| drain.saved + SAVE <= now)
             .map(|(key, _)| Arc::clone(key))
             .collect();
         for key in old {
             self.save(&key, self.me.clone()).await;
         }
         let next = self.drains.values().map(|drain| {
-            let saving = drain.saved + RENEW;
+            let saving = drain.saved + SAVE;
             drain.due.map_or(saving, |due| due.min(saving))
         });
         if let Some(next) = next.min() {

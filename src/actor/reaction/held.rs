@@ -141,3 +141,9 @@ fn unpack(stored: &Stored, stream: &str) -> Result<Vec<Envelope>, String> {
     batch::read(&stored.headers, origin, stored.payload.clone())
         .map_err(|error| format!("{} #{} {error}", stored.subject, stored.sequence))
 }
+
+pub(super) async fn acknowledge(delivery: Delivery) {
+    if let Err(error) = delivery.ack().await {
+        tracing::warn!(%error, "an event will come again");
+    }
+}

@@ -2,7 +2,7 @@
 
 use super::{
     AGAIN, PARK_AGAIN, PARKED,
-    held::{End, Source, key_of},
+    held::{End, Source, acknowledge, key_of},
     reading::Reading,
     register::Standing,
 };
@@ -196,7 +196,7 @@ impl Reading<'_> {
         match self.standing(&key, delivery.message.sequence).await {
             Standing::Free | Standing::Unclaimed | Standing::Elsewhere => Some(delivery),
             Standing::Passed | Standing::Waits => {
-                self.acknowledge(delivery).await;
+                acknowledge(delivery).await;
                 None
             }
         }

@@ -1,17 +1,23 @@
 use super::{
     HELD, LOOK_UP, RENEW, Reaction,
     drain::Drain,
-    held::{Held, Source},
+    held::{Held, Source, acknowledge},
     register::Register,
     takeover::Limbo,
 };
 use crate::{
     actor::lanes::Lanes,
     bus::{Consumer, Delivery, Stream, Subscription},
-    call::{Ended, Parks},
+    call::{Ended, Parks, Pulse},
     message::Id,
 };
-use std::{collections::HashMap, mem, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, sleep_until, timeout_at},
@@ -42,9 +48,12 @@ pub(super) struct Reading<'a> {
     /// When the ack wait of all that is held is started anew.
     renewed: Instant,
     /// When the bus took the last sign of life of what is held.
-    alive: Instant,
+    pub(super) pulse: Pulse,
     /// Nothing held needs attention before this.
     look: Instant,
+    /// Whether another reader took over while this one sorted out what it had
+    /// taken over itself.
+    pub(super) lost: bool,
 }
 
 impl Reaction {
@@ -86,8 +95,9 @@ impl<'a> Reading<'a> {
             lanes: Lanes::new(),
             next_look_up: now + LOOK_UP,
             renewed: now,
-            alive: now,
+            pulse: Pulse::new(LAPSE),
             look: now,
+            lost: false,
             reaction,
             consumer,
             events,
@@ -109,6 +119,9 @@ impl<'a> Reading<'a> {
         loop {
             if self.is_lapsed() {
                 return Err("it gave no sign of life for too long".to_owned());
+            }
+            if self.lost {
+                return Err("another reader has the partition".to_owned());
             }
             if alarm.deadline() != self.look {
                 alarm.as_mut().reset(self.look);
@@ -137,9 +150,12 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Whether another event may come. What was read from the stream takes no
+    /// room; and what is held back makes room only when an older event comes,
+    /// so then the consumer's own limit is the only one.
     fn has_room(&self) -> bool {
-        let waiting = self.limbo.as_ref().map_or(0, |limbo| limbo.waiting.len());
-        self.lanes.len() + waiting < HELD
+        let read = self.drains.len() + self.register.letters_out();
+        self.limbo.is_some() || self.lanes.len() < HELD + read
     }
 
     /// Whether there is anything to look after.
@@ -150,13 +166,16 @@ impl<'a> Reading<'a> {
     /// Whether it gave no sign of life for so long that what it holds may have
     /// come again elsewhere: its process was paused, or its thread was blocked.
     pub(super) fn is_lapsed(&self) -> bool {
-        self.lanes.len() > 0 && self.alive.elapsed() >= LAPSE
+        self.lanes.len() > 0 && self.pulse.is_lapsed(Instant::now())
     }
 
-    /// Returns how many messages that the consumer delivered are held.
-    pub(super) fn live(&mut self) -> usize {
+    /// Returns which messages that the consumer delivered are held.
+    pub(super) fn live(&mut self) -> BTreeSet<u64> {
         let live = |held: &Held| matches!(held.source, Source::Live(_));
-        self.lanes.iter_mut().filter(|(_, held)| live(held)).count()
+        let held = self.lanes.iter_mut().map(|(_, held)| held);
+        held.filter(|held| live(held))
+            .map(|held| held.stored().sequence)
+            .collect()
     }
 
     /// Whether no other reader is the one of the partition.
@@ -226,19 +245,10 @@ impl<'a> Reading<'a> {
         }
         if self.lanes.len() == 0 {
             self.renewed = Instant::now();
-            self.alive = self.renewed;
+            self.pulse.beat(self.renewed);
             self.attend(self.renewed + RENEW);
         }
         self.lanes.arrive(Arc::clone(key), held)
-    }
-
-    pub(super) async fn acknowledge(&mut self, delivery: Delivery) {
-        if let Some(limbo) = &mut self.limbo {
-            limbo.settled();
-        }
-        if let Err(error) = delivery.ack().await {
-            tracing::warn!(%error, "an event will come again");
-        }
     }
 
     /// Finds out when something needs attention that is not held.
@@ -261,7 +271,7 @@ impl<'a> Reading<'a> {
         if self.renewed + RENEW <= now {
             self.renewed = now;
             if self.renew().await {
-                self.alive = now;
+                self.pulse.beat(now);
             }
         }
         self.look = self.renewed + RENEW;
@@ -378,7 +388,7 @@ impl<'a> Reading<'a> {
             drain.handled(held.at);
         }
         match held.source {
-            Source::Live(delivery) => self.acknowledge(delivery).await,
+            Source::Live(delivery) => acknowledge(delivery).await,
             Source::Letter(number, _) => self.close_letter(number, None).await,
             Source::Drained(_) => {}
         }

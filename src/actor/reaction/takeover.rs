@@ -15,7 +15,7 @@ use tokio::time::Instant;
 /// How often to look whether all that was held elsewhere is settled.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// How long after which all that a dead reader held has come again.
+/// After how long all that a dead reader held has come again.
 const PATIENCE: Duration = ACK_WAIT.saturating_add(Duration::from_secs(5));
 
 /// How many messages that may be held elsewhere are told from each other.
@@ -26,42 +26,19 @@ const SUSPECTS: usize = 10_000;
 /// An event goes on when no older one of its key can come any more.
 #[derive(Debug)]
 pub(super) struct Limbo {
-    began: Instant,
+    /// When it began, or when what is held elsewhere became less.
+    since: Instant,
     /// When to look again.
     pub(super) look: Instant,
-    ours: Ours,
+    /// How many messages were held elsewhere, or on their way, at the last look.
+    elsewhere: usize,
     /// What may be held elsewhere, by key; nothing if that is too much to tell.
     suspects: Option<HashMap<Arc<str>, BTreeSet<u64>>>,
     /// What came and may not go on yet, in the order of the stream.
     pub(super) waiting: BTreeMap<u64, Delivery>,
 }
 
-/// Counts what is held here, of all that is not settled.
-#[derive(Clone, Copy, Debug)]
-struct Ours {
-    /// What was here when it began.
-    before: usize,
-    /// The first turn that came here.
-    turn: u64,
-    /// How many were settled since.
-    settled: usize,
-}
-
-impl Ours {
-    /// Returns how many messages are held elsewhere.
-    fn elsewhere(self, progress: &Progress) -> usize {
-        let came = (progress.turns + 1).saturating_sub(self.turn);
-        let here = self.before + usize::try_from(came).unwrap_or(usize::MAX);
-        (progress.outstanding + self.settled).saturating_sub(here)
-    }
-}
-
 impl Limbo {
-    /// Notes that something was settled here.
-    pub(super) const fn settled(&mut self) {
-        self.ours.settled += 1;
-    }
-
     /// Notes what came, and says whether it may go on at once.
     fn takes(&mut self, key: &str, sequence: u64) -> bool {
         let Some(suspects) = &mut self.suspects else {
@@ -87,22 +64,30 @@ impl Limbo {
         self.waiting.remove(&sequence)
     }
 
-    /// Takes in how far the consumer is; whether nothing older can come any more.
-    fn learns(&mut self, progress: Option<&Progress>, now: Instant) -> bool {
-        if now >= self.began + PATIENCE {
-            return true;
+    /// Takes in how far the consumer is, and how many messages are held here;
+    /// whether nothing older can come any more.
+    ///
+    /// What was delivered and has not arrived counts as held elsewhere: it may be
+    /// the oldest of its key.
+    fn learns(&mut self, progress: Option<&Progress>, here: usize, now: Instant) -> bool {
+        if let Some(progress) = progress {
+            let elsewhere = progress.outstanding.saturating_sub(here);
+            if elsewhere < self.elsewhere {
+                self.since = now;
+            }
+            self.elsewhere = elsewhere;
+            if let Some(suspects) = &mut self.suspects {
+                suspects.retain(|_, older| {
+                    older.retain(|sequence| *sequence > progress.floor);
+                    !older.is_empty()
+                });
+            }
+            let resolved = self.suspects.as_ref().is_some_and(HashMap::is_empty);
+            if resolved || elsewhere == 0 {
+                return true;
+            }
         }
-        let Some(progress) = progress else {
-            return false;
-        };
-        if let Some(suspects) = &mut self.suspects {
-            suspects.retain(|_, older| {
-                older.retain(|sequence| *sequence > progress.floor);
-                !older.is_empty()
-            });
-        }
-        let resolved = self.suspects.as_ref().is_some_and(HashMap::is_empty);
-        resolved || self.ours.elsewhere(progress) == 0
+        now >= self.since + PATIENCE
     }
 }
 
@@ -113,11 +98,16 @@ impl Reading<'_> {
         let now = Instant::now();
         let limbo = self.limbo.take();
         let waiting = limbo.map(|limbo| limbo.waiting).unwrap_or_default();
-        let before = self.live() + waiting.len();
-        let ours = Ours { before, turn: first.turn, settled: 0 };
         let progress = self.consumer.progress().await;
-        let elsewhere = progress.as_ref().map(|progress| ours.elsewhere(progress));
-        if elsewhere.as_ref().is_ok_and(|elsewhere| *elsewhere == 0) && waiting.is_empty() {
+        let here = self.live().len() + waiting.len();
+        let elsewhere = progress.as_ref().map(|progress| {
+            let coming = (progress.turns + 1).saturating_sub(first.turn);
+            let here = here + usize::try_from(coming).unwrap_or(usize::MAX);
+            progress.outstanding.saturating_sub(here)
+        });
+        let is_new = first.attempt == 1 && waiting.is_empty();
+        // What comes again comes before what is new, but not in order for sure.
+        if is_new && elsewhere.as_ref().is_ok_and(|elsewhere| *elsewhere == 0) {
             return Ok(());
         }
         let child = self.reaction.path.to_string();
@@ -140,7 +130,8 @@ impl Reading<'_> {
             of_key.map(|of_key| of_key.remove(&stored.sequence));
         }
         let look = now + LOOK;
-        self.limbo = Some(Limbo { began: now, look, ours, suspects, waiting });
+        let elsewhere = usize::MAX;
+        self.limbo = Some(Limbo { since: now, look, elsewhere, suspects, waiting });
         self.attend(look);
         Ok(())
     }
@@ -173,10 +164,18 @@ impl Reading<'_> {
         if limbo.look <= now {
             limbo.look = now + LOOK;
             let progress = self.consumer.progress().await.ok();
+            if progress.is_some_and(|progress| !progress.ours) {
+                self.lost = true;
+                return;
+            }
+            let mut here = self.live();
             // Whoever is still at work elsewhere may have parked a key.
             self.look_up().await;
+            if let Some(limbo) = &mut self.limbo {
+                here.extend(limbo.waiting.keys());
+            }
             if let Some(limbo) = &mut self.limbo
-                && limbo.learns(progress.as_ref(), now)
+                && limbo.learns(progress.as_ref(), here.len(), now)
             {
                 let waiting = std::mem::take(&mut limbo.waiting);
                 self.limbo = None;
@@ -215,4 +214,49 @@ async fn suspects(
         suspects.entry(key).or_default().insert(stored.sequence);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limbo(since: Instant) -> Limbo {
+        let suspects = HashMap::from([(Arc::from("a"), BTreeSet::from([11]))]);
+        Limbo {
+            since,
+            look: since,
+            elsewhere: usize::MAX,
+            suspects: Some(suspects),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    fn progress(floor: u64, outstanding: usize) -> Progress {
+        Progress { floor, delivered: 20, turns: 40, outstanding, ours: true }
+    }
+
+    #[test]
+    fn what_was_delivered_and_has_not_arrived_may_be_the_oldest() {
+        let now = Instant::now();
+        let mut limbo = limbo(now);
+        assert!(!limbo.learns(Some(&progress(10, 7)), 6, now));
+        assert!(limbo.learns(Some(&progress(10, 7)), 7, now));
+    }
+
+    #[test]
+    fn as_long_as_somebody_else_gets_on_it_is_waited_for() {
+        let start = Instant::now();
+        let mut limbo = limbo(start);
+        let late = start + PATIENCE - LOOK;
+        assert!(!limbo.learns(Some(&progress(10, 9)), 1, start));
+        assert!(!limbo.learns(Some(&progress(10, 8)), 1, late));
+        assert!(!limbo.learns(Some(&progress(10, 8)), 1, start + PATIENCE));
+        assert!(limbo.learns(Some(&progress(10, 8)), 1, late + PATIENCE));
+    }
+
+    #[test]
+    fn it_ends_when_all_suspects_are_settled() {
+        let now = Instant::now();
+        assert!(limbo(now).learns(Some(&progress(11, 3)), 0, now));
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     AGAIN,
-    held::{End, Held, Source},
+    held::{End, Held, Source, acknowledge},
     reading::Reading,
     register::Standing,
 };
@@ -54,8 +54,7 @@ impl Reading<'_> {
                 .iter()
                 .find(|(subject, _)| subject.as_str() == envelope.kind);
             if let Some(&(_, route)) = heard {
-                let receipt =
-                    Receipt { slot, attempt: held.attempt, ended: Some(self.ended.clone()) };
+                let receipt = Receipt::new(slot, held.attempt, &self.ended, Some(&self.pulse));
                 held.running = true;
                 held.due = None;
                 let at = instance(envelope.key.as_str(), reaction.inboxes.len());
@@ -114,7 +113,9 @@ impl Reading<'_> {
             held.attempt += 1;
             return self.put_off(slot, wait);
         }
-        let end = if verdict == Verdict::Discard || retry.discards() {
+        // What the operator wrote and nobody can use is the operator's again.
+        let given_up = verdict == Verdict::Discard && held.amended.is_none();
+        let end = if given_up || retry.discards() {
             End::Dead { reason, whole: false }
         } else {
             End::Parked { reason }
@@ -142,7 +143,7 @@ impl Reading<'_> {
         }
         let (held, next) = self.lanes.leave(slot)?;
         if let Source::Live(delivery) = held.source {
-            self.acknowledge(delivery).await;
+            acknowledge(delivery).await;
             return next;
         }
         let key: Arc<str> = held.key().into();

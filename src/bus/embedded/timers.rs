@@ -117,7 +117,7 @@ pub(super) fn fired(subject: &str, headers: &Headers, payload: bytes::Bytes) -> 
     let mut own = Headers::with_capacity(headers.len());
     for (name, value) in headers.iter() {
         if !matches!(name, MSG_ID | SCHEDULE | SCHEDULE_TARGET) {
-            own.put_back(name, value);
+            own.put(name.to_owned(), value);
         }
     }
     own.put(SCHEDULER, subject);

@@ -52,7 +52,7 @@ impl Stream {
     }
 
     async fn attempt(&self, message: &Message, expect: Expect) -> Verdict {
-        let mut headers = outbound(&message.headers);
+        let mut headers = outbound(message.headers.clone());
         if let Expect::Last(sequence) = expect {
             let expected = HeaderValue::from(sequence);
             headers.insert(header::NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, expected);

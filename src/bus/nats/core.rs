@@ -30,7 +30,7 @@ impl Link {
             return Err(SendError::Subject { subject: reply.clone() });
         }
         let to = Subject::from(subject.as_str());
-        let (client, headers) = (self.client(), outbound(&headers));
+        let (client, headers) = (self.client(), outbound(headers));
         let sent = match reply {
             Some(reply) => {
                 let sending = client.publish_with_reply_and_headers(to, reply, headers, payload);
@@ -57,7 +57,7 @@ impl Link {
         // The client's own timer would not cover the wait for room in its buffer.
         let request = Request {
             payload: Some(payload),
-            headers: (!headers.is_empty()).then(|| outbound(&headers)),
+            headers: (!headers.is_empty()).then(|| outbound(headers)),
             timeout: Some(None),
             inbox: None,
         };

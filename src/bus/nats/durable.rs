@@ -22,8 +22,6 @@ use std::time::Duration;
 pub(super) const GROUP: &str = "one";
 /// How long a pinned handle may ask for nothing before another takes over.
 const PIN_LASTS: Duration = Duration::from_secs(6);
-/// How long a consumer that nobody uses is kept.
-const UNUSED_FOR: Duration = Duration::from_hours(7 * 24);
 /// How many messages are asked for ahead.
 const AHEAD: usize = 256;
 
@@ -132,12 +130,8 @@ impl Stream {
             max_deliver: config.max_deliver.map_or(-1, i64::from),
             max_ack_pending: i64::try_from(config.max_ack_pending).unwrap_or(i64::MAX),
             max_waiting: 512,
-            // Whoever loses its place in a stream of jobs would do them all again.
-            inactive_threshold: if self.config().schedules {
-                Duration::ZERO
-            } else {
-                UNUSED_FOR
-            },
+            // A place that is lost would be read from the start again: it is kept for good.
+            inactive_threshold: Duration::ZERO,
             priority_policy: pinned,
             priority_groups: config
                 .pinned

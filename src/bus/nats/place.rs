@@ -24,7 +24,8 @@ impl Place {
     /// domain and account before the stream and more behind the numbers.
     fn parse(reply: &str) -> Option<Self> {
         let rest = reply.strip_prefix("$JS.ACK.")?;
-        let names = if rest.split('.').count() >= 9 { 4 } else { 2 };
+        let dots = rest.bytes().filter(|byte| *byte == b'.').count();
+        let names = if dots >= 8 { 4 } else { 2 };
         let mut numbers = rest.split('.').skip(names);
         let mut number = || numbers.next()?.parse::<u64>().ok();
         let attempt = number()?;

@@ -6,7 +6,7 @@ mod parked;
 pub use dead::{Letter, LetterState};
 pub use parked::{Parked, ParkedState};
 
-use super::{ParkRecord, Parks};
+use super::{ParkRecord, Parks, client::open_as_declared};
 use crate::{
     bus::{
         AppendError, Bus, Message, ReadError, Reader, SendError, Stream, StreamConfig, StreamError,
@@ -15,9 +15,6 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{collections::BTreeMap, fmt};
-
-/// How many copies a stream can have, the usual ones first.
-const COPIES: [usize; 5] = [1, 3, 5, 2, 4];
 
 /// Looks at parked keys and dead letters, and says how to go on with them.
 ///
@@ -125,24 +122,6 @@ impl fmt::Debug for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Operator({} on {})", self.source, self.bus)
     }
-}
-
-/// Opens a stream as its nodes declared it: they may keep another number of
-/// copies than a new stream would get.
-pub(crate) async fn open_as_declared(
-    bus: &Bus,
-    config: StreamConfig,
-) -> Result<Stream, StreamError> {
-    let first = match bus.stream(&config).await {
-        Err(error @ StreamError::Differs { .. }) => error,
-        opened => return opened,
-    };
-    for copies in COPIES {
-        if let Ok(stream) = bus.stream(&config.clone().replicas(copies)).await {
-            return Ok(stream);
-        }
-    }
-    Err(first)
 }
 
 /// Why what the operator asked for was not done.

@@ -163,7 +163,8 @@ impl Operator {
     }
 
     /// Asks for another try of the event with another payload, in MessagePack;
-    /// then of those behind it. The event in the stream stays as it is.
+    /// then of those behind it. The event in the stream stays as it is. If the
+    /// actor cannot read the payload or gives it up, the key is parked again.
     ///
     /// # Errors
     ///

@@ -58,10 +58,13 @@ impl<'a> Entry<'a> {
     pub(super) fn header(&self, wanted: &str) -> Option<&'a str> {
         let mut rest = self.rest;
         let count = rest.u32()?;
-        (0..count).find_map(|_| {
-            let (name, value) = (rest.text()?, rest.text()?);
-            (name == wanted).then_some(value)
-        })
+        for _ in 0..count {
+            let (name, value) = (rest.bytes()?, rest.bytes()?);
+            if name == wanted.as_bytes() {
+                return str::from_utf8(value).ok();
+            }
+        }
+        None
     }
 
     /// Reads the whole message; its subject is shared.
@@ -69,8 +72,8 @@ impl<'a> Entry<'a> {
         let count = self.rest.u32()?;
         let mut headers = Headers::with_capacity(count.min(64) as usize);
         for _ in 0..count {
-            let (name, value) = (self.rest.text()?, self.rest.text()?);
-            headers.put_back(name, value);
+            let (name, value) = (self.rest.bytes()?, self.rest.text()?);
+            headers.put_back(name, value)?;
         }
         Some(Record {
             subject,

@@ -87,9 +87,13 @@ impl Queue {
         if work.closed {
             return;
         }
+        // A writer that was woken for earlier work finds this beside it.
+        let woken = !work.is_empty();
         change(&mut work);
         drop(work);
-        self.wake.notify_one();
+        if !woken {
+            self.wake.notify_one();
+        }
     }
 
     /// Notes that something was written and not synced.

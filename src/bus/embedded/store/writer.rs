@@ -25,9 +25,9 @@ pub(super) fn run(disk: &Disk) {
         if let Err(error) = writer.turn(&jobs, needs) {
             return tell(waiters, &Err(disk.fail(&error)));
         }
-        for job in jobs {
-            disk.queue.give_back(job.room);
-        }
+        let room = jobs.iter().map(|job| job.room).sum();
+        drop(jobs);
+        disk.queue.give_back(room);
         tell(waiters, &Ok(()));
         if closed {
             return;
