@@ -168,7 +168,9 @@ mod tests {
 
     fn book(moves: &[Move]) -> Book {
         let mut book = Book::default();
-        moves.iter().for_each(|next| book.apply(next));
+        for next in moves {
+            book.apply(next);
+        }
         book
     }
 
