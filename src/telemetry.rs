@@ -5,8 +5,11 @@
 
 /// Counts messages that an actor handled, by `child`, `subject` and `outcome`.
 pub const HANDLED_TOTAL: &str = "callboard_handled_total";
-/// Measures the time of one handler, in seconds, by `child` and `subject`.
+/// Measures the time of one handler, in seconds, by `child` and `subject`; of an
+/// entity's command, the time from when it was taken until it was answered.
 pub const HANDLER_SECONDS: &str = "callboard_handler_seconds";
+/// Counts commands whose deadline passed before their turn came, by `child`.
+pub const EXPIRED_TOTAL: &str = "callboard_expired_total";
 /// Counts restarts of a child, by `child`.
 pub const RESTARTS_TOTAL: &str = "callboard_restarts_total";
 /// Counts events published, by `subject` and `outcome`.

@@ -1,6 +1,6 @@
 //! What a user wrote runs within bounds: of time, of patience, of panics.
 
-use super::{Context, inbox::Gauge};
+use super::{Context, inbox::Gauge, meter::Meter};
 use futures_util::{FutureExt, poll};
 use std::{
     any::Any,
@@ -18,6 +18,8 @@ pub(super) struct Turn<'a> {
     pub(super) ctx: &'a Context,
     pub(super) bounds: Bounds<'a>,
     pub(super) gauge: &'a Arc<Gauge>,
+    /// Counts for the handler; nothing for one that no message reaches.
+    pub(super) meter: Option<&'a Arc<Meter>>,
 }
 
 /// How long something may run, and who may end it before.

@@ -54,7 +54,7 @@ pub(super) fn spawn<A: 'static>(
     let host = Host {
         plan: Arc::clone(plan),
         meters: meters
-            .map(|(subject, _)| Meter::new(&seat.path, subject))
+            .map(|(subject, _)| Arc::new(Meter::new(&seat.path, subject)))
             .collect(),
         state: None,
         client: seat.client,

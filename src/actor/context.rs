@@ -22,6 +22,8 @@ pub struct Context {
     cause: Cause,
     source: Source,
     leave: AtomicBool,
+    /// Whether the message outlives the turn, in a context of its own.
+    taken: AtomicBool,
 }
 
 /// Where the message came from.
@@ -44,7 +46,13 @@ pub(super) enum Source {
 
 impl Context {
     pub(super) const fn new(client: Client, cause: Cause, source: Source) -> Self {
-        Self { client, cause, source, leave: AtomicBool::new(false) }
+        Self {
+            client,
+            cause,
+            source,
+            leave: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+        }
     }
 
     /// Publishes an event; await the result to know that it is stored.
@@ -186,6 +194,7 @@ impl Context {
 
     /// Returns a context of the same message that outlives the turn; a job ends with it.
     pub(super) fn detached(&self) -> Self {
+        self.taken.store(true, Ordering::Relaxed);
         let source = match &self.source {
             Source::Command { caller, reply } => {
                 Source::Command { caller: Arc::clone(caller), reply: reply.clone() }
@@ -221,6 +230,10 @@ impl Context {
             id = %self.cause.id,
             correlation = %self.cause.correlation,
         )
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 
     pub(super) fn leaves(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::{
     call::{Arrived, Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
+    telemetry::EXPIRED_TOTAL,
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
@@ -76,7 +77,7 @@ pub(crate) struct Report {
 pub(super) struct Host<A> {
     pub(super) plan: Arc<Plan<A>>,
     /// One for each route of the plan.
-    pub(super) meters: Box<[Meter]>,
+    pub(super) meters: Box<[Arc<Meter>]>,
     pub(super) state: Option<A>,
     pub(super) client: Client,
     pub(super) path: Arc<str>,
@@ -124,6 +125,7 @@ impl<A: 'static> Host<A> {
             return respond(&ctx, NotTaken::STATUS.headers(&reason), Bytes::new()).await;
         }
         if late {
+            metrics::counter!(EXPIRED_TOTAL, "child" => self.path.to_string()).increment(1);
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
         }
@@ -153,11 +155,13 @@ impl<A: 'static> Host<A> {
         let (subject, run) = &self.plan.routes[route];
         let state = self.state.as_mut().expect("turns run on a living state");
         let bounds = Bounds { within: self.plan.handle_within, kill: &self.gauge.kill };
-        let ended = run(state, input, Turn { ctx, bounds, gauge: &self.gauge })
-            .instrument(ctx.span(subject))
-            .await;
+        let meter = &self.meters[route];
+        let turn = Turn { ctx, bounds, gauge: &self.gauge, meter: Some(meter) };
+        let ended = run(state, input, turn).instrument(ctx.span(subject)).await;
         let now = Instant::now();
-        self.meters[route].count(&ended, now.duration_since(started));
+        if !ctx.is_taken() {
+            meter.count(&ended, now.duration_since(started));
+        }
         self.now = Some(now);
         ended
     }
@@ -285,7 +289,7 @@ impl<A: 'static> Host<A> {
         match run(
             state,
             Input::Nothing,
-            Turn { ctx, bounds, gauge: &self.gauge },
+            Turn { ctx, bounds, gauge: &self.gauge, meter: None },
         )
         .await
         {

@@ -2,13 +2,17 @@ use super::{
     Context,
     bounds::{Turn, caught},
     inbox::Stay,
-    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote},
+    meter::Meter,
+    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote, respond},
 };
 use crate::{
     call::{Answer, Ended},
-    message::Command,
+    message::{Command, Status},
+    telemetry::EXPIRED_TOTAL,
 };
-use std::time::Duration;
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How long a command may take that nobody waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +25,8 @@ pub(crate) struct Taken<C: Command> {
     pub(crate) key: String,
     pub(crate) ctx: Context,
     waiting: Waiting<C>,
+    meter: Option<Arc<Meter>>,
+    since: Instant,
     _stay: Stay,
 }
 
@@ -35,6 +41,25 @@ impl<C: Command> Taken<C> {
         self.ctx.remaining().unwrap_or(PATIENCE)
     }
 
+    /// Returns the span in which it is worked on.
+    pub(crate) fn span(&self) -> tracing::Span {
+        self.ctx.span(C::SUBJECT.as_str())
+    }
+
+    /// Gives it up: its deadline passed before its turn came.
+    pub(crate) async fn expire(self) {
+        let path = self.ctx.path();
+        metrics::counter!(EXPIRED_TOTAL, "child" => path.to_owned()).increment(1);
+        // A caller of this process sees the end of its wait by itself.
+        let reason = format!("the deadline passed before {path} came to it");
+        respond(
+            &self.ctx,
+            Status::DeadlinePassed.headers(&reason),
+            Bytes::new(),
+        )
+        .await;
+    }
+
     /// Sends the answer; a panic's text stands for a handler that failed.
     /// Returns the context, for what is to be done after.
     pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) -> Context {
@@ -43,6 +68,9 @@ impl<C: Command> Taken<C> {
             Waiting::Bus if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
             Waiting::Bus => reply_remote::<C>(&self.ctx, answer).await,
         };
+        if let Some(meter) = &self.meter {
+            meter.count(&ended, self.since.elapsed());
+        }
         if let Some(receipt) = self.ctx.receipt() {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
@@ -58,7 +86,7 @@ pub(super) fn take<A: 'static, C: Command, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, Taken<C>) + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, Turn { ctx, gauge, .. }| {
+    erase(move |state, input, Turn { ctx, gauge, meter, .. }| {
         let handler = handler.clone();
         Box::pin(async move {
             let (command, waiting) = match open::<C>(input) {
@@ -71,7 +99,15 @@ where
                 Ok(key) => (key, None),
                 Err(cut) => (String::new(), Some(cut)),
             };
-            let taken = Taken { command, key, ctx, waiting, _stay: gauge.stay() };
+            let taken = Taken {
+                command,
+                key,
+                ctx,
+                waiting,
+                meter: meter.cloned(),
+                since: Instant::now(),
+                _stay: gauge.stay(),
+            };
             match cut {
                 None => handler(state, taken).await,
                 Some(cut) => drop(taken.answer(Err(cut.to_string())).await),

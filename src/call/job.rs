@@ -22,8 +22,10 @@ const KEYLESS: &str = "=";
 /// A command about to be sent as a job; awaiting it returns once it is stored.
 ///
 /// A job is done at least once, by a group that answers the command, now or
-/// when one runs next. Jobs of one key are done in order, jobs of different
-/// keys side by side. What the domain says no to is done; what fails is tried
+/// when one runs next; whether there is such a group cannot be known here. Jobs
+/// of one key are done in order, jobs of different keys side by side; when a
+/// node dies, those that it held come again within 30 s, and newer ones of their
+/// keys may come first. What the domain says no to is done; what fails is tried
 /// again, then becomes a dead letter. The reply goes nowhere.
 ///
 /// With a time it is a timer: the command waits in the stream until it is due,

@@ -40,7 +40,7 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
     /// Decides, stores and answers; returns the entity unless it must be loaded anew.
     pub(super) async fn run(self, mut life: Option<Life<S>>) -> Option<Life<S>> {
         if self.taken.is_late() {
-            // Its caller has stopped waiting and was told so.
+            self.taken.expire().await;
             return life;
         }
         let deciding = async { guarded(self.answer(&mut life)).await };

@@ -11,6 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, timeout},
 };
+use tracing::Instrument;
 
 /// The entities of one kind that are worked on or rest in one actor.
 ///
@@ -56,7 +57,8 @@ impl<S: 'static> Shard<S> {
     pub(super) fn prepare<C: Command + Clone>(&mut self, taken: Taken<C>, how: Prepare<S, C>) {
         self.reap();
         let (plan, table) = (Arc::clone(&self.plan), Rc::clone(&self.table));
-        self.working.spawn_local(async move {
+        let span = taken.span();
+        let work = async move {
             let within = taken.patience();
             let outside = guarded(how(&taken.command, &taken.ctx));
             let answer = match timeout(within, outside).await {
@@ -72,7 +74,8 @@ impl<S: 'static> Shard<S> {
                 Err(_) => Err(format!("what comes before it took longer than {within:?}")),
             };
             taken.answer(answer).await;
-        });
+        };
+        self.working.spawn_local(work.instrument(span));
     }
 
     /// Lets entities leave memory that nobody asked for.
@@ -99,7 +102,8 @@ fn line_up<S: 'static, C: Command + Clone>(
     key: &str,
     commit: Commit<S, C>,
 ) -> bool {
-    let job: Job<S> = Box::new(move |life| Box::pin(commit.run(life)));
+    let span = commit.taken.span();
+    let job: Job<S> = Box::new(move |life| Box::pin(commit.run(life).instrument(span)));
     table.borrow_mut().line_up(key, job)
 }
 

@@ -100,6 +100,7 @@ const STOP_WITHIN: Duration = Duration::from_secs(15);
 pub struct Entity<S> {
     plan: Plan<S>,
     shards: usize,
+    mailbox: usize,
     decides: Vec<AddTo<S>>,
 }
 
@@ -111,7 +112,12 @@ impl<S: 'static> Entity<S> {
     ///
     /// The name is one token of `a-z 0-9 -`, unique in its group.
     pub fn new(name: &'static str, initial: impl Fn() -> S + Send + Sync + 'static) -> Self {
-        Self { plan: Plan::new(name, Arc::new(initial)), shards: 1, decides: Vec::new() }
+        Self {
+            plan: Plan::new(name, Arc::new(initial)),
+            shards: 1,
+            mailbox: 1_024,
+            decides: Vec::new(),
+        }
     }
 
     /// Decides a command: a pure function of the state and the command.
@@ -251,6 +257,13 @@ impl<S: 'static> Entity<S> {
         self
     }
 
+    /// Sets how many commands may wait or be worked on at once in each shard;
+    /// 1,024 by default. Those that come on top are answered with 503 at once.
+    pub const fn mailbox(mut self, capacity: usize) -> Self {
+        self.mailbox = capacity;
+        self
+    }
+
     /// Spreads the keys over this many actors, each on a thread of its own if
     /// there are enough; 1 by default. Keys of one shard do not wait for each
     /// other's appends either way.
@@ -308,6 +321,7 @@ impl<S: 'static> From<Entity<S>> for Child {
         let look = LOOK.min(plan.idle).max(Duration::from_secs(1));
         let shard = Actor::new(name, move || Shard::open(Arc::clone(&plan)))
             .instances(entity.shards)
+            .mailbox(entity.mailbox)
             .every(look, Shard::passivate)
             .on_stop(Shard::close)
             .stop_within(STOP_WITHIN);

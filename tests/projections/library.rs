@@ -11,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicU32, Ordering::SeqCst},
     },
-    thread,
     time::Duration,
 };
 
@@ -180,16 +179,11 @@ pub(crate) fn shelf(gate: &Gate) -> Described {
 
 /// Describes it with a model of at least so many bytes.
 pub(crate) fn with_ballast(gate: &Gate, bytes: usize) -> Described {
-    describe(gate, bytes, Duration::ZERO)
-}
-
-fn describe(gate: &Gate, bytes: usize, each: Duration) -> Described {
     let gate = gate.clone();
     let empty = move || Shelf { ballast: "x".repeat(bytes), ..Shelf::default() };
     let lent = move |shelf: &mut Shelf, event: &Lent, seen: &Seen| {
         gate.pass();
         assert_eq!(seen.key(), event.book);
-        thread::sleep(each);
         shelf.lent(event, seen);
     };
     Described(
@@ -202,12 +196,6 @@ fn describe(gate: &Gate, bytes: usize, each: Duration) -> Described {
 }
 
 impl Described {
-    /// Makes each fold block its thread for a while.
-    pub(crate) fn slow(self) -> Self {
-        drop(self);
-        describe(&Gate::default(), 0, Duration::from_micros(300))
-    }
-
     pub(crate) fn fresh_within(self, limit: Duration) -> Self {
         Self(self.0.fresh_within(limit))
     }
