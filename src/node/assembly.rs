@@ -1,6 +1,9 @@
 use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
+#[cfg(feature = "test-util")]
+use crate::saga::CrashPoint;
 use crate::{
     bus::Bus,
+    call::Record,
     message::{Namespace, is_name},
     supervision::{Group, Intensity},
     time::Clock,
@@ -39,6 +42,7 @@ pub struct Node {
     declare: bool,
     threads: usize,
     drain_within: Duration,
+    record: Option<Record>,
 }
 
 impl Node {
@@ -58,6 +62,7 @@ impl Node {
             declare: true,
             threads: 1,
             drain_within: Duration::from_secs(10),
+            record: None,
         }
     }
 
@@ -124,6 +129,13 @@ impl Node {
     /// Sets how long stopping waits for the messages at hand; 10 s by default.
     pub const fn drain_within(mut self, limit: Duration) -> Self {
         self.drain_within = limit;
+        self
+    }
+
+    /// Lets the runners of its sagas stop short at a place, for tests.
+    #[cfg(feature = "test-util")]
+    pub fn crash_at(mut self, point: &CrashPoint) -> Self {
+        self.record = Some(point.record());
         self
     }
 
@@ -212,7 +224,7 @@ impl Node {
             declare: self.declare,
             drain_within: self.drain_within,
             clock: Clock::system(),
-            record: None,
+            record: self.record,
         };
         setup.check()?;
         Ok(setup)

@@ -36,6 +36,8 @@ mod abort;
 mod book;
 mod calling;
 mod check;
+#[cfg(feature = "test-util")]
+mod crash;
 mod desk;
 mod errand;
 mod error;
@@ -57,6 +59,8 @@ mod waiting;
 pub use abort::Abort;
 pub use calling::CallStep;
 pub use check::Misfit;
+#[cfg(feature = "test-util")]
+pub use crash::CrashPoint;
 pub use error::SagaError;
 pub use sagas::{SagaOutcome, Sagas};
 pub use spec::Saga;

@@ -2,6 +2,8 @@
 
 mod changes;
 mod crashes;
+#[cfg(feature = "nats")]
+mod crashes_on_nats;
 mod market;
 #[cfg(feature = "nats")]
 mod on_nats;
@@ -11,3 +13,5 @@ mod steps;
 #[path = "../support/mod.rs"]
 mod support;
 mod timers;
+#[cfg(feature = "nats")]
+mod told;
