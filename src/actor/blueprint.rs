@@ -1,6 +1,7 @@
 use super::{Hosted, Restart, Retry, Seat, pattern::Pattern};
-use crate::message::Subject;
+use crate::{call::Client, error::BoxError, message::Subject};
 use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
 use std::{
     any::{Any, TypeId},
     fmt,
@@ -30,6 +31,13 @@ pub(crate) struct Repeated {
 
 pub(crate) type Peek = fn(&Bytes) -> Option<(Box<dyn Any + Send>, String)>;
 
+/// Finds live sagas that could not go on with the code at hand: their ids, and why.
+pub(crate) type Review = Arc<
+    dyn Fn(Client) -> LocalBoxFuture<'static, Result<Vec<(String, String)>, BoxError>>
+        + Send
+        + Sync,
+>;
+
 /// An actor's description without the type of its state.
 pub(crate) struct Blueprint {
     pub(crate) name: &'static str,
@@ -42,8 +50,8 @@ pub(crate) struct Blueprint {
     pub(crate) stop_within: Duration,
     pub(crate) retry: Retry,
     pub(crate) lag: Option<Arc<AtomicU64>>,
-    /// Whether it keeps journals of sagas under its name.
-    pub(crate) is_saga: bool,
+    /// Whether it keeps journals of sagas under its name, and how they are reviewed.
+    pub(crate) review: Option<Review>,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }
 

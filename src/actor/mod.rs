@@ -28,7 +28,7 @@ mod route;
 mod spec;
 mod taken;
 
-pub(crate) use blueprint::{Answered, Blueprint, Repeated};
+pub(crate) use blueprint::{Answered, Blueprint, Repeated, Review};
 pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;

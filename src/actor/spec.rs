@@ -1,6 +1,6 @@
 use super::{
     Context, Poke, Restart, Retry, Taken,
-    blueprint::{Answered, Blueprint, Repeated},
+    blueprint::{Answered, Blueprint, Repeated, Review},
     cell,
     host::{Birth, Factory, Plan},
     pattern::{Cron, Pattern},
@@ -60,7 +60,7 @@ pub struct Actor<A> {
     mailbox: usize,
     retry: Retry,
     lag: Option<Arc<AtomicU64>>,
-    is_saga: bool,
+    review: Option<Review>,
 }
 
 impl<A: 'static> Actor<A> {
@@ -116,7 +116,7 @@ impl<A: 'static> Actor<A> {
             mailbox: 1_024,
             retry: Retry::default(),
             lag: None,
-            is_saga: false,
+            review: None,
         }
     }
 
@@ -336,9 +336,9 @@ impl<A: 'static> Actor<A> {
         self
     }
 
-    /// Says that it keeps journals of sagas under its name.
-    pub(crate) const fn runs_sagas(mut self) -> Self {
-        self.is_saga = true;
+    /// Says that it keeps journals of sagas under its name, and how they are reviewed.
+    pub(crate) fn runs_sagas(mut self, review: Review) -> Self {
+        self.review = Some(review);
         self
     }
 
@@ -362,7 +362,7 @@ impl<A: 'static> Actor<A> {
             stop_within: plan.stop_within,
             retry: self.retry,
             lag: self.lag,
-            is_saga: self.is_saga,
+            review: self.review,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }

@@ -1,4 +1,6 @@
-use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
+use super::{
+    NodeError, Plan, Profile, Running, StrandedSaga, operation::Setup, provide, review, threads,
+};
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
 use crate::{
@@ -164,6 +166,23 @@ impl Node {
     pub async fn apply(self) -> Result<Plan, NodeError> {
         let needs = self.setup()?.needs();
         provide::apply(&needs).await
+    }
+
+    /// Runs the code of all its sagas over the journals of those that live, and
+    /// returns those that could not go on with it; for before a deployment.
+    ///
+    /// No step is taken and nothing is written. What turns back already needs no
+    /// code, and is left out.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`NodeError`] if the description is flawed, or journals cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn check(self) -> Result<Vec<StrandedSaga>, NodeError> {
+        review::review(self.setup()?).await
     }
 
     /// Starts the node, and returns once every actor is ready and the bus delivers.

@@ -1,5 +1,6 @@
 use crate::{
     bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
+    error::BoxError,
     message::NamespaceError,
     supervision::GroupError,
 };
@@ -75,6 +76,15 @@ pub enum NodeError {
     /// A stream is not as it must be.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The journals of sagas cannot be read.
+    #[error("the sagas `{saga}` cannot be checked: {reason}")]
+    Review {
+        /// The sagas' name.
+        saga: &'static str,
+        /// What stood in the way.
+        #[source]
+        reason: BoxError,
+    },
     /// The node could not listen.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),

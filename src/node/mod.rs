@@ -13,6 +13,7 @@ mod operation;
 mod plan;
 mod profile;
 mod provide;
+mod review;
 mod running;
 mod shutdown;
 mod site;
@@ -25,6 +26,7 @@ pub use error::NodeError;
 pub(crate) use operation::{Operation, operate};
 pub use plan::{Plan, PlanItem};
 pub use profile::{Profile, ProfileError};
+pub use review::StrandedSaga;
 #[cfg(feature = "test-util")]
 pub(crate) use running::Handles;
 pub use running::Running;

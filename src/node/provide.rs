@@ -35,7 +35,7 @@ impl Setup {
                 .iter()
                 .map(|domain| StreamConfig::jobs(namespace, domain)),
         );
-        let sagas = all.clone().flat_map(|needs| &needs.sagas);
+        let sagas = all.clone().flat_map(|needs| needs.sagas.keys());
         streams.extend(sagas.flat_map(|saga| {
             [
                 StreamConfig::sagas(namespace, saga),

@@ -1,5 +1,11 @@
-use super::{Saga, SagaError, Steps, book::Book, journal::Journals, plan::Over, trip::Trip};
-use crate::{actor::guarded, call::Client, message::Key};
+use super::{
+    Saga, SagaError, Steps,
+    book::Book,
+    journal::Journals,
+    plan::{Over, Plan},
+    trip::Trip,
+};
+use crate::{actor::guarded, call::Client, error::BoxError, message::Key};
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc};
 use tokio::{sync::watch, time::Instant};
 
@@ -19,7 +25,7 @@ impl<I, T> Saga<I, T> {
     ///
     /// No step is taken and nothing is written: it is for before a deployment.
     /// What turns back already is left out, for that needs no code. A command
-    /// line that has the program's sagas calls this for each.
+    /// line calls [`Node::check`](crate::Node::check), which does this for all.
     ///
     /// # Errors
     ///
@@ -29,41 +35,61 @@ impl<I, T> Saga<I, T> {
     ///
     /// Safe: nothing is changed.
     pub async fn check(&self, client: &Client) -> Result<Vec<Misfit>, SagaError> {
-        let journals = Journals::open(client, self.plan.name).await?;
-        let mut books: BTreeMap<String, Book> = BTreeMap::new();
-        for (id, stored, page) in journals.all().await? {
-            let book = books.entry(id).or_default();
-            book.turn(&page.moves, stored.sequence);
-        }
-        let mut misfits = Vec::new();
-        for (token, book) in books {
-            let goes_on = book.ending.is_none() && book.aborted.is_none();
-            let Ok(id) = Key::from_token(&token) else {
-                continue;
-            };
-            if goes_on && let Some(reason) = self.misfit(&journals, id.clone(), book).await {
-                misfits.push(Misfit { id: id.decode(), reason });
-            }
-        }
-        Ok(misfits)
+        review(&Arc::new(self.plan.clone()), client).await
     }
+}
 
-    /// Says why one saga could not go on.
-    async fn misfit(&self, journals: &Journals, id: Key, book: Book) -> Option<String> {
-        let (plan, journals) = (Arc::new(self.plan.clone()), journals.clone());
-        let lease = Rc::new(Cell::new(Instant::now()));
-        let pokes = watch::Sender::new(0);
-        let trip = Rc::new(Trip::new((plan, journals), id, book, lease, pokes).dry());
-        let code = (self.plan.run)(Steps(Rc::clone(&trip)), trip.input());
-        let ended = tokio::select! {
-            biased;
-            ended = guarded(code) => ended,
-            misfit = trip.misfit() => return misfit,
+/// Does the same without the types; gives the ids and the reasons.
+pub(super) async fn strays(
+    plan: Arc<Plan>,
+    client: Client,
+) -> Result<Vec<(String, String)>, BoxError> {
+    let misfits = review(&plan, &client).await?;
+    Ok(misfits
+        .into_iter()
+        .map(|Misfit { id, reason }| (id, reason))
+        .collect())
+}
+
+async fn review(plan: &Arc<Plan>, client: &Client) -> Result<Vec<Misfit>, SagaError> {
+    let stream = client.namespace().saga_stream(plan.name);
+    if !client.bus().has_stream(&stream).await? {
+        return Ok(Vec::new());
+    }
+    let journals = Journals::open(client, plan.name).await?;
+    let mut books: BTreeMap<String, Book> = BTreeMap::new();
+    for (id, stored, page) in journals.all().await? {
+        let book = books.entry(id).or_default();
+        book.turn(&page.moves, stored.sequence);
+    }
+    let mut misfits = Vec::new();
+    for (token, book) in books {
+        let goes_on = book.ending.is_none() && book.aborted.is_none();
+        let Ok(id) = Key::from_token(&token) else {
+            continue;
         };
-        match ended {
-            Ok(Ok(_) | Err(Over::Aborted(_))) => trip.passed_over().await,
-            Ok(Err(Over::Unreadable(reason))) => Some(reason),
-            Err(panic) => Some(format!("its code cannot go on: {panic}")),
+        if goes_on && let Some(reason) = misfit(plan, &journals, id.clone(), book).await {
+            misfits.push(Misfit { id: id.decode(), reason });
         }
+    }
+    Ok(misfits)
+}
+
+/// Says why one saga could not go on.
+async fn misfit(plan: &Arc<Plan>, journals: &Journals, id: Key, book: Book) -> Option<String> {
+    let lease = Rc::new(Cell::new(Instant::now()));
+    let pokes = watch::Sender::new(0);
+    let trip =
+        Rc::new(Trip::new((Arc::clone(plan), journals.clone()), id, book, lease, pokes).dry());
+    let code = (plan.run)(Steps(Rc::clone(&trip)), trip.input());
+    let ended = tokio::select! {
+        biased;
+        ended = guarded(code) => ended,
+        misfit = trip.misfit() => return misfit,
+    };
+    match ended {
+        Ok(Ok(_) | Err(Over::Aborted(_))) => trip.passed_over().await,
+        Ok(Err(Over::Unreadable(reason))) => Some(reason),
+        Err(panic) => Some(format!("its code cannot go on: {panic}")),
     }
 }

@@ -1,11 +1,11 @@
 use super::{
-    Abort, Steps,
+    Abort, Steps, check,
     page::Order,
     plan::{Over, Plan, Run},
     runner::Runner,
 };
 use crate::{
-    actor::{Actor, Birth, Context, Retry, Taken},
+    actor::{Actor, Birth, Context, Retry, Review, Taken},
     error::Failure,
     message::{Command, Event, Infallible, Outcome, Refused, Reply, codec},
     supervision::Child,
@@ -251,12 +251,15 @@ impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {
     fn from(saga: Saga<I, T>) -> Self {
         let plan = Arc::new(saga.plan);
         let name = plan.name;
+        let reviewed = Arc::clone(&plan);
+        let review: Review =
+            Arc::new(move |client| Box::pin(check::strays(Arc::clone(&reviewed), client)));
         let open = move |birth: Birth| {
             let plan = Arc::clone(&plan);
             async move { Runner::open(plan, birth).await }
         };
         let runner = Actor::born(name, open, Runner::look)
-            .runs_sagas()
+            .runs_sagas(review)
             .on_stop(Runner::close)
             .stop_within(STOP_WITHIN);
         saga.table

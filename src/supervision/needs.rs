@@ -1,8 +1,9 @@
 use super::{Group, child::Kind, group::join};
-use std::collections::BTreeSet;
+use crate::actor::Review;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a group needs of the bus, by its actors' tables.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Needs {
     /// The domains that it answers for.
     pub(crate) answers: BTreeSet<&'static str>,
@@ -11,7 +12,7 @@ pub(crate) struct Needs {
     /// The path of each actor that hears events, and the domain of these.
     pub(crate) hears: BTreeSet<(String, &'static str)>,
     /// The sagas whose journals it keeps.
-    pub(crate) sagas: BTreeSet<&'static str>,
+    pub(crate) sagas: BTreeMap<&'static str, Review>,
 }
 
 impl Group {
@@ -32,7 +33,10 @@ impl Group {
                     needs
                         .answers
                         .extend(answers.map(|answered| answered.subject.domain()));
-                    needs.sagas.extend(actor.is_saga.then_some(actor.name));
+                    let review = actor.review.clone();
+                    needs
+                        .sagas
+                        .extend(review.map(|review| (actor.name, review)));
                     needs.repeats |= !actor.repeats.is_empty();
                     let path = join(&path, actor.name);
                     let heard = actor.hears.iter().map(|(event, _)| event.domain());

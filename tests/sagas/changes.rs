@@ -2,7 +2,7 @@
 
 use crate::market::{Confirm, Outcome, Placed, hold, orders, pay, placed, purse, shelf};
 use callboard::{
-    Abort, Bus, Node, NodeError, Running, Saga, Steps,
+    Abort, Bus, Group, Node, NodeError, Running, Saga, Steps,
     saga::{SagaOutcome, Sagas},
 };
 use std::time::Duration;
@@ -110,6 +110,10 @@ async fn a_check_tells_before_which_sagas_could_not_go_on() -> Outcome {
         (Saga::new("change", shorter), 3),
     ] {
         let found = next.check(&client).await?;
+        let node = Node::new("next", bus.clone()).group(Group::new("orders").child(next));
+        let stranded = node.check().await?;
+        let of_the_node = stranded.iter().map(|saga| (&saga.id, &saga.reason));
+        assert!(of_the_node.eq(found.iter().map(|saga| (&saga.id, &saga.reason))));
         assert_eq!(found.len(), misfits, "{found:?}");
         let named = |misfit: &callboard::saga::Misfit| misfit.reason.contains("`shelf.hold`");
         assert!(found.iter().all(named), "{found:?}");
