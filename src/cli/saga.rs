@@ -14,6 +14,10 @@ use crate::{
 use clap::{Args as Options, Subcommand};
 use serde::Serialize;
 
+/// Why there is no check here.
+const CHECK: &str = "live sagas are checked against the code of a program, and this command has none; \
+    run the check of the program that has it, as in `shop check` (in code: `Node::check`)";
+
 #[derive(Debug, Options)]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -61,6 +65,8 @@ enum Act {
         #[command(flatten)]
         which: Which,
     },
+    /// Says how live sagas are checked against a new program.
+    Check,
 }
 
 /// Which saga.
@@ -73,6 +79,9 @@ struct Which {
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
+    if matches!(args.act, Act::Check) {
+        return Err(CommandError::Usage(CHECK));
+    }
     let bus = place.connect().await?;
     let client = Client::new(bus.clone(), place.namespace.clone());
     let said = act(&client, args.act, out).await;
@@ -99,6 +108,7 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
             find(client, &which).await?.cancel(&which.id).await?;
             (which, "turns back")
         }
+        Act::Check => return Err(CommandError::Usage(CHECK)),
         Act::Compensate { which } => {
             find(client, &which).await?.compensate(&which.id).await?;
             (which, "turns back")

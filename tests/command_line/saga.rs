@@ -98,6 +98,8 @@ async fn sagas_are_listed_shown_and_called_off() {
         .map(|saga| saga["state"].clone())
         .collect();
     assert_eq!(states, ["compensated", "compensated"]);
+    let check = run(&server, &["saga", "check"]).await.failed(2);
+    assert!(check.contains("shop check"), "{check}");
     run(&server, &["saga", "show", "nothing", "x"])
         .await
         .failed(1);
