@@ -29,19 +29,29 @@ impl<I, T> Saga<I, T> {
     ///
     /// Safe: nothing is changed.
     pub async fn check(&self, client: &Client) -> Result<Vec<Misfit>, SagaError> {
+        let stream = client.namespace().saga_stream(self.plan.name);
+        if !client.bus().has_stream(&stream).await? {
+            return Ok(Vec::new());
+        }
         let journals = Journals::open(client, self.plan.name).await?;
         let mut books: BTreeMap<String, Book> = BTreeMap::new();
-        for (id, stored, page) in journals.all().await? {
-            let book = books.entry(id).or_default();
-            book.turn(&page.moves, stored.sequence);
-        }
+        journals
+            .each(|token, stored, page| {
+                let book = books.entry(token.to_owned()).or_default();
+                book.turn(&page.moves, stored.sequence);
+                if book.ending.is_some() {
+                    books.remove(token);
+                }
+            })
+            .await?;
         let mut misfits = Vec::new();
         for (token, book) in books {
-            let goes_on = book.ending.is_none() && book.aborted.is_none();
             let Ok(id) = Key::from_token(&token) else {
                 continue;
             };
-            if goes_on && let Some(reason) = self.misfit(&journals, id.clone(), book).await {
+            if book.aborted.is_none()
+                && let Some(reason) = self.misfit(&journals, id.clone(), book).await
+            {
                 misfits.push(Misfit { id: id.decode(), reason });
             }
         }

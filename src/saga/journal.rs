@@ -8,6 +8,7 @@ use crate::{
     error::Failure,
     message::{Headers, Id, Key, headers},
 };
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// The header that names the transitions of a journal's message, for people.
@@ -74,17 +75,21 @@ impl Journals {
         Ok(pages)
     }
 
-    /// Reads the journals of all sagas, side by side.
-    pub(super) async fn all(&self) -> Result<Vec<(String, Stored, Page)>, Failure> {
-        let mut pages = Vec::new();
+    /// Reads the journals of all sagas, side by side, one message at a time.
+    pub(super) async fn each(
+        &self,
+        mut read: impl FnMut(&str, Stored, Page),
+    ) -> Result<(), Failure> {
         let filter = self.client.namespace().sagas(&self.saga);
         let mut reader = self.stream.read(&filter, 1).await?;
-        while let Some(stored) = reader.next().await? {
+        while let Some(mut stored) = reader.next().await? {
             let page = page_of(&stored)?;
-            let id = stored.subject.rsplit('.').next().unwrap_or_default();
-            pages.push((id.to_owned(), stored, page));
+            // Its page says all of it.
+            stored.payload = Bytes::new();
+            let subject = std::mem::take(&mut stored.subject);
+            read(subject.rsplit('.').next().unwrap_or_default(), stored, page);
         }
-        Ok(pages)
+        Ok(())
     }
 
     /// Returns the last message of a saga's journal.

@@ -4,9 +4,11 @@ use super::{
     Abort,
     book::Book,
     journal::Written,
+    news::announce,
     page::Move,
     trip::{Stop, Trip},
 };
+use crate::telemetry::SAGAS_STARTED_TOTAL;
 use std::time::Duration;
 use tokio::{task::yield_now, time::sleep};
 
@@ -192,13 +194,29 @@ impl Trip {
                 Written::Stored(sequence) => {
                     self.book.borrow_mut().turn(&moves, sequence);
                     self.stored.send_replace(place);
+                    if matches!(moves.first(), Some(Move::Started(_))) {
+                        self.has_begun().await;
+                    }
                     return Ok(());
                 }
-                Written::Conflict => self.catch_up().await?,
+                Written::Conflict => {
+                    self.catch_up().await?;
+                    if self.book.borrow().last == after {
+                        let reason = "its journal has news that cannot be read yet".to_owned();
+                        return Err(Stop::Later(reason));
+                    }
+                }
                 Written::Unknown(reason) => return Err(Stop::Later(reason)),
                 Written::Crashed => return Err(Stop::Crashed),
             }
         }
+    }
+
+    /// Counts and announces the saga, which began here and now.
+    async fn has_begun(&self) {
+        let saga = self.plan.name;
+        metrics::counter!(SAGAS_STARTED_TOTAL, "saga" => saga).increment(1);
+        announce(self.client(), (saga, &self.id), "started", None).await;
     }
 
     /// Reads what others wrote: the operator may, another runner means that this

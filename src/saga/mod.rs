@@ -33,6 +33,7 @@
 //! it calls must know the id of a command that it has seen, as entities do.
 
 mod abort;
+mod awaiting;
 mod book;
 mod calling;
 mod check;
@@ -41,12 +42,15 @@ mod errand;
 mod error;
 mod journal;
 mod keeping;
+mod news;
 mod page;
 mod plan;
+mod roll;
 mod runner;
 mod sagas;
 mod spec;
 mod status;
+mod step;
 mod steps;
 mod telling;
 mod trip;
@@ -58,9 +62,10 @@ pub use abort::Abort;
 pub use calling::CallStep;
 pub use check::Misfit;
 pub use error::SagaError;
+pub use roll::{SagaFilter, SagaList};
 pub use sagas::{SagaOutcome, Sagas};
 pub use spec::Saga;
-pub use status::{SagaState, SagaStatus, StepStatus};
+pub use status::{SagaPhase, SagaState, SagaStatus, StepStatus};
 pub use steps::Steps;
 pub use telling::{PublishStep, SendStep};
 pub use waiting::{SleepStep, WaitStep};

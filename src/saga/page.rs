@@ -65,6 +65,9 @@ pub(super) struct Begin {
     /// The id of the message that started it.
     pub(super) cause: Option<String>,
     pub(super) correlation: Option<String>,
+    /// The trace that it belongs to: its parent and its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<(String, Option<String>)>,
     /// When it is called off, in Unix milliseconds; its runner says that.
     pub(super) until: Option<u64>,
 }

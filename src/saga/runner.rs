@@ -1,5 +1,6 @@
 use super::{
     Abort,
+    awaiting::Awaiting,
     desk::Desk,
     page::{Begin, Ending, Move},
     plan::Plan,
@@ -61,7 +62,8 @@ impl Runner {
     pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
         self.stop.send_replace(true);
         (&mut self.reader).await?;
-        self.answering.shutdown().await;
+        // Those who wait for an end are told at once that they wait in vain.
+        while self.answering.join_next().await.is_some() {}
         Ok(())
     }
 
@@ -88,10 +90,12 @@ impl Runner {
         while self.answering.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
         self.answering.spawn_local(async move {
-            let started = start(&desk, &taken, input).await;
-            let answer: Answer<C> = started
-                .map(|id| id.decode().into())
-                .map_err(Refusal::Failed);
+            let started = async {
+                let id = id_of(&taken)?;
+                start(&desk, &taken, &id, input).await?;
+                Ok(id.decode().into())
+            };
+            let answer: Answer<C> = started.await.map_err(Refusal::Failed);
             taken.answer(Ok(answer)).await;
         });
     }
@@ -106,8 +110,20 @@ impl Runner {
         self.answering.spawn_local(async move {
             let within = taken.patience();
             let outcome = async {
-                let id = start(&desk, &taken, input).await?;
-                Ok::<_, Failure>(desk.outcome(&id).await)
+                let id = id_of(&taken)?;
+                let awaiting = Awaiting::new(&desk, &id);
+                start(&desk, &taken, &id, input).await?;
+                Ok::<_, Failure>(awaiting.outcome().await)
+            };
+            let mut stopping = desk.stopping.clone();
+            let outcome = async {
+                tokio::select! {
+                    biased;
+                    outcome = outcome => outcome,
+                    _ = stopping.wait_for(|&stopping| stopping) => Err(Failure::retry(
+                        "this node stops, and it goes on elsewhere; ask again with the same key",
+                    )),
+                }
             };
             let answer: Answer<C> = match timeout(within, outcome).await {
                 Ok(Ok(outcome)) => answer_of::<C>(outcome),
@@ -125,15 +141,19 @@ impl Runner {
 async fn start<C: Command>(
     desk: &Desk,
     taken: &Taken<C>,
+    id: &Key,
     input: Result<Bytes, Failure>,
-) -> Result<Key, Failure> {
+) -> Result<(), Failure> {
+    Ok(desk.start(id, begin(input?, &taken.ctx)).await?)
+}
+
+/// Returns the id of the saga that a command starts.
+fn id_of<C: Command>(taken: &Taken<C>) -> Result<Key, Failure> {
     let id = match taken.key.as_str() {
         "" => taken.ctx.id().to_string(),
         key => key.to_owned(),
     };
-    let id = Key::new(&id).map_err(Failure::discard)?;
-    desk.start(&id, begin(input?, &taken.ctx)).await?;
-    Ok(id)
+    Key::new(&id).map_err(Failure::discard)
 }
 
 fn answer_of<C: Command>(outcome: Move) -> Answer<C>
@@ -151,7 +171,9 @@ where
 }
 
 fn begin(input: Bytes, ctx: &Context) -> Begin {
+    let trace = ctx.cause().trace.clone();
     Begin {
+        trace: trace.map(|trace| (trace.parent, trace.state)),
         input,
         cause: Some(ctx.id().to_string()),
         correlation: Some(ctx.correlation().to_string()),

@@ -4,12 +4,12 @@ use super::{
     Abort,
     book::{Book, Entry},
     journal::Journals,
-    page::{Act, Begin, Move},
+    page::{Act, Move},
     plan::Plan,
 };
 use crate::{
     call::{Cause, Client},
-    message::{Id, Key},
+    message::{Id, Key, Trace},
 };
 use bytes::Bytes;
 use std::{
@@ -80,7 +80,9 @@ impl Trip {
         let begin = book.begin.as_ref();
         let correlation = begin.and_then(|begin| begin.correlation.as_deref());
         let correlation = correlation.map_or_else(|| root.clone(), Id::from);
-        let cause = Cause::new(root.clone(), correlation, plan.name.into());
+        let mut cause = Cause::new(root.clone(), correlation, plan.name.into());
+        let trace = begin.and_then(|begin| begin.trace.clone());
+        cause.trace = trace.map(|(parent, state)| Trace { parent, state });
         Self {
             plan,
             journals,
@@ -112,12 +114,6 @@ impl Trip {
 
     pub(super) fn client(&self) -> &Client {
         &self.journals.client
-    }
-
-    /// Notes that it begins.
-    pub(super) fn begin(&self, begin: Begin) {
-        self.book.borrow_mut().begin = Some(begin.clone());
-        self.push(Move::Started(begin));
     }
 
     /// Returns what it began with.
