@@ -6,7 +6,7 @@ use super::{
     plan::Plan,
 };
 use crate::{
-    actor::{Birth, Context, Taken},
+    actor::{Birth, Context, Heard, Taken, guarded},
     bus::Consumer,
     call::{Answer, Refusal},
     error::Failure,
@@ -28,7 +28,8 @@ pub(super) struct Runner {
     desk: Rc<Desk>,
     reader: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    answering: JoinSet<()>,
+    /// Those who start and those who wait; no more than the mailbox has room for.
+    beside: JoinSet<()>,
 }
 
 impl Runner {
@@ -44,7 +45,7 @@ impl Runner {
             serving.await;
             poke.poke();
         });
-        Ok(Self { desk, reader, stop, answering: JoinSet::new() })
+        Ok(Self { desk, reader, stop, beside: JoinSet::new() })
     }
 
     /// Looks whether sagas are still read.
@@ -63,23 +64,46 @@ impl Runner {
         self.stop.send_replace(true);
         (&mut self.reader).await?;
         // Those who wait for an end are told at once that they wait in vain.
-        while self.answering.join_next().await.is_some() {}
+        while self.beside.join_next().await.is_some() {}
         Ok(())
     }
 
-    /// Starts a saga for a message, unless it was started.
-    pub(super) async fn begin(&self, id: &str, input: Bytes, ctx: &Context) -> Result<(), Failure> {
-        let id = Key::new(id).map_err(Failure::discard)?;
-        self.desk.start(&id, begin(input, ctx)).await?;
-        Ok(())
+    /// Starts a saga for an event, unless it was started; those of other keys are
+    /// started beside it.
+    pub(super) fn begin(
+        &mut self,
+        heard: Heard,
+        what: impl FnOnce() -> (String, Result<Bytes, Failure>) + 'static,
+    ) {
+        self.beside(heard, async move |desk, ctx| {
+            let (id, input) = what();
+            let id = Key::new(&id).map_err(Failure::discard)?;
+            Ok(desk.start(&id, begin(input?, ctx)).await?)
+        });
     }
 
     /// Lets a saga look whether an event is there that it waits for.
-    pub(super) async fn wake(&self, id: &str, ctx: &Context) -> Result<(), Failure> {
-        let id = Key::new(id).map_err(Failure::discard)?;
-        let token = ctx.id().derived(self.desk.plan.name, 0);
-        self.desk.errands.wake(&id, token).await?;
-        Ok(())
+    pub(super) fn wake(&mut self, heard: Heard, which: impl FnOnce() -> String + 'static) {
+        self.beside(heard, async move |desk, ctx| {
+            let id = Key::new(&which()).map_err(Failure::discard)?;
+            let token = ctx.id().derived(desk.plan.name, 0);
+            Ok(desk.errands.wake(&id, token).await?)
+        });
+    }
+
+    /// Works on an event beside the mailbox, and ends it then.
+    fn beside(
+        &mut self,
+        heard: Heard,
+        work: impl AsyncFnOnce(&Desk, &Context) -> Result<(), Failure> + 'static,
+    ) {
+        while self.beside.try_join_next().is_some() {}
+        let desk = Rc::clone(&self.desk);
+        self.beside.spawn_local(async move {
+            let outcome = guarded(work(&desk, heard.ctx())).await;
+            // What panics is the event's business, not that of all other sagas.
+            heard.end(outcome.unwrap_or_else(|panic| Err(Failure::retry(panic))));
+        });
     }
 
     /// Starts a saga for a command and answers once that is stored.
@@ -87,9 +111,9 @@ impl Runner {
     where
         Reply<C>: From<String>,
     {
-        while self.answering.try_join_next().is_some() {}
+        while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.answering.spawn_local(async move {
+        self.beside.spawn_local(async move {
             let started = async {
                 let id = id_of(&taken)?;
                 start(&desk, &taken, &id, input).await?;
@@ -105,9 +129,9 @@ impl Runner {
     where
         Refused<C>: From<Abort>,
     {
-        while self.answering.try_join_next().is_some() {}
+        while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.answering.spawn_local(async move {
+        self.beside.spawn_local(async move {
             let within = taken.patience();
             let outcome = async {
                 let id = id_of(&taken)?;

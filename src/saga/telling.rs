@@ -134,8 +134,8 @@ async fn tell(
     loop {
         attempts += 1;
         trip.clear().await;
-        let sent = send(payload.clone()).instrument(trip.span(name, attempts));
-        let (trouble, wait) = match sent.await {
+        let attempt = send(payload.clone()).instrument(trip.span(name, attempts));
+        let (trouble, wait) = match attempt.await {
             Ok(()) => break,
             Err(Trouble::Never(trouble)) => (trouble, None),
             Err(Trouble::Again(trouble)) => {

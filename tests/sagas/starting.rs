@@ -1,7 +1,8 @@
 //! Who starts a saga, and who gets its outcome.
 
 use crate::market::{
-    Confirmed, Declined, Held, Outcome, Paid, Placed, checkouts, hold, orders, placed, purse, shelf,
+    Confirmed, Declined, Held, Outcome, Paid, Placed, checkout, checkouts, hold, orders, placed,
+    purse, shelf,
 };
 use callboard::{
     Abort, Bus, CallError, Command, Infallible, Node, Rejection, Replay, Saga, Steps, Subject,
@@ -146,5 +147,37 @@ async fn what_a_saga_calls_belongs_to_the_story_of_what_started_it() -> Outcome 
     assert_eq!(told, SagaOutcome::Completed(story.clone()));
     assert_eq!(correlation("shelf").await?, story);
     node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_no_saga_can_begin_with_is_parked_and_the_others_begin() -> Outcome {
+    let saga = Saga::new("picky", checkout).on(|placed: Placed| {
+        assert!(placed.order != "bad", "nobody begins with that");
+        placed
+    });
+    let heard = Replay::of(shelf())
+        .with(purse())
+        .with(orders(saga))
+        .given(placed("bad"))
+        .given(placed("good"))
+        .after(Duration::from_mins(5))
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<Confirmed>().len(), 1);
+    assert_eq!(heard.parked().len(), 1, "after a few attempts");
+    Ok(())
+}
+
+/// What is started by many events at once begins side by side, each once.
+#[tokio::test]
+async fn many_events_start_as_many_sagas() -> Outcome {
+    let mut play = play();
+    for number in 0..200 {
+        play = play.given(placed(&format!("good-{number}")));
+    }
+    let heard = play.settle().await?;
+    assert_eq!(heard.events::<Confirmed>().len(), 200);
+    assert_eq!(heard.events::<Held>().len(), 200);
     Ok(())
 }
