@@ -1,8 +1,11 @@
-//! A checkout as a saga, against a hand-written loop that appends the same
-//! messages to the same kind of stream and calls the same commands.
+//! A checkout as a saga, against a hand-written loop that does the same: takes
+//! the order, queues it in a stream so that any process can go on with it, takes
+//! it from there, appends the same journal with the same expectations, calls the
+//! same commands, answers, and acknowledges.
 //!
-//! Quantity: checkouts that ended per second, three commands each; every tenth
-//! is declined and its goods are given back.
+//! Quantity: checkouts answered per second, three commands each; every tenth is
+//! declined and its goods are given back. On NATS who orders, who runs the
+//! checkouts and who is called are three processes.
 
 mod support;
 
@@ -10,14 +13,17 @@ use async_nats::{HeaderMap, Request, jetstream};
 use callboard::{
     Abort, Actor, Answer, Bus, Client, Command, Context, Failure, Group, Infallible, Node,
     Rejection, Running, Saga, Steps, Subject,
-    bus::{Append, Expect, Message, Stored, Stream, StreamConfig},
+    bus::{Append, Consumer, ConsumerConfig, Expect, Message, Stored, Stream, StreamConfig},
     message::{Key, Namespace, codec, headers},
 };
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
+    cell::RefCell,
+    collections::HashMap,
     future::Future,
+    rc::Rc,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
@@ -30,7 +36,11 @@ use support::{
     servers::folder::Folder,
     wanted,
 };
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::oneshot,
+    task::{LocalSet, spawn_local},
+    time::{Instant, timeout},
+};
 use uuid::Uuid;
 
 const SLICE: Duration = Duration::from_millis(800);
@@ -40,24 +50,31 @@ const COUNTED: u64 = 100;
 /// After how long without a command all were heard.
 const SILENCE: Duration = Duration::from_millis(100);
 
+const NATS: [(&str, u64); 3] = [("saga/1", 1), ("saga/64", 64), ("saga/256", 256)];
+const EMBEDDED: [(&str, u64); 3] = [
+    ("saga/embedded-fsync/1", 1),
+    ("saga/embedded-fsync/64", 64),
+    ("saga/embedded-fsync", 256),
+];
+const RAW: &str = "bench.raw.buy";
+/// How many are worked on at once, as in a saga.
+const PENDING: usize = 4_096;
+
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
 fn main() -> Outcome {
     match support::task() {
         Task::Measure => support::runtime().block_on(measure()),
-        Task::Assist(role) => support::runtime().block_on(assist(&role[0])),
+        Task::Assist(role) => support::runtime().block_on(assist(&role)),
         Task::Nothing => Ok(()),
     }
 }
 
 async fn measure() -> Outcome {
-    if ["saga/1", "saga/64", "saga/256"]
-        .iter()
-        .any(|name| wanted(name))
-    {
+    if NATS.iter().any(|(name, _)| wanted(name)) {
         on_nats().await?;
     }
-    if wanted("saga/embedded-fsync") {
+    if EMBEDDED.iter().any(|(name, _)| wanted(name)) {
         embedded().await?;
     }
     Ok(())
@@ -66,53 +83,49 @@ async fn measure() -> Outcome {
 async fn on_nats() -> Outcome {
     let telling = Telling::start()?;
     let url = telling.server.url();
-    let _shop = Assistant::start(&[&url]);
+    let bus = Bus::nats(&*url).await?;
+    let client = Client::new(bus.clone(), "bench".parse()?);
+    let asking = connect(&url).await?;
+    let _shop = Assistant::start(&["shop", &url]);
     let mut commands = connect(&url).await?.subscribe("bench.cmd.>").await?;
     let others = telling.sent()?;
-    let bus = Bus::nats(&*url).await?;
-    let node = node(bus.clone()).await?;
-    let client = node.client();
+    let _ours = Assistant::start(&["ours", &url]);
     // What is done once, such as looking a stream up, does not count.
     fly(1, 10, |at| buy(client.clone(), at)).await;
-    let sent = |now: std::collections::HashMap<u64, u64>| -> u64 {
-        let ours = now.into_iter().filter(|(cid, _)| !others.contains_key(cid));
-        ours.map(|(_, sent)| sent).sum()
+    let sent = || -> Outcome<u64> {
+        let now = telling.sent()?.into_iter();
+        let ours = now.filter(|(cid, _)| !others.contains_key(cid));
+        Ok(ours.map(|(_, sent)| sent).sum())
     };
     while let Ok(Some(_)) = timeout(SILENCE, commands.next()).await {}
-    let before = (sent(telling.sent()?), appended(&bus).await?);
+    let before = (sent()?, appended(&bus).await?);
     let from = NEXT.load(Relaxed);
     fly(1, COUNTED, |at| buy(client.clone(), at)).await;
-    let after = (sent(telling.sent()?), appended(&bus).await?);
+    // The one command that starts it is not the saga's.
     let mut calls = 0;
-    while let Ok(Some(_)) = timeout(SILENCE, commands.next()).await {
-        calls += 1;
+    while let Ok(Some(command)) = timeout(SILENCE, commands.next()).await {
+        calls += u64::from(!command.subject.ends_with(".checkout.buy"));
     }
     drop(commands);
-    let script = Script::read(&bus, from).await?;
-    let appends = hundredths(after.1 - before.1);
+    let after = (sent()?, appended(&bus).await?);
     let more = format!(
         " durability=\"one server, its files, synced every two minutes\" \
-         appends={appends} calls={} sent={}",
+         appends={} calls={} sent={}",
+        hundredths(after.1 - before.1),
         hundredths(calls),
         hundredths(after.0 - before.0),
     );
-    let raw = OnNats {
-        client: connect(&url).await?,
-        context: jetstream::new(connect(&url).await?),
-        script,
-    };
-    other_streams(&bus).await?;
-    for window in [1, 64, 256] {
-        let name = format!("saga/{window}");
+    let _raw = Assistant::start(&["raw", &url, &from.to_string()]);
+    for (name, window) in NATS {
         compare_so(
-            &name,
+            name,
             &more,
             async || fly(window, u64::MAX, |at| buy(client.clone(), at)).await,
-            async || fly(window, u64::MAX, |at| raw.buy(at)).await,
+            async || fly(window, u64::MAX, |at| buy_raw(asking.clone(), at)).await,
         )
         .await;
     }
-    Ok(node.stop().await?)
+    Ok(())
 }
 
 async fn embedded() -> Outcome {
@@ -125,20 +138,28 @@ async fn embedded() -> Outcome {
     fly(1, 10, |at| buy(client.clone(), at)).await;
     let script = Script::read(&bus, from).await?;
     let (journal, errands) = other_streams(&bus).await?;
-    let raw = Embedded { client: client.clone(), journal, errands, script };
+    let waiting = Waiting::default();
+    let raw = Rc::new(Embedded { client: client.clone(), journal, errands, script, waiting });
+    let mut config = ConsumerConfig::new("runners");
+    config.filter = Some("bench.run.raw.*".to_owned());
+    config.max_ack_pending = PENDING;
+    let consumer = raw.errands.consumer(&config).await?;
     let more = " durability=\"every append is synced before it is acknowledged\"";
-    for (name, window) in [
-        ("saga/embedded-fsync/1", 1),
-        ("saga/embedded-fsync/64", 64),
-        ("saga/embedded-fsync", 256),
-    ] {
-        compare_so(
-            name,
-            more,
-            async || fly(window, u64::MAX, |at| buy(client.clone(), at)).await,
-            async || fly(window, u64::MAX, |at| raw.buy(at)).await,
-        )
-        .await;
+    let measures = async {
+        for (name, window) in EMBEDDED {
+            compare_so(
+                name,
+                more,
+                async || fly(window, u64::MAX, |at| buy(client.clone(), at)).await,
+                async || fly(window, u64::MAX, |at| buy_by_hand(&raw, at)).await,
+            )
+            .await;
+        }
+    };
+    let local = LocalSet::new();
+    tokio::select! {
+        () = local.run_until(measures) => {}
+        () = local.run_until(raw.serve(consumer)) => {}
     }
     node.stop().await?;
     Ok(shop.stop().await?)
@@ -175,6 +196,13 @@ const fn is_declined(at: u64) -> bool {
 
 fn id(at: u64) -> String {
     format!("order-{at:08}")
+}
+
+fn number(id: &str) -> u64 {
+    id.rsplit('-')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .expect("an id ends in a number")
 }
 
 fn hundredths(count: u64) -> String {
@@ -250,8 +278,13 @@ async fn shop(bus: Bus) -> Outcome<Running> {
     Ok(node.start().await?)
 }
 
-async fn assist(url: &str) -> Outcome {
-    let node = shop(Bus::nats(url).await?).await?;
+async fn assist(role: &[String]) -> Outcome {
+    let bus = Bus::nats(&*role[1]).await?;
+    let node = match &*role[0] {
+        "shop" => shop(bus).await?,
+        "ours" => node(bus).await?,
+        _ => return assist_raw(bus, &role[1], role[2].parse()?).await,
+    };
     until_dismissed().await;
     Ok(node.stop().await?)
 }
@@ -334,46 +367,54 @@ impl Script {
         Ok(script)
     }
 
-    fn pages(&self, at: u64) -> &[Stored] {
-        if is_declined(at) {
-            &self.declined
-        } else {
-            &self.good
-        }
+    fn pages(&self, declined: bool) -> &[Stored] {
+        if declined { &self.declined } else { &self.good }
     }
 }
+
+/// Who waits for the end of a checkout.
+type Waiting = RefCell<HashMap<String, oneshot::Sender<bool>>>;
 
 /// What is done by hand, on either bus.
 trait Hand {
     fn script(&self) -> &Script;
+
+    fn waiting(&self) -> &Waiting;
 
     /// Appends what a saga appended; returns its sequence.
     async fn append(&self, at: Place<'_>, like: &Stored) -> u64;
 
     async fn call<C: Command>(&self, command: C) -> bool;
 
+    /// Queues a checkout, and waits for its end.
+    async fn order(&self, order: String) -> bool {
+        let (ended, end) = oneshot::channel();
+        self.waiting().borrow_mut().insert(order.clone(), ended);
+        self.append(Place::Errand(&order), &self.script().errand)
+            .await;
+        end.await.expect("it ends")
+    }
+
     /// Checks out as the saga does: intent before each call, result after it.
-    async fn buy(&self, at: u64) {
-        let (order, declined) = (id(at), is_declined(at));
-        let script = self.script();
-        self.append(Place::Errand(&order), &script.errand).await;
-        let [first, second, third, fourth] = script.pages(at) else {
+    async fn run(&self, order: &str) {
+        let declined = is_declined(number(order));
+        let [first, second, third, fourth] = self.script().pages(declined) else {
             unreachable!("a journal has four pages");
         };
-        let last = self.append(Place::Journal(&order, 0), first).await;
-        assert!(self.call(hold_of(&order)).await);
-        let last = self.append(Place::Journal(&order, last), second).await;
-        assert_eq!(self.call(pay_of(&order, declined)).await, !declined);
-        let last = self.append(Place::Journal(&order, last), third).await;
+        let last = self.append(Place::Journal(order, 0), first).await;
+        assert!(self.call(hold_of(order)).await);
+        let last = self.append(Place::Journal(order, last), second).await;
+        assert_eq!(self.call(pay_of(order, declined)).await, !declined);
+        let last = self.append(Place::Journal(order, last), third).await;
         if declined {
-            assert!(
-                self.call(free_of(&order, &format!("hold of {order}")))
-                    .await
-            );
+            let hold = format!("hold of {order}");
+            assert!(self.call(free_of(order, &hold)).await);
         } else {
-            assert!(self.call(Confirm { order: order.clone() }).await);
+            assert!(self.call(Confirm { order: order.to_owned() }).await);
         }
-        self.append(Place::Journal(&order, last), fourth).await;
+        self.append(Place::Journal(order, last), fourth).await;
+        let waiting = self.waiting().borrow_mut().remove(order);
+        waiting.expect("it was ordered here").send(!declined).ok();
     }
 }
 
@@ -425,11 +466,79 @@ struct OnNats {
     client: async_nats::Client,
     context: jetstream::Context,
     script: Script,
+    waiting: Waiting,
+}
+
+async fn buy_raw(client: async_nats::Client, at: u64) {
+    let declined = is_declined(at);
+    let buy = Buy { order: id(at), declined };
+    let request = Request::new()
+        .headers(command_headers())
+        .payload(codec::encode(&buy).expect("it is small"));
+    let reply = client.send_request(RAW, request).await;
+    let reply = reply.expect("somebody answers");
+    let bought: bool = codec::decode(&reply.payload).expect("yes or no");
+    assert_eq!(bought, !declined);
+}
+
+/// Takes orders from one side, and what is queued from the other.
+async fn assist_raw(bus: Bus, url: &str, from: u64) -> Outcome {
+    let script = Script::read(&bus, from).await?;
+    other_streams(&bus).await?;
+    let client = connect(url).await?;
+    let context = jetstream::new(client.clone());
+    let stream = context.get_stream_no_info("bench_RUN_raw").await?;
+    let config = jetstream::consumer::pull::Config {
+        durable_name: Some("runners".to_owned()),
+        filter_subject: "bench.run.raw.*".to_owned(),
+        ack_wait: Duration::from_secs(8),
+        max_ack_pending: i64::try_from(PENDING)?,
+        ..Default::default()
+    };
+    let mut queued = stream.create_consumer(config).await?.messages().await?;
+    let mut orders = client.queue_subscribe(RAW, "checkout".into()).await?;
+    let raw = OnNats { client, context, script, waiting: Waiting::default() };
+    let raw = Rc::new(raw);
+    let serve = async {
+        loop {
+            tokio::select! {
+                Some(request) = orders.next() => {
+                    let raw = Rc::clone(&raw);
+                    spawn_local(async move {
+                        let buy: Buy = codec::decode(&request.payload).expect("an order");
+                        let bought = raw.order(buy.order).await;
+                        let bought = codec::encode(&bought).expect("yes or no");
+                        let reply = request.reply.expect("it is a request");
+                        raw.client.publish(reply, bought).await.expect("there is a connection");
+                    });
+                }
+                Some(Ok(message)) = queued.next() => {
+                    let raw = Rc::clone(&raw);
+                    spawn_local(async move {
+                        let order = message.subject.rsplit('.').next().unwrap_or_default();
+                        raw.run(order).await;
+                        message.ack().await.expect("there is a connection");
+                    });
+                }
+                else => return,
+            }
+        }
+    };
+    let local = LocalSet::new();
+    tokio::select! {
+        () = local.run_until(serve) => {}
+        () = until_dismissed() => {}
+    }
+    Ok(())
 }
 
 impl Hand for OnNats {
     fn script(&self) -> &Script {
         &self.script
+    }
+
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     async fn append(&self, at: Place<'_>, like: &Stored) -> u64 {
@@ -474,11 +583,34 @@ struct Embedded {
     journal: Stream,
     errands: Stream,
     script: Script,
+    waiting: Waiting,
+}
+
+async fn buy_by_hand(raw: &Embedded, at: u64) {
+    assert_eq!(raw.order(id(at)).await, !is_declined(at));
+}
+
+impl Embedded {
+    /// Takes what is queued.
+    async fn serve(self: &Rc<Self>, mut queued: Consumer) {
+        while let Ok(delivery) = queued.next().await {
+            let raw = Rc::clone(self);
+            spawn_local(async move {
+                let order = delivery.message.subject.rsplit('.').next();
+                raw.run(order.unwrap_or_default()).await;
+                delivery.ack().await.expect("the bus is there");
+            });
+        }
+    }
 }
 
 impl Hand for Embedded {
     fn script(&self) -> &Script {
         &self.script
+    }
+
+    fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     async fn append(&self, at: Place<'_>, like: &Stored) -> u64 {

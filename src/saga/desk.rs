@@ -165,13 +165,13 @@ impl Desk {
     async fn leave(&self, id: &Key, left: Leave, delivery: Delivery) {
         match left {
             Leave::Ended(ending) => {
-                said(delivery.ack().await);
                 self.tell(id, Move::Ended(ending)).await;
+                said(delivery.ack().await);
             }
             Leave::Parked(reason) => {
-                said(delivery.ack().await);
                 tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
                 self.tell(id, Move::Parked { reason }).await;
+                said(delivery.ack().await);
             }
             Leave::Nothing | Leave::Away(..) => said(delivery.ack().await),
             Leave::Later(wait) => said(delivery.nak(wait).await),
@@ -205,8 +205,8 @@ impl Desk {
             _ => return,
         };
         metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
+        self.awaited.tell(id, last.clone());
         announce(&self.journals.client, (saga, id), state, reason).await;
-        self.awaited.tell(id, last);
     }
 
     /// Whether a saga is visited here now.

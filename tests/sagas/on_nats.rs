@@ -65,10 +65,14 @@ async fn works_until_killed() -> Outcome {
     };
     let lease = Duration::from_secs(env::var(LEASE)?.parse()?);
     let name = format!("worker-{}", std::process::id());
+    // What was asked of a node that is paused is soon asked again of the other.
+    let saga = checkouts()
+        .takeover_after(lease)
+        .timeout(Duration::from_secs(1));
     Node::new(&name, Bus::nats(url.as_str()).await?)
         .group(shelf())
         .group(purse())
-        .group(orders(checkouts().takeover_after(lease)))
+        .group(orders(saga))
         .run_until(std::future::pending::<()>())
         .await?;
     Ok(())
