@@ -91,7 +91,8 @@ fn counts(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
     let all = snapshotter.snapshot().into_vec().into_iter();
     let all = all.filter(|(key, ..)| key.key().name().contains("saga"));
     all.map(|(key, _, _, value)| {
-        let labels: Vec<_> = key.key().labels().map(|label| label.value()).collect();
+        let labels = key.key().labels().map(metrics::Label::value);
+        let labels: Vec<_> = labels.collect();
         let name = format!("{} {}", key.key().name(), labels.join(" "));
         let value = match value {
             DebugValue::Counter(count) => count,
@@ -115,7 +116,12 @@ fn sagas_and_their_steps_are_counted_and_traced() -> Outcome {
         .build()?
         .block_on(shop())?;
 
-    let counts = counts(&snapshotter);
+    steps_are_counted(&counts(&snapshotter));
+    steps_are_traced(&spans.with(|seen| seen.lines.clone()));
+    Ok(())
+}
+
+fn steps_are_counted(counts: &BTreeMap<String, u64>) {
     let of = |name: &str, labels: &str| counts.get(&format!("{name} {labels}")).copied();
     let expected = [
         (telemetry::SAGAS_STARTED_TOTAL, "checkout", 3),
@@ -143,8 +149,9 @@ fn sagas_and_their_steps_are_counted_and_traced() -> Outcome {
             "{name} {labels} of {counts:#?}"
         );
     }
+}
 
-    let lines = spans.with(|seen| seen.lines.clone());
+fn steps_are_traced(lines: &[String]) {
     let has = |start: &str, parts: &[&str]| {
         let mut found = lines.iter().filter(|line| line.starts_with(start));
         assert!(
@@ -176,7 +183,6 @@ fn sagas_and_their_steps_are_counted_and_traced() -> Outcome {
             "attempt=1",
         ],
     );
-    Ok(())
 }
 
 /// One checkout of each kind: done, declined, too late.

@@ -12,12 +12,13 @@ use callboard::{
     bus::StreamConfig,
     message::{Namespace, Origin, batch},
     saga::{SagaError, SagaFilter, SagaState, Sagas},
+    time::Clock,
 };
 use std::{
     collections::BTreeMap,
     env,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 const URL: &str = "CALLBOARD_TEST_SAGAS";
@@ -205,7 +206,7 @@ async fn what_a_killed_node_held_ends_elsewhere_within_ten_seconds() -> Outcome 
     // Both nodes have something in hand once some began.
     so_many(&sagas, 1, |_| true).await?;
     drop(one);
-    let killed = SystemTime::now();
+    let killed = Clock::system().now();
     while let Some(started) = starting.join_next().await {
         started??;
     }
