@@ -38,7 +38,7 @@ impl<I, T> Saga<I, T> {
         journals
             .each(|token, stored, page| {
                 let book = books.entry(token.to_owned()).or_default();
-                book.turn(&page.moves, stored.sequence);
+                book.turn(page.moves, stored.sequence);
                 if book.ending.is_some() {
                     books.remove(token);
                 }

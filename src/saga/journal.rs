@@ -1,6 +1,6 @@
 use super::{
     book::Book,
-    page::{Move, Page},
+    page::{self, Move, Page},
 };
 use crate::{
     bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
@@ -49,7 +49,7 @@ impl Journals {
     pub(super) async fn load(&self, id: &Key) -> Result<Book, Failure> {
         let mut book = Book::default();
         for (sequence, page) in self.since(id, 1).await? {
-            book.turn(&page.moves, sequence);
+            book.turn(page.moves, sequence);
         }
         Ok(book)
     }
@@ -106,14 +106,14 @@ impl Journals {
         &self,
         id: &Key,
         after: u64,
-        moves: Vec<Move>,
+        moves: &[Move],
     ) -> Result<Written, Failure> {
         let names: Vec<_> = moves.iter().map(Move::name).collect();
         let mut headers = Headers::with_capacity(2);
         headers.put(headers::MSG_ID, Id::new().to_string());
         headers.put(CB_MOVES, names.join(","));
-        let page = Page { by: self.client.source().to_owned(), moves };
-        let message = Message::new(self.subject(id), page.write()?).headers(headers);
+        let page = page::write(self.client.source(), moves)?;
+        let message = Message::new(self.subject(id), page).headers(headers);
         if self.client.crashes_here() {
             return Ok(Written::Crashed);
         }

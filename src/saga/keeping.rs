@@ -102,7 +102,7 @@ impl Trip {
         self.pending
             .borrow()
             .iter()
-            .for_each(|step| book.apply(step));
+            .for_each(|step| book.apply(step.clone()));
         book
     }
 
@@ -189,12 +189,14 @@ impl Trip {
         }
         loop {
             let after = self.book.borrow().last;
-            let written = self.journals.write(&self.id, after, moves.clone()).await;
+            let written = self.journals.write(&self.id, after, &moves).await;
             match written.map_err(|failure| Stop::Later(failure.to_string()))? {
                 Written::Stored(sequence) => {
-                    self.book.borrow_mut().turn(&moves, sequence);
-                    self.stored.send_replace(place);
-                    if matches!(moves.first(), Some(Move::Started(_))) {
+                    let is_first = matches!(moves.first(), Some(Move::Started(_)));
+                    self.book.borrow_mut().turn(moves, sequence);
+                    self.stored.set(place);
+                    self.written.notify_waiters();
+                    if is_first {
                         self.has_begun().await;
                     }
                     return Ok(());
@@ -228,7 +230,7 @@ impl Trip {
             if !page.moves.iter().all(|step| matches!(step, Move::Told(_))) {
                 return Err(Stop::Lost);
             }
-            self.book.borrow_mut().turn(&page.moves, sequence);
+            self.book.borrow_mut().turn(page.moves, sequence);
         }
         let called_off = self.book.borrow().called_off();
         if let Some(abort) = called_off {

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// One message of a journal: the transitions that became true together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Page {
-    /// The node that wrote it.
-    pub(super) by: String,
     pub(super) moves: Vec<Move>,
 }
 
@@ -143,11 +141,18 @@ pub(super) enum Ending {
     Compensated { abort: Abort },
 }
 
-impl Page {
-    pub(super) fn write(&self) -> Result<Bytes, codec::EncodeError> {
-        codec::encode(self)
+/// Writes a page as it is read again, and for people the node that did.
+pub(super) fn write(by: &str, moves: &[Move]) -> Result<Bytes, codec::EncodeError> {
+    #[derive(Serialize)]
+    struct Page<'a> {
+        by: &'a str,
+        moves: &'a [Move],
     }
 
+    codec::encode(&Page { by, moves })
+}
+
+impl Page {
     pub(super) fn read(payload: &[u8]) -> Result<Self, codec::DecodeError> {
         codec::decode(payload)
     }

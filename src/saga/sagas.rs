@@ -241,8 +241,11 @@ impl Sagas {
             if told == Told::Cancel && book.pivoted {
                 return Err(SagaError::Pivoted { id: id.to_owned() });
             }
-            let moves = vec![Move::Told(told)];
-            match self.journals.write(&key, book.last, moves).await? {
+            match self
+                .journals
+                .write(&key, book.last, &[Move::Told(told)])
+                .await?
+            {
                 Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
                 Written::Conflict => {}
                 Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),

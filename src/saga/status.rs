@@ -89,7 +89,7 @@ impl SagaStatus {
         let mut book = Book::default();
         let mut times: HashMap<&str, (SystemTime, Option<SystemTime>)> = HashMap::new();
         for (stored, page) in pages {
-            book.turn(&page.moves, stored.sequence);
+            book.turn(page.moves.clone(), stored.sequence);
             for step in &page.moves {
                 note(&mut times, step, stored.time);
             }

@@ -39,7 +39,8 @@ pub(super) struct Trip {
     pub(super) pokes: watch::Sender<u64>,
     pub(super) pending: RefCell<Vec<Move>>,
     pub(super) pushed: Cell<u64>,
-    pub(super) stored: watch::Sender<u64>,
+    pub(super) stored: Cell<u64>,
+    pub(super) written: Notify,
     pub(super) look: Notify,
     pub(super) stop: RefCell<Option<Stop>>,
     pub(super) closing: RefCell<Option<Abort>>,
@@ -94,7 +95,8 @@ impl Trip {
             pokes,
             pending: RefCell::default(),
             pushed: Cell::new(0),
-            stored: watch::Sender::new(0),
+            stored: Cell::new(0),
+            written: Notify::new(),
             look: Notify::new(),
             stop: RefCell::default(),
             closing: RefCell::default(),
@@ -155,11 +157,17 @@ impl Trip {
         }
         self.push(Move::Intended { step: step.to_owned(), act });
         let place = self.pushed.get();
-        let mut stored = self.stored.subscribe();
         self.look.notify_one();
-        let written = stored.wait_for(|&stored| stored >= place).await.is_ok();
+        loop {
+            let written = self.written.notified();
+            if self.stored.get() >= place {
+                break;
+            }
+            written.await;
+        }
         // What was called off in between was not written.
-        if !written || self.known(step).is_none() {
+        let is_called_off = self.book.borrow().step(step).is_none();
+        if is_called_off {
             std::future::pending::<()>().await;
         }
     }
