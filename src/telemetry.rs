@@ -64,11 +64,34 @@ pub const SNAPSHOTS_TOTAL: &str = "callboard_snapshots_total";
 pub const STORE_SYNC_SECONDS: &str = "callboard_store_sync_seconds";
 /// Counts sagas that began, by `saga`.
 pub const SAGAS_STARTED_TOTAL: &str = "callboard_sagas_started_total";
-/// Counts sagas that ended or were parked, by `saga` and `outcome`.
+/// Counts sagas that ended or were parked, by `saga` and `outcome`: `completed`,
+/// `compensated` or `parked`.
 pub const SAGAS_ENDED_TOTAL: &str = "callboard_sagas_ended_total";
+/// Tells how many sagas this process has in hand, by `saga`; those that wait for
+/// long, or for a person, are in nobody's.
+pub const SAGAS_LIVE: &str = "callboard_sagas_live";
 /// Counts sagas that a runner took up where another left off, by `saga`.
 pub const SAGAS_RESUMED_TOTAL: &str = "callboard_sagas_resumed_total";
 /// Counts what asked a saga to go on that had ended or never began, by `saga`.
 pub const SAGA_ORPHANS_TOTAL: &str = "callboard_saga_orphans_total";
+/// Counts steps whose outcome is known, by `saga`, `step` and `outcome`: `done`,
+/// `refused` by the domain, or `failed` because it could not be taken. A step is
+/// named as its code names it, without its occurrence; by its subject if its name
+/// is made up at run time.
+pub const SAGA_STEPS_TOTAL: &str = "callboard_saga_steps_total";
+/// Measures the time from when a step may be taken to when its outcome is known,
+/// in seconds, by `saga` and `step`; what an earlier runner spent on it does not count.
+pub const SAGA_STEP_SECONDS: &str = "callboard_saga_step_seconds";
+/// Counts steps that were undone, by `saga` and `undo`, the command that did it.
+pub const SAGA_UNDONE_TOTAL: &str = "callboard_saga_undone_total";
 /// Counts attempts at steps and at undoing them, by `saga`, `kind` and `outcome`.
 pub const SAGA_ATTEMPTS_TOTAL: &str = "callboard_saga_attempts_total";
+
+/// Names the span of one runner's work on a saga: `saga`, `id`, `correlation` and
+/// `trace`, the trace parent of what started it.
+pub const SAGA_SPAN: &str = "saga";
+/// Names the span of one attempt at a step, below the saga's: `saga`, `id`, `step`
+/// and `attempt`.
+pub const STEP_SPAN: &str = "saga_step";
+/// Names the span of one attempt at undoing a step: the same fields.
+pub const UNDO_SPAN: &str = "saga_undo";

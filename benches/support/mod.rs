@@ -7,6 +7,7 @@
 #![allow(dead_code, reason = "no bench uses all of it")]
 
 pub(crate) mod child;
+pub(crate) mod connz;
 mod metrics;
 pub(crate) mod order;
 pub(crate) mod raw;

@@ -29,6 +29,16 @@ impl Round {
 /// Runs both sides in turn and prints their line.
 pub(crate) async fn compare(
     name: &str,
+    ours: impl AsyncFnMut() -> Round,
+    raw: impl AsyncFnMut() -> Round,
+) {
+    compare_so(name, "", ours, raw).await;
+}
+
+/// The same, with more to say of the measure.
+pub(crate) async fn compare_so(
+    name: &str,
+    more: &str,
     mut ours: impl AsyncFnMut() -> Round,
     mut raw: impl AsyncFnMut() -> Round,
 ) {
@@ -41,7 +51,7 @@ pub(crate) async fn compare(
         mine.push(ours().await);
         theirs.push(raw().await);
     }
-    report(name, &mine, &theirs, "");
+    report(name, &mine, &theirs, more);
 }
 
 /// Prints a measure's line. The ratio is the median of the rounds' ratios, so

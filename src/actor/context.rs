@@ -39,7 +39,11 @@ pub(super) enum Source {
         due: Option<SystemTime>,
         receipt: Mutex<Option<Receipt>>,
     },
-    Event(Box<Envelope>),
+    /// An event of a stream; where its outcome is awaited goes to whoever ends it.
+    Event {
+        envelope: Box<Envelope>,
+        receipt: Mutex<Option<Receipt>>,
+    },
     /// Nobody sent it; a timer's token lives as long as the message.
     Own(#[expect(dead_code, reason = "held, not read")] Option<Arc<()>>),
 }
@@ -137,7 +141,7 @@ impl Context {
     /// Returns the event with all its metadata, or nothing for a command or a timer.
     pub fn envelope(&self) -> Option<&Envelope> {
         match &self.source {
-            Source::Event(envelope) => Some(envelope),
+            Source::Event { envelope, .. } => Some(envelope),
             _ => None,
         }
     }
@@ -181,9 +185,9 @@ impl Context {
         matches!(self.source, Source::Job { .. })
     }
 
-    /// Takes out where the outcome of a job is awaited.
+    /// Takes out where the outcome of a job or an event is awaited.
     pub(super) fn receipt(&self) -> Option<Receipt> {
-        let Source::Job { receipt, .. } = &self.source else {
+        let (Source::Job { receipt, .. } | Source::Event { receipt, .. }) = &self.source else {
             return None;
         };
         receipt
@@ -192,7 +196,19 @@ impl Context {
             .take()
     }
 
-    /// Returns a context of the same message that outlives the turn; a job ends with it.
+    /// Whether the reader of an event may not have it handled any more.
+    pub(super) fn is_lapsed(&self, now: Instant) -> bool {
+        let Source::Event { receipt, .. } = &self.source else {
+            return false;
+        };
+        let receipt = receipt.lock().unwrap_or_else(PoisonError::into_inner);
+        receipt
+            .as_ref()
+            .is_some_and(|receipt| receipt.is_lapsed(now))
+    }
+
+    /// Returns a context of the same message that outlives the turn; a job and an
+    /// event end with it.
     pub(super) fn detached(&self) -> Self {
         self.taken.store(true, Ordering::Relaxed);
         let source = match &self.source {
@@ -204,7 +220,9 @@ impl Context {
                 due: *due,
                 receipt: Mutex::new(self.receipt()),
             },
-            Source::Event(envelope) => Source::Event(envelope.clone()),
+            Source::Event { envelope, .. } => {
+                Source::Event { envelope: envelope.clone(), receipt: Mutex::new(self.receipt()) }
+            }
             Source::Own(_) => Source::Own(None),
         };
         Self::new(self.client.clone(), self.cause.again(), source)

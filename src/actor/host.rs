@@ -7,7 +7,7 @@ use super::{
     route::{Input, Run, respond},
 };
 use crate::{
-    call::{Arrived, Cause, Client, Ended, Errand, NotTaken, Parcel, Receipt, Work},
+    call::{Arrived, Cause, Client, Ended, Errand, NotTaken, Parcel, Work},
     error::{Failure, Verdict},
     message::{Id, Status},
     telemetry::EXPIRED_TOTAL,
@@ -119,7 +119,7 @@ impl<A: 'static> Host<A> {
         let now = self.now.take().unwrap_or_else(Instant::now);
         let late = parcel.deadline.is_some_and(|deadline| deadline <= now);
         let route = parcel.route;
-        let (ctx, input, receipt) = self.open(parcel);
+        let (ctx, input) = self.open(parcel);
         if self.state.is_none() {
             let reason = NotTaken::Stopped.to_string();
             return respond(&ctx, NotTaken::STATUS.headers(&reason), Bytes::new()).await;
@@ -129,18 +129,15 @@ impl<A: 'static> Host<A> {
             let reason = format!("the deadline passed before {} came to it", self.path);
             return respond(&ctx, Status::DeadlinePassed.headers(&reason), Bytes::new()).await;
         }
-        if receipt
-            .as_ref()
-            .is_some_and(|receipt| receipt.is_lapsed(now))
-        {
+        if ctx.is_lapsed(now) {
             // It goes back to its reader, which gives all of it up.
             return;
         }
         let ended = self.run(route, input, &ctx, now).await;
         let crash = crash_of(&ended);
-        if let Some(receipt) = receipt.or_else(|| ctx.receipt()) {
+        if let Some(receipt) = ctx.receipt() {
             receipt.settle(ended);
-        } else if let Ended::Failed(failure) = ended {
+        } else if let (false, Ended::Failed(failure)) = (ctx.is_taken(), ended) {
             tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
         }
         match crash {
@@ -166,43 +163,44 @@ impl<A: 'static> Host<A> {
         ended
     }
 
-    fn open(&self, parcel: Parcel) -> (Context, Input, Option<Receipt>) {
+    fn open(&self, parcel: Parcel) -> (Context, Input) {
         let by = Arc::clone(&self.actor);
-        let (cause, source, input, receipt) = match parcel.work {
+        let (cause, source, input) = match parcel.work {
             Work::Local(mut call) => {
                 let request = call.request().expect("a call is opened once");
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
                 let source = Source::Command { caller, reply: None };
-                (cause, source, Input::Local(call), None)
+                (cause, source, Input::Local(call))
             }
             Work::Remote(arrived) => {
                 let Arrived { request, content, reply } = *arrived;
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
                 let source = Source::Command { caller, reply };
-                (cause, source, Input::of(content), None)
+                (cause, source, Input::of(content))
             }
             Work::Job(errand) => {
                 let Errand { request, due, content, receipt } = *errand;
                 let (cause, caller) = cause_of(request, by, None);
                 let receipt = Mutex::new(Some(receipt));
                 let source = Source::Job { caller, due, receipt };
-                (cause, source, Input::of(content), None)
+                (cause, source, Input::of(content))
             }
             Work::Event(envelope, receipt) => {
                 let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
                 let input = Input::Encoded(envelope.payload.clone());
-                (cause, Source::Event(envelope), input, Some(receipt))
+                let receipt = Mutex::new(Some(receipt));
+                (cause, Source::Event { envelope, receipt }, input)
             }
             Work::Tick(token) => {
                 let id = Id::new();
                 let cause = Cause::new(id.clone(), id, by);
-                (cause, Source::Own(Some(token)), Input::Nothing, None)
+                (cause, Source::Own(Some(token)), Input::Nothing)
             }
         };
         let ctx = Context::new(self.client.clone(), cause, source);
-        (ctx, input, receipt)
+        (ctx, input)
     }
 
     /// Ends this life and waits for the supervisor's word.

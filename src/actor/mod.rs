@@ -42,4 +42,4 @@ pub(crate) use restart::Exit;
 pub use restart::Restart;
 pub use retry::Retry;
 pub use spec::Actor;
-pub(crate) use taken::Taken;
+pub(crate) use taken::{Heard, Taken};

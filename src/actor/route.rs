@@ -91,15 +91,9 @@ where
     erase(move |state, input, Turn { ctx, bounds, .. }| {
         let handler = handler.clone();
         Box::pin(async move {
-            let Input::Encoded(payload) = input else {
-                return Ended::Unhandled;
-            };
-            let version = ctx
-                .envelope()
-                .map_or(E::VERSION, |envelope| envelope.version);
-            let event = match decode_event::<E>(version, &payload) {
+            let event = match event::<E>(input, ctx) {
                 Ok(event) => event,
-                Err(failure) => return Ended::Failed(failure),
+                Err(ended) => return ended,
             };
             ended(bounds.run(async { handler(state, event, ctx).await }).await)
         })
@@ -142,6 +136,17 @@ pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> 
         }
         Input::Nothing => Err("came without a payload".to_owned()),
     }
+}
+
+/// Takes the event out of its form, or says how it ended without.
+pub(super) fn event<E: Event>(input: Input, ctx: &Context) -> Result<E, Ended> {
+    let Input::Encoded(payload) = input else {
+        return Err(Ended::Unhandled);
+    };
+    let version = ctx
+        .envelope()
+        .map_or(E::VERSION, |envelope| envelope.version);
+    decode_event(version, &payload).map_err(Ended::Failed)
 }
 
 /// Decodes an event of any version that its type knows. One that is too new

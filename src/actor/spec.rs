@@ -1,5 +1,5 @@
 use super::{
-    Context, Poke, Restart, Retry, Taken,
+    Context, Heard, Poke, Restart, Retry, Taken,
     blueprint::{Answered, Blueprint, Repeated, Review},
     cell,
     host::{Birth, Factory, Plan},
@@ -177,6 +177,16 @@ impl<A: 'static> Actor<A> {
         F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
     {
         let at = self.route(E::SUBJECT.as_str(), route::on(handler));
+        self.hears.push((E::SUBJECT, at));
+        self
+    }
+
+    /// Takes an event out of the mailbox, to end later; its key waits for that.
+    pub(crate) fn hear<E: Event, F>(mut self, handler: F) -> Self
+    where
+        F: AsyncFn(&mut A, E, Heard) + Clone + Send + Sync + 'static,
+    {
+        let at = self.route(E::SUBJECT.as_str(), taken::hear(handler));
         self.hears.push((E::SUBJECT, at));
         self
     }

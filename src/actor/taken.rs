@@ -3,11 +3,14 @@ use super::{
     bounds::{Turn, caught},
     inbox::Stay,
     meter::Meter,
-    route::{Run, Waiting, erase, job_ended, malformed, open, reply_local, reply_remote, respond},
+    route::{
+        Run, Waiting, erase, event, job_ended, malformed, open, reply_local, reply_remote, respond,
+    },
 };
 use crate::{
     call::{Answer, Ended},
-    message::{Command, Status},
+    error::Failure,
+    message::{Command, Event, Status},
     telemetry::EXPIRED_TOTAL,
 };
 use bytes::Bytes;
@@ -79,6 +82,60 @@ impl<C: Command> Taken<C> {
         }
         self.ctx
     }
+}
+
+/// An event that was taken out of the mailbox and ends later.
+///
+/// The mailbox goes on, and counts it until it ends or is dropped; its key waits.
+pub(crate) struct Heard {
+    ctx: Context,
+    meter: Option<Arc<Meter>>,
+    since: Instant,
+    _stay: Stay,
+}
+
+impl Heard {
+    pub(crate) const fn ctx(&self) -> &Context {
+        &self.ctx
+    }
+
+    /// Says how it ended.
+    pub(crate) fn end(self, outcome: Result<(), Failure>) {
+        let ended = match outcome {
+            Ok(()) => Ended::Done,
+            Err(failure) => Ended::Failed(failure),
+        };
+        if let Some(meter) = &self.meter {
+            meter.count(&ended, self.since.elapsed());
+        }
+        if let Some(receipt) = self.ctx.receipt() {
+            receipt.settle(ended);
+        }
+    }
+}
+
+/// Makes the route of a handler that hears events and lets the mailbox go on.
+pub(super) fn hear<A: 'static, E: Event, F>(handler: F) -> Run<A>
+where
+    F: AsyncFn(&mut A, E, Heard) + Clone + Send + Sync + 'static,
+{
+    erase(move |state, input, Turn { ctx, bounds, gauge, meter }| {
+        let handler = handler.clone();
+        Box::pin(async move {
+            let event = match event::<E>(input, ctx) {
+                Ok(event) => event,
+                Err(ended) => return ended,
+            };
+            let ctx = ctx.detached();
+            let (meter, since) = (meter.cloned(), Instant::now());
+            let heard = Heard { ctx, meter, since, _stay: gauge.stay() };
+            let taken = async { handler(state, event, heard).await };
+            match bounds.run(taken).await {
+                Ok(()) => Ended::Done,
+                Err(cut) => Ended::Crashed(cut.to_string()),
+            }
+        })
+    })
 }
 
 /// Makes the route of a handler that takes messages and lets the mailbox go on.

@@ -4,14 +4,14 @@ use super::{
     error::CommandError,
     json,
     line::{nanos, time, word},
-    out::{Out, plain},
+    out::{Out, plain, warn},
     place::Place,
 };
 use crate::{
     call::Client,
-    saga::{SagaState, SagaStatus, Sagas, StepStatus},
+    saga::{SagaFilter, SagaPhase, SagaState, SagaStatus, Sagas, StepStatus},
 };
-use clap::{Args as Options, Subcommand};
+use clap::{Args as Options, Subcommand, ValueEnum};
 use serde::Serialize;
 
 /// Why there is no check here.
@@ -31,8 +31,14 @@ enum Act {
         /// The saga's name, such as `checkout`; all without it.
         saga: Option<String>,
         /// Lists those that are over too.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "state")]
         all: bool,
+        /// Lists those in this state only; several may be named.
+        #[arg(long, value_enum)]
+        state: Vec<Phase>,
+        /// Lists so many of each name at most: those that began last.
+        #[arg(long, default_value_t = 1_000)]
+        limit: usize,
         /// Writes one JSON object per saga and line.
         #[arg(long)]
         json: bool,
@@ -69,6 +75,28 @@ enum Act {
     Check,
 }
 
+/// How far a saga is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Phase {
+    Running,
+    Compensating,
+    Parked,
+    Completed,
+    Compensated,
+}
+
+impl From<Phase> for SagaPhase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Running => Self::Running,
+            Phase::Compensating => Self::Compensating,
+            Phase::Parked => Self::Parked,
+            Phase::Completed => Self::Completed,
+            Phase::Compensated => Self::Compensated,
+        }
+    }
+}
+
 /// Which saga.
 #[derive(Debug, Options)]
 struct Which {
@@ -91,7 +119,14 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
 
 async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandError> {
     let (which, done) = match act {
-        Act::List { saga, all, json } => return list(client, saga, (all, json), out).await,
+        Act::List { saga, all, state, limit, json } => {
+            let filter = match (all, state.is_empty()) {
+                (true, _) => SagaFilter::all(),
+                (false, true) => SagaFilter::live(),
+                (false, false) => SagaFilter::all().phases(state.into_iter().map(SagaPhase::from)),
+            };
+            return list(client, saga, (filter.limit(limit), json), out).await;
+        }
         Act::Show { which, json } => {
             let status = find(client, &which).await?.status(&which.id).await?;
             return show(&which.saga, &status, json, out);
@@ -132,7 +167,7 @@ fn no_saga(saga: &str) -> CommandError {
 async fn list(
     client: &Client,
     saga: Option<String>,
-    (all, json): (bool, bool),
+    (filter, json): (SagaFilter, bool),
     out: &mut Out,
 ) -> Result<(), CommandError> {
     let names = match saga {
@@ -142,10 +177,14 @@ async fn list(
     for name in names {
         let sagas = Sagas::find(client, &name).await?;
         let sagas = sagas.ok_or_else(|| no_saga(&name))?;
-        for status in sagas.list().await? {
-            if status.state.is_over() && !all {
-                continue;
-            }
+        let found = sagas.list(&filter).await?;
+        let left_out = found.matched - found.sagas.len();
+        if left_out > 0 {
+            warn(&format!(
+                "{left_out} older ones of `{name}` are left out; `--limit` lists more"
+            ));
+        }
+        for status in found.sagas {
             out.line(&if json {
                 json::text(&Facts::of(&name, &status))
             } else {

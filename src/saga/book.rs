@@ -58,7 +58,7 @@ pub(super) enum State {
 
 impl Book {
     /// Goes on by the transitions of one message.
-    pub(super) fn turn(&mut self, moves: &[Move], sequence: u64) {
+    pub(super) fn turn(&mut self, moves: Vec<Move>, sequence: u64) {
         for step in moves {
             self.apply(step);
         }
@@ -66,8 +66,8 @@ impl Book {
     }
 
     /// Goes on by one transition.
-    pub(super) fn apply(&mut self, step: &Move) {
-        match step.clone() {
+    pub(super) fn apply(&mut self, step: Move) {
+        match step {
             Move::Started(begin) => self.begin = Some(begin),
             Move::Intended { step, act } => self.intend(step, act),
             Move::Done { step, reply, undo, attempts } => {
@@ -169,7 +169,7 @@ mod tests {
     fn book(moves: &[Move]) -> Book {
         let mut book = Book::default();
         for next in moves {
-            book.apply(next);
+            book.apply(next.clone());
         }
         book
     }
@@ -187,7 +187,7 @@ mod tests {
         let mut book = book(&moves);
         let owed: Vec<_> = book.owed().into_iter().map(|(step, _)| step).collect();
         assert_eq!(owed, ["a", "b"]);
-        book.apply(&Move::Undone { step: "a".into(), attempts: 1 });
+        book.apply(Move::Undone { step: "a".into(), attempts: 1 });
         assert_eq!(book.owed(), [("b".to_owned(), order("undo-b"))]);
     }
 
@@ -200,7 +200,7 @@ mod tests {
             unsettled.collect::<Vec<_>>()
         };
         assert_eq!(names(&book), ["a"], "nobody sees a sleep");
-        book.apply(&done("a", None));
+        book.apply(done("a", None));
         assert!(names(&book).is_empty());
     }
 
@@ -208,9 +208,9 @@ mod tests {
     fn past_its_pivot_it_is_undone_by_force_only() {
         let mut book = book(&[Move::Pivoted, Move::Told(Told::Cancel)]);
         assert_eq!(book.called_off(), None);
-        book.apply(&Move::Told(Told::Compensate));
+        book.apply(Move::Told(Told::Compensate));
         assert!(book.called_off().is_some());
-        book.apply(&Move::Parked { reason: "it fails".into() });
+        book.apply(Move::Parked { reason: "it fails".into() });
         assert_eq!(book.called_off(), None, "what was said was tried");
     }
 }

@@ -4,6 +4,7 @@ use super::{
     Abort,
     book::{Entry, State},
     page::{Act, Move, Order},
+    step::Step,
     trip::{Stop, Trip},
 };
 use crate::{
@@ -17,6 +18,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 use std::{borrow::Cow, fmt, future::IntoFuture, rc::Rc, time::Duration};
 use tokio::time::sleep;
+use tracing::Instrument;
 
 /// A command about to be called by a saga; awaiting it returns the reply, or
 /// the domain's "no".
@@ -69,15 +71,15 @@ impl<C: Command> CallStep<C> {
         self
     }
 
-    async fn take(self, step: String) -> Result<Reply<C>, Refused<C>> {
+    async fn take(self, step: Step) -> Result<Reply<C>, Refused<C>> {
         let trip = Rc::clone(&self.trip);
         let _active = trip.active();
-        let Some(entry) = trip.known(&step) else {
+        let Some(entry) = trip.known(&step.name) else {
             let order = match Order::of(&self.command) {
                 Ok(order) => order,
-                Err(error) => return trip.unreadable(&step, error).await,
+                Err(error) => return trip.unreadable(&step.name, error).await,
             };
-            trip.intend(&step, Act::Call(order.clone())).await;
+            trip.intend(&step.name, Act::Call(order.clone())).await;
             let Self { command, undo, timeout, retry, .. } = self;
             let asking = Asking { trip, step, payload: order.payload, timeout, retry };
             return asking.settle(Some(command), undo).await;
@@ -91,14 +93,14 @@ impl<C: Command> CallStep<C> {
                 let asking = Asking { trip, step, payload, timeout, retry };
                 asking.settle::<C>(None, undo).await
             }
-            State::Done { reply, .. } => Ok(trip.read(&step, &reply).await),
+            State::Done { reply, .. } => Ok(trip.read(&step.name, &reply).await),
             State::Failed { rejection: Some(rejection), .. } => {
-                Err(trip.read(&step, &rejection).await)
+                Err(trip.read(&step.name, &rejection).await)
             }
             State::Failed { rejection: None, reason } => {
                 match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
             }
-            State::Undone => trip.unreadable(&step, "was undone").await,
+            State::Undone => trip.unreadable(&step.name, "was undone").await,
         }
     }
 }
@@ -106,7 +108,7 @@ impl<C: Command> CallStep<C> {
 /// One command that is called until its outcome is known.
 struct Asking {
     trip: Rc<Trip>,
-    step: String,
+    step: Step,
     payload: Bytes,
     timeout: Duration,
     retry: Retry,
@@ -126,10 +128,11 @@ impl Asking {
         loop {
             let command = match first.take() {
                 Some(command) => command,
-                None => trip.read(&self.step, &self.payload).await,
+                None => trip.read(&self.step.name, &self.payload).await,
             };
             attempts += 1;
-            let outcome = self.attempt(command).await;
+            let span = trip.span(&self.step.name, attempts);
+            let outcome = self.attempt(command).instrument(span).await;
             self.count(outcome.as_ref().err());
             let trouble = match outcome {
                 Ok(reply) => return self.done::<C>(reply, undo, attempts).await,
@@ -158,7 +161,7 @@ impl Asking {
         let Self { trip, step, timeout, .. } = self;
         trip.clear().await;
         Call::new(trip.client(), command, Some(&trip.cause))
-            .id(trip.step_id(step))
+            .id(trip.step_id(&step.name))
             .timeout(*timeout)
             .await
     }
@@ -174,11 +177,12 @@ impl Asking {
         let undo = undo.map(|undo| undo(&reply)).transpose();
         match (encoded, undo) {
             (Ok(encoded), Ok(undo)) => {
-                let step = step.clone();
+                trip.count(step, "done");
+                let step = step.name.clone();
                 trip.push(Move::Done { step, reply: encoded, undo, attempts });
                 Ok(reply)
             }
-            (Err(error), _) | (_, Err(error)) => trip.unreadable(step, error).await,
+            (Err(error), _) | (_, Err(error)) => trip.unreadable(&step.name, error).await,
         }
     }
 
@@ -191,19 +195,21 @@ impl Asking {
         match codec::encode(&rejection) {
             Ok(encoded) => {
                 let reason = rejection.to_string();
-                trip.fail(step, Some(encoded), reason, attempts);
+                trip.count(step, "refused");
+                trip.fail(&step.name, Some(encoded), reason, attempts);
                 Err(rejection)
             }
-            Err(error) => trip.unreadable(step, error).await,
+            Err(error) => trip.unreadable(&step.name, error).await,
         }
     }
 
     /// Waits for the next attempt, if there is one.
     async fn wait(&self, trouble: &str, maybe_run: bool, attempts: u32) {
-        let Self { trip, step, retry, .. } = self;
+        let Self { trip, step: Step { name: step, .. }, retry, .. } = self;
         let next = retry.after(attempts, fastrand::f64());
         if !maybe_run && (trip.is_closing() || (next.is_none() && !trip.has_pivoted())) {
             let reason = format!("`{step}` could not be called: {trouble}");
+            trip.count(&self.step, "failed");
             trip.fail(step, None, reason.clone(), attempts);
             match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
         }
@@ -270,8 +276,7 @@ impl<C: Command> IntoFuture for CallStep<C> {
     type IntoFuture = LocalBoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let name = self.name.as_deref().unwrap_or(C::SUBJECT.as_str());
-        let step = self.trip.name(name);
+        let step = self.trip.next(self.name.as_ref(), C::SUBJECT.as_str());
         Box::pin(self.take(step))
     }
 }

@@ -1,5 +1,5 @@
 use super::{
-    Saga, SagaError, Steps,
+    SagaError, Steps,
     book::Book,
     journal::Journals,
     plan::{Over, Plan},
@@ -9,78 +9,54 @@ use crate::{actor::guarded, call::Client, error::BoxError, message::Key};
 use std::{cell::Cell, collections::BTreeMap, rc::Rc, sync::Arc};
 use tokio::{sync::watch, time::Instant};
 
-/// A live saga that could not go on with the code at hand.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Misfit {
-    /// The saga's id.
-    pub id: String,
-    /// Why it would be parked.
-    pub reason: String,
-}
-
-impl<I, T> Saga<I, T> {
-    /// Runs the code over the journals of all live sagas as far as they came, and
-    /// returns those that could not go on with it.
-    ///
-    /// No step is taken and nothing is written: it is for before a deployment.
-    /// What turns back already is left out, for that needs no code. A command
-    /// line calls [`Node::check`](crate::Node::check), which does this for all.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`SagaError`] if the journals cannot be read.
-    ///
-    /// # Cancel safety
-    ///
-    /// Safe: nothing is changed.
-    pub async fn check(&self, client: &Client) -> Result<Vec<Misfit>, SagaError> {
-        review(&Arc::new(self.plan.clone()), client).await
-    }
-}
-
-/// Does the same without the types; gives the ids and the reasons.
+/// Runs the code over the journals of all live sagas as far as they came, and
+/// returns those that could not go on with it, and why.
+///
+/// No step is taken and nothing is written. What turns back already is left
+/// out, for that needs no code.
 pub(super) async fn strays(
     plan: Arc<Plan>,
     client: Client,
 ) -> Result<Vec<(String, String)>, BoxError> {
-    let misfits = review(&plan, &client).await?;
-    Ok(misfits
-        .into_iter()
-        .map(|Misfit { id, reason }| (id, reason))
-        .collect())
-}
-
-async fn review(plan: &Arc<Plan>, client: &Client) -> Result<Vec<Misfit>, SagaError> {
     let stream = client.namespace().saga_stream(plan.name);
     if !client.bus().has_stream(&stream).await? {
         return Ok(Vec::new());
     }
-    let journals = Journals::open(client, plan.name).await?;
-    let mut books: BTreeMap<String, Book> = BTreeMap::new();
-    for (id, stored, page) in journals.all().await? {
-        let book = books.entry(id).or_default();
-        book.turn(&page.moves, stored.sequence);
-    }
-    let mut misfits = Vec::new();
-    for (token, book) in books {
-        let goes_on = book.ending.is_none() && book.aborted.is_none();
+    let journals = Journals::open(&client, plan.name).await?;
+    let mut strays = Vec::new();
+    for (token, book) in live(&journals).await? {
         let Ok(id) = Key::from_token(&token) else {
             continue;
         };
-        if goes_on && let Some(reason) = misfit(plan, &journals, id.clone(), book).await {
-            misfits.push(Misfit { id: id.decode(), reason });
+        if let Some(reason) = misfit(&plan, &journals, id.clone(), book).await {
+            strays.push((id.decode(), reason));
         }
     }
-    Ok(misfits)
+    Ok(strays)
+}
+
+/// Reads the journals of those that go forward.
+async fn live(journals: &Journals) -> Result<BTreeMap<String, Book>, SagaError> {
+    let mut books: BTreeMap<String, Book> = BTreeMap::new();
+    journals
+        .each(|token, stored, page| {
+            let book = books.entry(token.to_owned()).or_default();
+            book.turn(page.moves, stored.sequence);
+            if book.ending.is_some() {
+                books.remove(token);
+            }
+        })
+        .await?;
+    books.retain(|_, book| book.aborted.is_none());
+    Ok(books)
 }
 
 /// Says why one saga could not go on.
 async fn misfit(plan: &Arc<Plan>, journals: &Journals, id: Key, book: Book) -> Option<String> {
     let lease = Rc::new(Cell::new(Instant::now()));
     let pokes = watch::Sender::new(0);
-    let trip =
-        Rc::new(Trip::new((Arc::clone(plan), journals.clone()), id, book, lease, pokes).dry());
+    let place = (Arc::clone(plan), journals.clone());
+    let trip = Rc::new(Trip::new(place, id, book, lease, pokes).dry());
     let code = (plan.run)(Steps(Rc::clone(&trip)), trip.input());
     let ended = tokio::select! {
         biased;

@@ -1,20 +1,21 @@
 //! What a runner has at hand, shared by all that works for it.
 
 use super::{
+    awaiting::Awaited,
     errand::{self, Errand, Errands},
     journal::Journals,
+    news::announce,
     page::{Begin, Ending, Move},
     plan::Plan,
     visit::{Leave, Visit},
 };
 use crate::{
-    bus::{Delivery, Message, StreamError},
+    bus::{Delivery, StreamError},
     call::Client,
-    message::{Key, codec},
-    telemetry::SAGAS_ENDED_TOTAL,
+    message::{Id, Key},
+    telemetry::{SAGAS_ENDED_TOTAL, SAGAS_LIVE},
     time::from_unix_ms,
 };
-use serde::Serialize;
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
@@ -23,15 +24,12 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, watch},
+    sync::watch,
     time::{Instant, sleep},
 };
 
 /// After how long a saga is asked again that was visited already.
 const BUSY: Duration = Duration::from_secs(2);
-
-/// How long a waiting starter waits before it looks again, at first and at most.
-const GLANCES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// What a runner has at hand.
 pub(super) struct Desk {
@@ -41,15 +39,8 @@ pub(super) struct Desk {
     /// The sagas that are visited now: what they are told on, and what asked for it.
     visited: RefCell<HashMap<Key, (watch::Sender<u64>, u64)>>,
     /// The sagas whose end is awaited here.
-    awaited: RefCell<HashMap<Key, Rc<Notify>>>,
-    stopping: watch::Receiver<bool>,
-}
-
-/// What dashboards hear of a saga.
-#[derive(Serialize)]
-struct News<'a> {
-    id: &'a str,
-    reason: Option<&'a str>,
+    pub(super) awaited: Awaited,
+    pub(super) stopping: watch::Receiver<bool>,
 }
 
 impl Desk {
@@ -65,7 +56,7 @@ impl Desk {
             journals,
             errands,
             visited: RefCell::default(),
-            awaited: RefCell::default(),
+            awaited: Awaited::default(),
             stopping,
         })
     }
@@ -93,9 +84,6 @@ impl Desk {
         let leaving = Leaving(&self, &id);
         let pokes = visit.pokes.clone();
         let lease = Rc::clone(&visit.lease);
-        if visit.is_first {
-            self.announce(&id, "started", None).await;
-        }
         let mut stopping = self.stopping.clone();
         let left = tokio::select! {
             left = visit.make() => left,
@@ -103,6 +91,8 @@ impl Desk {
             _ = stopping.wait_for(|&stopping| stopping) => Leave::Later(Duration::ZERO),
         };
         let left = match left {
+            // An alarm that is set late would replace the one of who has it now.
+            Leave::Away(..) if Instant::now() >= lease.get() => Leave::Lost,
             Leave::Away(until, _) if !self.set_alarm(&id, until).await => Leave::Later(BUSY),
             left => left,
         };
@@ -116,6 +106,9 @@ impl Desk {
         if missed {
             return said(delivery.nak(Duration::ZERO).await);
         }
+        if matches!(left, Leave::Lost) && *pokes.borrow() > 0 {
+            self.wake_other(&id).await;
+        }
         self.leave(&id, left, delivery).await;
     }
 
@@ -125,6 +118,7 @@ impl Desk {
         if visited.contains_key(id) {
             return None;
         }
+        metrics::gauge!(SAGAS_LIVE, "saga" => self.plan.name).increment(1.0);
         let pokes = watch::Sender::new(0);
         visited.insert(id.clone(), (pokes.clone(), delivery.message.sequence));
         let is_first = errand.begin.is_some() && delivery.attempt == 1;
@@ -171,18 +165,13 @@ impl Desk {
     async fn leave(&self, id: &Key, left: Leave, delivery: Delivery) {
         match left {
             Leave::Ended(ending) => {
+                self.tell(id, Move::Ended(ending)).await;
                 said(delivery.ack().await);
-                match ending {
-                    Ending::Completed { .. } => self.tell(id, "completed", None).await,
-                    Ending::Compensated { abort } => {
-                        self.tell(id, "compensated", Some(abort.reason())).await;
-                    }
-                }
             }
             Leave::Parked(reason) => {
-                said(delivery.ack().await);
                 tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
-                self.tell(id, "parked", Some(&reason)).await;
+                self.tell(id, Move::Parked { reason }).await;
+                said(delivery.ack().await);
             }
             Leave::Nothing | Leave::Away(..) => said(delivery.ack().await),
             Leave::Later(wait) => said(delivery.nak(wait).await),
@@ -199,65 +188,35 @@ impl Desk {
         .is_ok()
     }
 
-    /// Tells who waits for a saga, and dashboards, what became of it.
-    async fn tell(&self, id: &Key, state: &'static str, reason: Option<&str>) {
-        let saga = self.plan.name;
-        metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
-        let awaited = self.awaited.borrow_mut().remove(id);
-        if let Some(awaited) = awaited {
-            awaited.notify_waiters();
+    /// Asks who visits a saga now to look again: the one who was told here lost it.
+    async fn wake_other(&self, id: &Key) {
+        if let Err(error) = self.errands.wake(id, Id::new()).await {
+            tracing::warn!(saga = self.plan.name, %id, %error, "a saga may wait for its next timer");
         }
-        self.announce(id, state, reason).await;
     }
 
-    /// Tells dashboards, now and at most once, what became of a saga; the
-    /// journal is what counts.
-    async fn announce(&self, id: &Key, state: &'static str, reason: Option<&str>) {
+    /// Tells who waits for a saga, and dashboards, what became of it.
+    async fn tell(&self, id: &Key, last: Move) {
         let saga = self.plan.name;
-        let client = &self.journals.client;
-        let text = id.decode();
-        let Ok(news) = codec::encode(&News { id: &text, reason }) else {
-            return;
+        let (state, reason) = match &last {
+            Move::Ended(Ending::Completed { .. }) => ("completed", None),
+            Move::Ended(Ending::Compensated { abort }) => ("compensated", Some(abort.reason())),
+            Move::Parked { reason } => ("parked", Some(&**reason)),
+            _ => return,
         };
-        let subject = client.namespace().saga_news(saga, state);
-        if let Err(error) = client.bus().send(Message::new(subject, news)).await {
-            tracing::debug!(saga, %id, %error, "nobody was told of a saga");
-        }
+        metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
+        self.awaited.tell(id, last.clone());
+        announce(&self.journals.client, (saga, id), state, reason).await;
+    }
+
+    /// Whether a saga is visited here now.
+    pub(super) fn visits(&self, id: &Key) -> bool {
+        self.visited.borrow().contains_key(id)
     }
 
     /// Starts a saga.
     pub(super) async fn start(&self, id: &Key, begin: Begin) -> Result<(), errand::ErrandError> {
         self.errands.start(id, begin).await
-    }
-
-    /// Waits until a saga ended or is parked; gives the last transition then.
-    pub(super) async fn outcome(&self, id: &Key) -> Move {
-        let (mut wait, most) = GLANCES;
-        let _awaiting = Awaiting(self, id);
-        loop {
-            let awaited = Rc::clone(self.awaited.borrow_mut().entry(id.clone()).or_default());
-            let ended = awaited.notified();
-            let last = self.journals.last(id).await;
-            let last = last.ok().flatten();
-            let last = last.and_then(|page| page.moves.into_iter().last());
-            if let Some(last @ (Move::Ended(_) | Move::Parked { .. })) = last {
-                return last;
-            }
-            tokio::select! {
-                () = ended => {}
-                () = sleep(wait) => wait = (wait * 2).min(most),
-            }
-        }
-    }
-}
-
-/// Takes a saga off the list of those that are awaited here; another who awaits
-/// it looks now and then.
-struct Awaiting<'a>(&'a Desk, &'a Key);
-
-impl Drop for Awaiting<'_> {
-    fn drop(&mut self) {
-        self.0.awaited.borrow_mut().remove(self.1);
     }
 }
 
@@ -267,6 +226,7 @@ struct Leaving<'a>(&'a Desk, &'a Key);
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.0.visited.borrow_mut().remove(self.1);
+        metrics::gauge!(SAGAS_LIVE, "saga" => self.0.plan.name).decrement(1.0);
     }
 }
 

@@ -1,6 +1,6 @@
 use super::{
     book::Book,
-    page::{Move, Page},
+    page::{self, Move, Page},
 };
 use crate::{
     bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
@@ -8,6 +8,7 @@ use crate::{
     error::Failure,
     message::{Headers, Id, Key, headers},
 };
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// The header that names the transitions of a journal's message, for people.
@@ -48,7 +49,7 @@ impl Journals {
     pub(super) async fn load(&self, id: &Key) -> Result<Book, Failure> {
         let mut book = Book::default();
         for (sequence, page) in self.since(id, 1).await? {
-            book.turn(&page.moves, sequence);
+            book.turn(page.moves, sequence);
         }
         Ok(book)
     }
@@ -74,17 +75,21 @@ impl Journals {
         Ok(pages)
     }
 
-    /// Reads the journals of all sagas, side by side.
-    pub(super) async fn all(&self) -> Result<Vec<(String, Stored, Page)>, Failure> {
-        let mut pages = Vec::new();
+    /// Reads the journals of all sagas, side by side, one message at a time.
+    pub(super) async fn each(
+        &self,
+        mut read: impl FnMut(&str, Stored, Page),
+    ) -> Result<(), Failure> {
         let filter = self.client.namespace().sagas(&self.saga);
         let mut reader = self.stream.read(&filter, 1).await?;
-        while let Some(stored) = reader.next().await? {
+        while let Some(mut stored) = reader.next().await? {
             let page = page_of(&stored)?;
-            let id = stored.subject.rsplit('.').next().unwrap_or_default();
-            pages.push((id.to_owned(), stored, page));
+            // Its page says all of it.
+            stored.payload = Bytes::new();
+            let subject = std::mem::take(&mut stored.subject);
+            read(subject.rsplit('.').next().unwrap_or_default(), stored, page);
         }
-        Ok(pages)
+        Ok(())
     }
 
     /// Returns the last message of a saga's journal.
@@ -101,14 +106,14 @@ impl Journals {
         &self,
         id: &Key,
         after: u64,
-        moves: Vec<Move>,
+        moves: &[Move],
     ) -> Result<Written, Failure> {
         let names: Vec<_> = moves.iter().map(Move::name).collect();
         let mut headers = Headers::with_capacity(2);
         headers.put(headers::MSG_ID, Id::new().to_string());
         headers.put(CB_MOVES, names.join(","));
-        let page = Page { by: self.client.source().to_owned(), moves };
-        let message = Message::new(self.subject(id), page.write()?).headers(headers);
+        let page = page::write(self.client.source(), moves)?;
+        let message = Message::new(self.subject(id), page).headers(headers);
         if self.client.crashes_here() {
             return Ok(Written::Crashed);
         }

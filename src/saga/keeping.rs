@@ -4,9 +4,11 @@ use super::{
     Abort,
     book::Book,
     journal::Written,
+    news::announce,
     page::Move,
     trip::{Stop, Trip},
 };
+use crate::telemetry::SAGAS_STARTED_TOTAL;
 use std::time::Duration;
 use tokio::{task::yield_now, time::sleep};
 
@@ -100,7 +102,7 @@ impl Trip {
         self.pending
             .borrow()
             .iter()
-            .for_each(|step| book.apply(step));
+            .for_each(|step| book.apply(step.clone()));
         book
     }
 
@@ -187,18 +189,36 @@ impl Trip {
         }
         loop {
             let after = self.book.borrow().last;
-            let written = self.journals.write(&self.id, after, moves.clone()).await;
+            let written = self.journals.write(&self.id, after, &moves).await;
             match written.map_err(|failure| Stop::Later(failure.to_string()))? {
                 Written::Stored(sequence) => {
-                    self.book.borrow_mut().turn(&moves, sequence);
-                    self.stored.send_replace(place);
+                    let is_first = matches!(moves.first(), Some(Move::Started(_)));
+                    self.book.borrow_mut().turn(moves, sequence);
+                    self.stored.set(place);
+                    self.written.notify_waiters();
+                    if is_first {
+                        self.has_begun().await;
+                    }
                     return Ok(());
                 }
-                Written::Conflict => self.catch_up().await?,
+                Written::Conflict => {
+                    self.catch_up().await?;
+                    if self.book.borrow().last == after {
+                        let reason = "its journal has news that cannot be read yet".to_owned();
+                        return Err(Stop::Later(reason));
+                    }
+                }
                 Written::Unknown(reason) => return Err(Stop::Later(reason)),
                 Written::Crashed => return Err(Stop::Crashed),
             }
         }
+    }
+
+    /// Counts and announces the saga, which began here and now.
+    async fn has_begun(&self) {
+        let saga = self.plan.name;
+        metrics::counter!(SAGAS_STARTED_TOTAL, "saga" => saga).increment(1);
+        announce(self.client(), (saga, &self.id), "started", None).await;
     }
 
     /// Reads what others wrote: the operator may, another runner means that this
@@ -210,7 +230,7 @@ impl Trip {
             if !page.moves.iter().all(|step| matches!(step, Move::Told(_))) {
                 return Err(Stop::Lost);
             }
-            self.book.borrow_mut().turn(&page.moves, sequence);
+            self.book.borrow_mut().turn(page.moves, sequence);
         }
         let called_off = self.book.borrow().called_off();
         if let Some(abort) = called_off {

@@ -13,13 +13,21 @@
 //! after the other waits for `n + 2` appends: one for its start, and one before
 //! each step, which says *done* of the step before as well, and the last one
 //! says *done* and *ended*.
+//! Each append and each call is one round trip that is waited for: a checkout of
+//! three calls waits for five appends and three replies, whether it completes or
+//! turns back after two steps. Without waiting for them it sends an
+//! acknowledgement and two [news](crate::message::Namespace::saga_news) for
+//! dashboards. `benches/saga` counts them.
+//!
 //! *Done* can wait for the next message, because a step that was done and whose
 //! *done* is lost is called again under the same id, and gives the same reply.
 //! *Intended* cannot: it is what tells that a step may have been taken.
 //! One that aborts takes one append before and one after all that is undone.
 //!
 //! What is survived is what the bus survives: a message that the bus loses is
-//! lost to the journal too.
+//! lost to the journal too. Journals are kept as long as their stream is: nothing
+//! removes those of sagas that ended, so [`Sagas::list`] and [`Saga::check`] read
+//! all of them, one message at a time, and hold in memory only what is not over.
 //!
 //! # Two runners
 //!
@@ -33,6 +41,7 @@
 //! it calls must know the id of a command that it has seen, as entities do.
 
 mod abort;
+mod awaiting;
 mod book;
 mod calling;
 mod check;
@@ -43,12 +52,15 @@ mod errand;
 mod error;
 mod journal;
 mod keeping;
+mod news;
 mod page;
 mod plan;
+mod roll;
 mod runner;
 mod sagas;
 mod spec;
 mod status;
+mod step;
 mod steps;
 mod telling;
 mod trip;
@@ -58,13 +70,13 @@ mod waiting;
 
 pub use abort::Abort;
 pub use calling::CallStep;
-pub use check::Misfit;
 #[cfg(feature = "test-util")]
 pub use crash::CrashPoint;
 pub use error::SagaError;
+pub use roll::{SagaFilter, SagaList};
 pub use sagas::{SagaOutcome, Sagas};
 pub use spec::Saga;
-pub use status::{SagaState, SagaStatus, StepStatus};
+pub use status::{SagaPhase, SagaState, SagaStatus, StepStatus};
 pub use steps::Steps;
 pub use telling::{PublishStep, SendStep};
 pub use waiting::{SleepStep, WaitStep};

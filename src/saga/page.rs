@@ -6,10 +6,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// One message of a journal: the transitions that became true together.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 pub(super) struct Page {
-    /// The node that wrote it.
-    pub(super) by: String,
     pub(super) moves: Vec<Move>,
 }
 
@@ -65,6 +63,9 @@ pub(super) struct Begin {
     /// The id of the message that started it.
     pub(super) cause: Option<String>,
     pub(super) correlation: Option<String>,
+    /// The trace that it belongs to: its parent and its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) trace: Option<(String, Option<String>)>,
     /// When it is called off, in Unix milliseconds; its runner says that.
     pub(super) until: Option<u64>,
 }
@@ -140,11 +141,18 @@ pub(super) enum Ending {
     Compensated { abort: Abort },
 }
 
-impl Page {
-    pub(super) fn write(&self) -> Result<Bytes, codec::EncodeError> {
-        codec::encode(self)
+/// Writes a page as it is read again, and for people the node that did.
+pub(super) fn write(by: &str, moves: &[Move]) -> Result<Bytes, codec::EncodeError> {
+    #[derive(Serialize)]
+    struct Page<'a> {
+        by: &'a str,
+        moves: &'a [Move],
     }
 
+    codec::encode(&Page { by, moves })
+}
+
+impl Page {
     pub(super) fn read(payload: &[u8]) -> Result<Self, codec::DecodeError> {
         codec::decode(payload)
     }

@@ -1,11 +1,12 @@
 use super::{
     Abort,
+    awaiting::Awaiting,
     desk::Desk,
     page::{Begin, Ending, Move},
     plan::Plan,
 };
 use crate::{
-    actor::{Birth, Context, Taken},
+    actor::{Birth, Context, Heard, Taken, guarded},
     bus::Consumer,
     call::{Answer, Refusal},
     error::Failure,
@@ -27,7 +28,8 @@ pub(super) struct Runner {
     desk: Rc<Desk>,
     reader: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    answering: JoinSet<()>,
+    /// Those who start and those who wait; no more than the mailbox has room for.
+    beside: JoinSet<()>,
 }
 
 impl Runner {
@@ -43,7 +45,7 @@ impl Runner {
             serving.await;
             poke.poke();
         });
-        Ok(Self { desk, reader, stop, answering: JoinSet::new() })
+        Ok(Self { desk, reader, stop, beside: JoinSet::new() })
     }
 
     /// Looks whether sagas are still read.
@@ -61,23 +63,47 @@ impl Runner {
     pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
         self.stop.send_replace(true);
         (&mut self.reader).await?;
-        self.answering.shutdown().await;
+        // Those who wait for an end are told at once that they wait in vain.
+        while self.beside.join_next().await.is_some() {}
         Ok(())
     }
 
-    /// Starts a saga for a message, unless it was started.
-    pub(super) async fn begin(&self, id: &str, input: Bytes, ctx: &Context) -> Result<(), Failure> {
-        let id = Key::new(id).map_err(Failure::discard)?;
-        self.desk.start(&id, begin(input, ctx)).await?;
-        Ok(())
+    /// Starts a saga for an event, unless it was started; those of other keys are
+    /// started beside it.
+    pub(super) fn begin(
+        &mut self,
+        heard: Heard,
+        what: impl FnOnce() -> (String, Result<Bytes, Failure>) + 'static,
+    ) {
+        self.beside(heard, async move |desk, ctx| {
+            let (id, input) = what();
+            let id = Key::new(&id).map_err(Failure::discard)?;
+            Ok(desk.start(&id, begin(input?, ctx)).await?)
+        });
     }
 
     /// Lets a saga look whether an event is there that it waits for.
-    pub(super) async fn wake(&self, id: &str, ctx: &Context) -> Result<(), Failure> {
-        let id = Key::new(id).map_err(Failure::discard)?;
-        let token = ctx.id().derived(self.desk.plan.name, 0);
-        self.desk.errands.wake(&id, token).await?;
-        Ok(())
+    pub(super) fn wake(&mut self, heard: Heard, which: impl FnOnce() -> String + 'static) {
+        self.beside(heard, async move |desk, ctx| {
+            let id = Key::new(&which()).map_err(Failure::discard)?;
+            let token = ctx.id().derived(desk.plan.name, 0);
+            Ok(desk.errands.wake(&id, token).await?)
+        });
+    }
+
+    /// Works on an event beside the mailbox, and ends it then.
+    fn beside(
+        &mut self,
+        heard: Heard,
+        work: impl AsyncFnOnce(&Desk, &Context) -> Result<(), Failure> + 'static,
+    ) {
+        while self.beside.try_join_next().is_some() {}
+        let desk = Rc::clone(&self.desk);
+        self.beside.spawn_local(async move {
+            let outcome = guarded(work(&desk, heard.ctx())).await;
+            // What panics is the event's business, not that of all other sagas.
+            heard.end(outcome.unwrap_or_else(|panic| Err(Failure::retry(panic))));
+        });
     }
 
     /// Starts a saga for a command and answers once that is stored.
@@ -85,13 +111,15 @@ impl Runner {
     where
         Reply<C>: From<String>,
     {
-        while self.answering.try_join_next().is_some() {}
+        while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.answering.spawn_local(async move {
-            let started = start(&desk, &taken, input).await;
-            let answer: Answer<C> = started
-                .map(|id| id.decode().into())
-                .map_err(Refusal::Failed);
+        self.beside.spawn_local(async move {
+            let started = async {
+                let id = id_of(&taken)?;
+                start(&desk, &taken, &id, input).await?;
+                Ok(id.decode().into())
+            };
+            let answer: Answer<C> = started.await.map_err(Refusal::Failed);
             taken.answer(Ok(answer)).await;
         });
     }
@@ -101,13 +129,25 @@ impl Runner {
     where
         Refused<C>: From<Abort>,
     {
-        while self.answering.try_join_next().is_some() {}
+        while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.answering.spawn_local(async move {
+        self.beside.spawn_local(async move {
             let within = taken.patience();
             let outcome = async {
-                let id = start(&desk, &taken, input).await?;
-                Ok::<_, Failure>(desk.outcome(&id).await)
+                let id = id_of(&taken)?;
+                let awaiting = Awaiting::new(&desk, &id);
+                start(&desk, &taken, &id, input).await?;
+                Ok::<_, Failure>(awaiting.outcome().await)
+            };
+            let mut stopping = desk.stopping.clone();
+            let outcome = async {
+                tokio::select! {
+                    biased;
+                    outcome = outcome => outcome,
+                    _ = stopping.wait_for(|&stopping| stopping) => Err(Failure::retry(
+                        "this node stops, and it goes on elsewhere; ask again with the same key",
+                    )),
+                }
             };
             let answer: Answer<C> = match timeout(within, outcome).await {
                 Ok(Ok(outcome)) => answer_of::<C>(outcome),
@@ -125,15 +165,19 @@ impl Runner {
 async fn start<C: Command>(
     desk: &Desk,
     taken: &Taken<C>,
+    id: &Key,
     input: Result<Bytes, Failure>,
-) -> Result<Key, Failure> {
+) -> Result<(), Failure> {
+    Ok(desk.start(id, begin(input?, &taken.ctx)).await?)
+}
+
+/// Returns the id of the saga that a command starts.
+fn id_of<C: Command>(taken: &Taken<C>) -> Result<Key, Failure> {
     let id = match taken.key.as_str() {
         "" => taken.ctx.id().to_string(),
         key => key.to_owned(),
     };
-    let id = Key::new(&id).map_err(Failure::discard)?;
-    desk.start(&id, begin(input?, &taken.ctx)).await?;
-    Ok(id)
+    Key::new(&id).map_err(Failure::discard)
 }
 
 fn answer_of<C: Command>(outcome: Move) -> Answer<C>
@@ -151,7 +195,9 @@ where
 }
 
 fn begin(input: Bytes, ctx: &Context) -> Begin {
+    let trace = ctx.cause().trace.clone();
     Begin {
+        trace: trace.map(|trace| (trace.parent, trace.state)),
         input,
         cause: Some(ctx.id().to_string()),
         correlation: Some(ctx.correlation().to_string()),

@@ -1,16 +1,16 @@
 use super::{
-    Abort, SagaError, SagaState, SagaStatus,
+    Abort, SagaError, SagaFilter, SagaList, SagaState, SagaStatus,
     errand::Errands,
     journal::{Journals, Written},
-    page::{Begin, Ending, Move, Page, Told},
+    page::{Begin, Ending, Move, Told},
+    roll::Roll,
 };
 use crate::{
-    bus::Stored,
     call::Client,
     message::{Id, Key, codec},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{fmt, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How often the operator's word is written again when others wrote in between.
@@ -110,6 +110,7 @@ impl Sagas {
             input: codec::encode(input)?,
             cause: None,
             correlation: None,
+            trace: None,
             until: None,
         };
         Ok(self.errands.start(&key(id)?, begin).await?)
@@ -174,23 +175,25 @@ impl Sagas {
         SagaStatus::of(id.to_owned(), &pages).ok_or_else(|| self.not_found(id))
     }
 
-    /// Returns all sagas that began, the oldest first. It reads all journals.
+    /// Lists sagas that began, as the filter says.
+    ///
+    /// Journals are kept as long as their stream is, so it reads all of them: a
+    /// second or two for a million messages. It holds in memory those that are
+    /// not over and, of the others, no more than the filter's limit.
     ///
     /// # Errors
     ///
     /// Returns [`SagaError`] if a journal cannot be read.
-    pub async fn list(&self) -> Result<Vec<SagaStatus>, SagaError> {
-        let mut journals: BTreeMap<String, Vec<(Stored, Page)>> = BTreeMap::new();
-        for (id, stored, page) in self.journals.all().await? {
-            journals.entry(id).or_default().push((stored, page));
-        }
-        let sagas = journals.into_iter().filter_map(|(token, pages)| {
-            let id = Key::from_token(&token).map_or(token, |key| key.decode());
-            SagaStatus::of(id, &pages)
-        });
-        let mut sagas: Vec<_> = sagas.collect();
-        sagas.sort_by_key(|saga| saga.began);
-        Ok(sagas)
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub async fn list(&self, filter: &SagaFilter) -> Result<SagaList, SagaError> {
+        let mut roll = Roll::new(filter);
+        self.journals
+            .each(|token, stored, page| roll.turn(token, stored, page))
+            .await?;
+        Ok(roll.end())
     }
 
     /// Lets a parked saga go on where it stood.
@@ -238,8 +241,11 @@ impl Sagas {
             if told == Told::Cancel && book.pivoted {
                 return Err(SagaError::Pivoted { id: id.to_owned() });
             }
-            let moves = vec![Move::Told(told)];
-            match self.journals.write(&key, book.last, moves).await? {
+            match self
+                .journals
+                .write(&key, book.last, &[Move::Told(told)])
+                .await?
+            {
                 Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
                 Written::Conflict => {}
                 Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),

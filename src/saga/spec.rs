@@ -5,7 +5,7 @@ use super::{
     runner::Runner,
 };
 use crate::{
-    actor::{Actor, Birth, Context, Retry, Review, Taken},
+    actor::{Actor, Birth, Heard, Retry, Review, Taken},
     error::Failure,
     message::{Command, Event, Infallible, Outcome, Refused, Reply, codec},
     supervision::Child,
@@ -116,9 +116,12 @@ where
     /// Starts one with an event, under the event's key.
     pub fn on<E: Event>(mut self, begin: impl Fn(E) -> I + Clone + Send + Sync + 'static) -> Self {
         self.table.push(Box::new(move |actor| {
-            actor.on(async move |runner: &mut Runner, event: E, ctx: &Context| {
-                let id = event.key().into_owned();
-                runner.begin(&id, input(begin(event))?, ctx).await
+            actor.hear(async move |runner: &mut Runner, event: E, heard: Heard| {
+                let begin = begin.clone();
+                runner.begin(heard, move || {
+                    let id = event.key().into_owned();
+                    (id, input(begin(event)))
+                });
             })
         }));
         self
@@ -169,8 +172,9 @@ where
     ) -> Self {
         self.plan.hears.insert(E::SUBJECT.as_str());
         self.table.push(Box::new(move |actor| {
-            actor.on(async move |runner: &mut Runner, event: E, ctx: &Context| {
-                runner.wake(&id(&event), ctx).await
+            actor.hear(async move |runner: &mut Runner, event: E, heard: Heard| {
+                let id = id.clone();
+                runner.wake(heard, move || id(&event));
             })
         }));
         self

@@ -44,6 +44,22 @@ pub enum SagaState {
     Compensated(Abort),
 }
 
+/// How far a saga is, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SagaPhase {
+    /// It goes forward.
+    Running,
+    /// It undoes what was done.
+    Compensating,
+    /// A person must look at it.
+    Parked,
+    /// All was done.
+    Completed,
+    /// All that was done is undone.
+    Compensated,
+}
+
 /// What is known of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -73,7 +89,7 @@ impl SagaStatus {
         let mut book = Book::default();
         let mut times: HashMap<&str, (SystemTime, Option<SystemTime>)> = HashMap::new();
         for (stored, page) in pages {
-            book.turn(&page.moves, stored.sequence);
+            book.turn(page.moves.clone(), stored.sequence);
             for step in &page.moves {
                 note(&mut times, step, stored.time);
             }
@@ -152,17 +168,45 @@ impl SagaState {
     pub const fn is_over(&self) -> bool {
         matches!(self, Self::Completed | Self::Compensated(_))
     }
+
+    /// Returns it without its reason.
+    pub const fn phase(&self) -> SagaPhase {
+        match self {
+            Self::Running => SagaPhase::Running,
+            Self::Compensating(_) => SagaPhase::Compensating,
+            Self::Parked(_) => SagaPhase::Parked,
+            Self::Completed => SagaPhase::Completed,
+            Self::Compensated(_) => SagaPhase::Compensated,
+        }
+    }
 }
 
 /// Writes it as one word.
 impl fmt::Display for SagaState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.phase().fmt(f)
+    }
+}
+
+impl SagaPhase {
+    /// All there are, in the order in which a saga may come to them.
+    pub const ALL: [Self; 5] = [
+        Self::Running,
+        Self::Compensating,
+        Self::Parked,
+        Self::Completed,
+        Self::Compensated,
+    ];
+}
+
+impl fmt::Display for SagaPhase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Running => "running",
-            Self::Compensating(_) => "compensating",
-            Self::Parked(_) => "parked",
+            Self::Compensating => "compensating",
+            Self::Parked => "parked",
             Self::Completed => "completed",
-            Self::Compensated(_) => "compensated",
+            Self::Compensated => "compensated",
         })
     }
 }

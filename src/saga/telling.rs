@@ -3,6 +3,7 @@
 use super::{
     book::State,
     page::{Act, Move, Order},
+    step::Step,
     trip::{Stop, Trip},
 };
 use crate::{
@@ -13,6 +14,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use std::{borrow::Cow, fmt, future::IntoFuture, rc::Rc};
 use tokio::time::sleep;
+use tracing::Instrument;
 
 /// A command about to be sent as a job by a saga; awaiting it returns once it is
 /// stored. After a crash it may be sent again, under the same id.
@@ -51,13 +53,13 @@ impl<C: Command> SendStep<C> {
         self
     }
 
-    async fn take(self, step: String) {
+    async fn take(self, step: Step) {
         let Self { trip, command, .. } = self;
         let act = Order::of(&command).map(Act::Send);
         let send = async |payload: Bytes| {
-            let command: C = trip.read(&step, &payload).await;
+            let command: C = trip.read(&step.name, &payload).await;
             let job = Job::new(trip.client(), command, Some(&trip.cause));
-            match job.id(trip.step_id(&step)).await {
+            match job.id(trip.step_id(&step.name)).await {
                 Ok(_) => Ok(()),
                 Err(error @ (JobError::Unknown { .. } | JobError::Stream { .. })) => {
                     Err(Trouble::Again(error.to_string()))
@@ -80,14 +82,14 @@ impl<E: Event> PublishStep<E> {
         self
     }
 
-    async fn take(self, step: String) {
+    async fn take(self, step: Step) {
         let Self { trip, event, .. } = self;
         let subject = E::SUBJECT.to_string();
         let act = codec::encode(&event).map(|payload| Act::Publish { subject, payload });
         let send = async |payload: Bytes| {
-            let event: E = trip.read(&step, &payload).await;
+            let event: E = trip.read(&step.name, &payload).await;
             let publish = Publish::new(trip.client(), event, Some(&trip.cause));
-            match publish.id(trip.step_id(&step)).await {
+            match publish.id(trip.step_id(&step.name)).await {
                 Ok(_) => Ok(()),
                 Err(error @ (PublishError::Unknown { .. } | PublishError::Stream { .. })) => {
                     Err(Trouble::Again(error.to_string()))
@@ -102,18 +104,19 @@ impl<E: Event> PublishStep<E> {
 /// Takes a step that is over once something is stored.
 async fn tell(
     trip: &Rc<Trip>,
-    step: &str,
+    step: &Step,
     act: Result<Act, codec::EncodeError>,
     send: impl AsyncFn(Bytes) -> Result<(), Trouble>,
 ) {
     let _active = trip.active();
+    let name = &step.name;
     let act = match act {
         Ok(act) => act,
-        Err(error) => return trip.unreadable(step, error).await,
+        Err(error) => return trip.unreadable(name, error).await,
     };
-    let act = match trip.known(step) {
+    let act = match trip.known(name) {
         None => {
-            trip.intend(step, act.clone()).await;
+            trip.intend(name, act.clone()).await;
             act
         }
         Some(entry) if entry.act.kind() != act.kind() => {
@@ -131,7 +134,8 @@ async fn tell(
     loop {
         attempts += 1;
         trip.clear().await;
-        let (trouble, wait) = match send(payload.clone()).await {
+        let attempt = send(payload.clone()).instrument(trip.span(name, attempts));
+        let (trouble, wait) = match attempt.await {
             Ok(()) => break,
             Err(Trouble::Never(trouble)) => (trouble, None),
             Err(Trouble::Again(trouble)) => {
@@ -139,12 +143,13 @@ async fn tell(
             }
         };
         let Some(wait) = wait else {
-            let reason = format!("`{step}` could not be sent {attempts} times: {trouble}");
+            let reason = format!("`{name}` could not be sent {attempts} times: {trouble}");
             match trip.halt(Stop::Parked(reason)).await {}
         };
         sleep(wait).await;
     }
-    let (step, reply) = (step.to_owned(), Bytes::new());
+    trip.count(step, "done");
+    let (step, reply) = (name.clone(), Bytes::new());
     trip.push(Move::Done { step, reply, undo: None, attempts });
 }
 
@@ -153,8 +158,7 @@ impl<C: Command> IntoFuture for SendStep<C> {
     type IntoFuture = LocalBoxFuture<'static, ()>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let name = self.name.as_deref().unwrap_or(C::SUBJECT.as_str());
-        let step = self.trip.name(name);
+        let step = self.trip.next(self.name.as_ref(), C::SUBJECT.as_str());
         Box::pin(self.take(step))
     }
 }
@@ -164,8 +168,7 @@ impl<E: Event> IntoFuture for PublishStep<E> {
     type IntoFuture = LocalBoxFuture<'static, ()>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let name = self.name.as_deref().unwrap_or(E::SUBJECT.as_str());
-        let step = self.trip.name(name);
+        let step = self.trip.next(self.name.as_ref(), E::SUBJECT.as_str());
         Box::pin(self.take(step))
     }
 }

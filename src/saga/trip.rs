@@ -4,12 +4,12 @@ use super::{
     Abort,
     book::{Book, Entry},
     journal::Journals,
-    page::{Act, Begin, Move},
+    page::{Act, Move},
     plan::Plan,
 };
 use crate::{
     call::{Cause, Client},
-    message::{Id, Key},
+    message::{Id, Key, Trace},
 };
 use bytes::Bytes;
 use std::{
@@ -39,7 +39,8 @@ pub(super) struct Trip {
     pub(super) pokes: watch::Sender<u64>,
     pub(super) pending: RefCell<Vec<Move>>,
     pub(super) pushed: Cell<u64>,
-    pub(super) stored: watch::Sender<u64>,
+    pub(super) stored: Cell<u64>,
+    pub(super) written: Notify,
     pub(super) look: Notify,
     pub(super) stop: RefCell<Option<Stop>>,
     pub(super) closing: RefCell<Option<Abort>>,
@@ -80,7 +81,9 @@ impl Trip {
         let begin = book.begin.as_ref();
         let correlation = begin.and_then(|begin| begin.correlation.as_deref());
         let correlation = correlation.map_or_else(|| root.clone(), Id::from);
-        let cause = Cause::new(root.clone(), correlation, plan.name.into());
+        let mut cause = Cause::new(root.clone(), correlation, plan.name.into());
+        let trace = begin.and_then(|begin| begin.trace.clone());
+        cause.trace = trace.map(|(parent, state)| Trace { parent, state });
         Self {
             plan,
             journals,
@@ -92,7 +95,8 @@ impl Trip {
             pokes,
             pending: RefCell::default(),
             pushed: Cell::new(0),
-            stored: watch::Sender::new(0),
+            stored: Cell::new(0),
+            written: Notify::new(),
             look: Notify::new(),
             stop: RefCell::default(),
             closing: RefCell::default(),
@@ -112,12 +116,6 @@ impl Trip {
 
     pub(super) fn client(&self) -> &Client {
         &self.journals.client
-    }
-
-    /// Notes that it begins.
-    pub(super) fn begin(&self, begin: Begin) {
-        self.book.borrow_mut().begin = Some(begin.clone());
-        self.push(Move::Started(begin));
     }
 
     /// Returns what it began with.
@@ -159,11 +157,17 @@ impl Trip {
         }
         self.push(Move::Intended { step: step.to_owned(), act });
         let place = self.pushed.get();
-        let mut stored = self.stored.subscribe();
         self.look.notify_one();
-        let written = stored.wait_for(|&stored| stored >= place).await.is_ok();
+        loop {
+            let written = self.written.notified();
+            if self.stored.get() >= place {
+                break;
+            }
+            written.await;
+        }
         // What was called off in between was not written.
-        if !written || self.known(step).is_none() {
+        let is_called_off = self.book.borrow().step(step).is_none();
+        if is_called_off {
             std::future::pending::<()>().await;
         }
     }

@@ -7,9 +7,10 @@ use super::{
 use crate::{
     bus::Message,
     message::{Request, Status},
-    telemetry::SAGA_ATTEMPTS_TOTAL,
+    telemetry::{SAGA_ATTEMPTS_TOTAL, SAGA_UNDONE_TOTAL, UNDO_SPAN},
 };
 use tokio::time::sleep;
+use tracing::Instrument;
 
 /// Why what undoes a step was not done.
 enum Undone {
@@ -45,17 +46,22 @@ async fn undo_one(trip: &Trip, step: &str, order: &Order) -> Result<u32, Stop> {
             return Err(Stop::Lost);
         }
         attempts += 1;
-        let outcome = ask(trip, step, order).await;
+        let (saga, id) = (trip.plan.name, &trip.id);
+        let span = tracing::info_span!(UNDO_SPAN, saga, %id, step, attempt = attempts);
+        let outcome = ask(trip, step, order).instrument(span).await;
         let label = match &outcome {
             Ok(()) => "done",
             Err(Undone::Refused(_)) => "refused",
             Err(Undone::Trouble(_)) => "trouble",
         };
-        let saga = trip.plan.name;
         metrics::counter!(SAGA_ATTEMPTS_TOTAL, "saga" => saga, "kind" => "undo", "outcome" => label)
             .increment(1);
         let (undo, reason, wait) = match outcome {
-            Ok(()) => return Ok(attempts),
+            Ok(()) => {
+                let undo = order.subject.clone();
+                metrics::counter!(SAGA_UNDONE_TOTAL, "saga" => saga, "undo" => undo).increment(1);
+                return Ok(attempts);
+            }
             Err(Undone::Refused(reason)) => (&order.subject, reason, None),
             Err(Undone::Trouble(reason)) => {
                 let wait = trip.plan.undo_retry.after(attempts, fastrand::f64());
@@ -80,6 +86,7 @@ async fn ask(trip: &Trip, step: &str, order: &Order) -> Result<(), Undone> {
     client.domain().clone_into(&mut request.caller);
     request.correlation = trip.cause.correlation.clone();
     request.causation = Some(trip.root.clone());
+    request.trace.clone_from(&trip.cause.trace);
     request.deadline = Some(client.clock().now() + within);
     let headers = request
         .headers()

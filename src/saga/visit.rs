@@ -12,11 +12,12 @@ use super::{
 use crate::{
     actor::guarded,
     message::Key,
-    telemetry::{SAGA_ORPHANS_TOTAL, SAGAS_RESUMED_TOTAL, SAGAS_STARTED_TOTAL},
+    telemetry::{SAGA_ORPHANS_TOTAL, SAGA_SPAN, SAGAS_RESUMED_TOTAL},
 };
 use bytes::Bytes;
 use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::Instant};
+use tracing::Instrument;
 
 /// After how long a saga is visited again when the bus was in trouble.
 const LATER: Duration = Duration::from_secs(1);
@@ -74,8 +75,12 @@ impl Visit {
         }
         let is_first = self.is_first;
         let trip = self.trip(book);
-        let ended = proceed(&trip).await;
-        match leave(&trip, ended).await {
+        let span = span(&trip);
+        let work = async {
+            let ended = proceed(&trip).await;
+            leave(&trip, ended).await
+        };
+        match work.instrument(span).await {
             Leave::Lost if is_first && trip.book.borrow().last == 0 && trip.is_ours() => {
                 Leave::Later(Duration::ZERO)
             }
@@ -83,21 +88,36 @@ impl Visit {
         }
     }
 
-    fn trip(self, book: Book) -> Rc<Trip> {
+    fn trip(self, mut book: Book) -> Rc<Trip> {
         let Self { plan, journals, id, begin, lease, pokes, .. } = self;
         let (saga, is_new) = (plan.name, book.begin.is_none());
         let now = journals.client.clock().unix_ms();
         let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
         let until = limit.map(|limit| now.saturating_add(limit.unwrap_or(u64::MAX)));
+        let begin = begin
+            .filter(|_| is_new)
+            .map(|begin| Begin { until, ..begin });
+        // First, for all that it calls belongs to the story of what started it.
+        book.begin = begin.clone().or(book.begin);
         let trip = Trip::new((plan, journals), id, book, lease, pokes);
-        if let (true, Some(begin)) = (is_new, begin) {
-            metrics::counter!(SAGAS_STARTED_TOTAL, "saga" => saga).increment(1);
-            trip.begin(Begin { until, ..begin });
-        } else {
-            metrics::counter!(SAGAS_RESUMED_TOTAL, "saga" => saga).increment(1);
+        match begin {
+            Some(begin) => trip.push(Move::Started(begin)),
+            None => metrics::counter!(SAGAS_RESUMED_TOTAL, "saga" => saga).increment(1),
         }
         Rc::new(trip)
     }
+}
+
+/// Returns the span of this run; it names the trace of what started the saga.
+fn span(trip: &Trip) -> tracing::Span {
+    let trace = trip.cause.trace.as_ref();
+    tracing::info_span!(
+        SAGA_SPAN,
+        saga = trip.plan.name,
+        id = %trip.id,
+        correlation = %trip.cause.correlation,
+        trace = trace.map(|trace| &*trace.parent),
+    )
 }
 
 /// Goes forward as far as that goes, then back if it must.
@@ -165,9 +185,13 @@ async fn turn_back(trip: &Rc<Trip>, abort: Abort) -> Result<Option<Ending>, Stop
     }
     trip.forget_intents();
     let last = match &trip.plan.last_word {
-        Some(word) => match word(&trip.input(), &abort) {
-            Ok(order) => Some(order),
-            Err(reason) => return Err(Stop::Parked(reason)),
+        Some(word) => match guarded(async { word(&trip.input(), &abort) }).await {
+            Ok(Ok(order)) => Some(order),
+            Ok(Err(reason)) => return Err(Stop::Parked(reason)),
+            Err(panic) => {
+                let reason = format!("what it says at last cannot be made: {panic}");
+                return Err(Stop::Parked(reason));
+            }
         },
         None => None,
     };

@@ -3,6 +3,7 @@
 use super::{
     book::State,
     page::{Act, Move},
+    step::Step,
     trip::{Stop, Trip},
 };
 use crate::message::{Event, Key, Origin, batch, codec, read_event};
@@ -11,6 +12,7 @@ use futures_util::future::LocalBoxFuture;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, fmt, future::IntoFuture, marker::PhantomData, rc::Rc, time::Duration};
 use tokio::time::sleep;
+use tracing::Instrument;
 
 /// A wait about to begin; awaiting it returns when the time is over, also if
 /// everything was stopped in between.
@@ -18,7 +20,7 @@ use tokio::time::sleep;
 pub struct SleepStep {
     trip: Rc<Trip>,
     time: Duration,
-    name: Cow<'static, str>,
+    name: Option<Cow<'static, str>>,
 }
 
 /// A wait for an event; awaiting it returns the event, or nothing if none came
@@ -43,22 +45,22 @@ struct Came {
 
 impl SleepStep {
     pub(super) const fn new(trip: Rc<Trip>, time: Duration) -> Self {
-        Self { trip, time, name: Cow::Borrowed("sleep") }
+        Self { trip, time, name: None }
     }
 
     /// Names the step; `sleep` by default.
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.name = name.into();
+        self.name = Some(name.into());
         self
     }
 
-    async fn take(self, step: String) {
+    async fn take(self, step: Step) {
         let Self { trip, time, .. } = self;
         let _active = trip.active();
-        let until = match trip.known(&step) {
+        let until = match trip.known(&step.name) {
             None => {
                 let until = trip.in_future(time);
-                trip.intend(&step, Act::Sleep { until }).await;
+                trip.intend(&step.name, Act::Sleep { until }).await;
                 until
             }
             Some(entry) => match (&entry.act, &entry.state) {
@@ -67,7 +69,9 @@ impl SleepStep {
                 _ => return trip.another(&entry, "sleep").await,
             },
         };
-        trip.pause(until).await;
+        trip.pause(until).instrument(trip.span(&step.name, 1)).await;
+        trip.count(&step, "done");
+        let step = step.name;
         trip.push(Move::Done { step, reply: Bytes::new(), undo: None, attempts: 1 });
     }
 }
@@ -83,7 +87,7 @@ impl<E: Event> WaitStep<E> {
         self
     }
 
-    async fn take(self, step: String) -> Option<E> {
+    async fn take(self, step: Step) -> Option<E> {
         let Self { trip, key, timeout, .. } = self;
         let _active = trip.active();
         if !trip.plan.hears.contains(E::SUBJECT.as_str()) {
@@ -93,29 +97,32 @@ impl<E: Event> WaitStep<E> {
             );
             match trip.halt(Stop::Parked(reason)).await {}
         }
-        let (key, until) = match trip.known(&step) {
+        let (key, until) = match trip.known(&step.name) {
             None => {
                 let (until, subject) = (trip.in_future(timeout), E::SUBJECT.to_string());
                 let act = Act::Wait { subject, key: key.clone(), until };
-                trip.intend(&step, act).await;
+                trip.intend(&step.name, act).await;
                 (key, until)
             }
             Some(entry) => match (&entry.act, &entry.state) {
                 (Act::Wait { key, until, .. }, State::Intended) => (key.clone(), *until),
                 (Act::Wait { .. }, State::Done { reply, .. }) => {
-                    return trip.came(&step, reply).await;
+                    return trip.came(&step.name, reply).await;
                 }
                 _ => return trip.another(&entry, "wait").await,
             },
         };
-        let found = trip.event::<E>(&step, &key, until).await;
+        let looking = trip.event::<E>(&step.name, &key, until);
+        let found = looking.instrument(trip.span(&step.name, 1)).await;
         match codec::encode(&found) {
             Ok(reply) => {
-                let event = trip.came(&step, &reply).await;
+                let event = trip.came(&step.name, &reply).await;
+                trip.count(&step, "done");
+                let step = step.name;
                 trip.push(Move::Done { step, reply, undo: None, attempts: 1 });
                 event
             }
-            Err(error) => trip.unreadable(&step, error).await,
+            Err(error) => trip.unreadable(&step.name, error).await,
         }
     }
 }
@@ -228,7 +235,7 @@ impl IntoFuture for SleepStep {
     type IntoFuture = LocalBoxFuture<'static, ()>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let step = self.trip.name(&self.name);
+        let step = self.trip.next(self.name.as_ref(), "sleep");
         Box::pin(self.take(step))
     }
 }
@@ -238,8 +245,7 @@ impl<E: Event> IntoFuture for WaitStep<E> {
     type IntoFuture = LocalBoxFuture<'static, Option<E>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let name = self.name.as_deref().unwrap_or(E::SUBJECT.as_str());
-        let step = self.trip.name(name);
+        let step = self.trip.next(self.name.as_ref(), E::SUBJECT.as_str());
         Box::pin(self.take(step))
     }
 }

@@ -82,6 +82,12 @@ async fn sagas_are_listed_shown_and_called_off() {
     for part in ["compensated", "desk.pack", "undone", "it is fragile"] {
         assert!(shown.contains(part), "{shown}");
     }
+    let undone = ["saga", "list", "--state", "compensated", "--limit", "1"];
+    let undone = run(&server, &undone).await.done();
+    assert!(
+        undone.contains("glass") && !undone.contains("wood"),
+        "{undone}"
+    );
     let refused = run(&server, &["saga", "retry", "trip", "wood"]).await;
     let refused = refused.failed(1);
     assert!(refused.contains("not parked"), "{refused}");

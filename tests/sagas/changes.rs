@@ -1,13 +1,15 @@
 //! Code that changes under a live saga: it goes on, or says why it cannot.
 
-use crate::market::{Confirm, Outcome, Placed, hold, orders, pay, placed, purse, shelf};
+use crate::market::{Cleared, Confirm, Outcome, Placed, hold, orders, pay, placed, purse, shelf};
 use callboard::{
-    Abort, Bus, Group, Node, NodeError, Running, Saga, Steps,
-    saga::{SagaOutcome, Sagas},
+    Abort, Bus, Node, NodeError, Running, Saga, Steps,
+    node::StrandedSaga,
+    saga::{SagaFilter, SagaOutcome, SagaState, SagaStatus, Sagas},
 };
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 const SOON: Duration = Duration::from_secs(10);
+const DAY: Duration = Duration::from_hours(24);
 
 async fn node(bus: &Bus, saga: Saga<Placed, ()>) -> Result<Running, NodeError> {
     Node::new("one", bus.clone())
@@ -102,20 +104,15 @@ async fn a_check_tells_before_which_sagas_could_not_go_on() -> Outcome {
         }
     }
     one.stop().await?;
-    let client = one_client(&bus);
     for (next, misfits) in [
         (Saga::new("change", first), 0),
         (Saga::new("change", longer), 0),
         (Saga::new("change", renamed), 3),
         (Saga::new("change", shorter), 3),
     ] {
-        let found = next.check(&client).await?;
-        let node = Node::new("next", bus.clone()).group(Group::new("orders").child(next));
-        let stranded = node.check().await?;
-        let of_the_node = stranded.iter().map(|saga| (&saga.id, &saga.reason));
-        assert!(of_the_node.eq(found.iter().map(|saga| (&saga.id, &saga.reason))));
+        let found = check(&bus, next).await?;
         assert_eq!(found.len(), misfits, "{found:?}");
-        let named = |misfit: &callboard::saga::Misfit| misfit.reason.contains("`shelf.hold`");
+        let named = |saga: &StrandedSaga| saga.reason.contains("`shelf.hold`");
         assert!(found.iter().all(named), "{found:?}");
     }
     for id in ["o-1", "o-2", "o-3"] {
@@ -128,6 +125,133 @@ async fn a_check_tells_before_which_sagas_could_not_go_on() -> Outcome {
     Ok(())
 }
 
-fn one_client(bus: &Bus) -> callboard::Client {
-    callboard::Client::new(bus.clone(), callboard::message::Namespace::default())
+/// The goods, a look for fraud, the price, and another look.
+async fn old(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let Placed { order, amount } = placed;
+    steps.call(hold(&order)).await?;
+    steps.wait_for::<Cleared>(&order, DAY).named("look").await;
+    steps.call(pay(&order, amount)).await?;
+    let again = steps.wait_for::<Cleared>(&order, DAY);
+    again.named("second-look").await;
+    steps.call(Confirm { order }).await?;
+    Ok(())
+}
+
+/// A fee is added, the price has another name, and the first look is left out
+/// for those that are trusted; the second one is gone.
+async fn new(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let Placed { order, amount } = placed;
+    steps.call(hold(&order)).await?;
+    if !order.contains("trusted") {
+        steps.wait_for::<Cleared>(&order, DAY).named("look").await;
+    }
+    steps.call(pay(&order, amount)).named("price").await?;
+    steps.call(pay(&order, 1)).named("fee").await?;
+    steps.call(Confirm { order }).await?;
+    Ok(())
+}
+
+fn thousand(
+    code: impl AsyncFn(&mut Steps, Placed) -> Result<(), Abort> + Clone + Send + Sync + 'static,
+) -> Saga<Placed, ()> {
+    Saga::new("thousand", code).hears(|cleared: &Cleared| cleared.order.clone())
+}
+
+fn number(at: usize) -> String {
+    match at % 4 {
+        0 => format!("paid-{at}"),
+        1 => format!("trusted-{at}"),
+        _ => format!("plain-{at}"),
+    }
+}
+
+/// Waits until so many sagas are as they should be.
+async fn until(sagas: &Sagas, count: usize, is: impl Fn(&SagaStatus) -> bool) -> Outcome {
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
+    loop {
+        let list = sagas.list(&SagaFilter::all()).await?.sagas;
+        let found = list.iter().filter(|saga| is(saga)).count();
+        if found == count {
+            return Ok(());
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{found} of {count}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Checks the new code against all that live; returns what would be parked, and why.
+async fn predicted(
+    bus: &Bus,
+    ids: impl Iterator<Item = String>,
+) -> Result<BTreeMap<String, String>, Box<dyn std::error::Error>> {
+    let misfits = check(bus, thousand(new)).await?;
+    let predicted: BTreeMap<_, _> = misfits
+        .into_iter()
+        .map(|misfit| (misfit.id, misfit.reason))
+        .collect();
+    for id in ids {
+        let missing = match id.split('-').next() {
+            // The second look is gone as well, but this is the first to be missed.
+            Some("paid") => Some("`purse.pay`"),
+            Some("trusted") => Some("`look`"),
+            _ => None,
+        };
+        let reason = predicted.get(&id).map(String::as_str);
+        assert_eq!(reason.is_some(), missing.is_some(), "{id}: {reason:?}");
+        assert!(
+            reason
+                .unwrap_or_default()
+                .contains(missing.unwrap_or_default()),
+            "{id}: {reason:?}"
+        );
+    }
+    Ok(predicted)
+}
+
+#[tokio::test]
+async fn of_a_thousand_live_sagas_each_goes_on_or_is_parked_as_the_check_said() -> Outcome {
+    const COUNT: usize = 1_000;
+    let bus = Bus::embedded();
+    let one = node(&bus, thousand(old)).await?;
+    let sagas = Sagas::open(&one.client(), "thousand").await?;
+    for id in (0..COUNT).map(number) {
+        sagas.start(&id, &placed(&id)).await?;
+    }
+    until(&sagas, COUNT, |saga| saga.why().contains("`look` for")).await?;
+    let ids = || (0..COUNT).map(number);
+    for order in ids().filter(|order| order.contains("paid")) {
+        one.client().publish(Cleared { order }).await?;
+    }
+    until(&sagas, COUNT / 4, |saga| {
+        saga.why().contains("`second-look` for")
+    })
+    .await?;
+    one.stop().await?;
+
+    let predicted = predicted(&bus, ids()).await?;
+    let two = node(&bus, thousand(new)).await?;
+    for order in ids() {
+        two.client().publish(Cleared { order }).await?;
+    }
+    until(&sagas, COUNT, |saga| {
+        matches!(saga.state, SagaState::Completed | SagaState::Parked(_))
+    })
+    .await?;
+    for saga in sagas.list(&SagaFilter::all()).await?.sagas {
+        match (&saga.state, predicted.get(&saga.id)) {
+            (SagaState::Completed, None) => {}
+            (SagaState::Parked(reason), Some(predicted)) => assert_eq!(reason, predicted),
+            (state, predicted) => {
+                panic!("{}: {state:?}, and the check said {predicted:?}", saga.id)
+            }
+        }
+    }
+    two.stop().await?;
+    Ok(())
+}
+
+/// Checks the code of a program that is about to be deployed.
+async fn check(bus: &Bus, saga: Saga<Placed, ()>) -> Result<Vec<StrandedSaga>, NodeError> {
+    let next = Node::new("next", bus.clone());
+    next.group(orders(saga)).check().await
 }

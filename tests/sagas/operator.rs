@@ -5,7 +5,7 @@ use crate::market::{
 };
 use callboard::{
     Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
-    saga::{SagaError, SagaOutcome, SagaState, Sagas},
+    saga::{SagaError, SagaFilter, SagaOutcome, SagaPhase, SagaState, Sagas},
 };
 use std::{
     sync::{
@@ -57,13 +57,10 @@ async fn a_saga_is_started_by_code_once_and_tells_its_outcome() -> Outcome {
         ]
     );
     assert_eq!(status.why(), "all was undone, because it is too late");
-    let over: Vec<_> = sagas
-        .list()
-        .await?
-        .into_iter()
-        .map(|saga| saga.state.is_over())
-        .collect();
-    assert_eq!(over, [true, true]);
+    let over = sagas.list(&SagaFilter::all()).await?.sagas;
+    assert_eq!(over.len(), 2);
+    assert!(over.iter().all(|saga| saga.state.is_over()));
+    assert_eq!(sagas.list(&SagaFilter::live()).await?.matched, 0);
     assert!(matches!(
         sagas.cancel("good").await,
         Err(SagaError::Over { .. })
@@ -204,6 +201,48 @@ async fn what_cannot_be_undone_is_parked_until_the_operator_says_to_try_again() 
         matches!(outcome, SagaOutcome::Compensated(_)),
         "{outcome:?}"
     );
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_list_is_of_the_states_that_are_asked_for_and_no_longer_than_that() -> Outcome {
+    let node = node(checkouts(), purse()).await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    for number in 0..6 {
+        for what in ["good", "late"] {
+            let id = format!("{what}-{number}");
+            sagas.start(&id, &placed(&id)).await?;
+            sagas.wait::<String>(&id, SOON).await?;
+        }
+    }
+    let ids = async |filter: SagaFilter| {
+        let found = sagas.list(&filter).await?;
+        let ids: Vec<_> = found.sagas.into_iter().map(|saga| saga.id).collect();
+        Ok::<_, SagaError>((found.matched, ids))
+    };
+    let good = SagaFilter::all().phases([SagaPhase::Completed]).limit(2);
+    let expected = vec!["good-4".to_owned(), "good-5".to_owned()];
+    assert_eq!(
+        ids(good).await?,
+        (6, expected),
+        "those that began last, the oldest first"
+    );
+    assert_eq!(ids(SagaFilter::all()).await?.1.len(), 12);
+    assert_eq!(ids(SagaFilter::all().limit(0)).await?, (12, Vec::new()));
+    assert_eq!(ids(SagaFilter::live()).await?, (0, Vec::new()));
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_panics_over_its_last_word_is_parked() -> Outcome {
+    let saga = Saga::new("speechless", crate::market::checkout)
+        .on_abort(|_: Placed, _: &Abort| -> Refuse { panic!("no words") });
+    let node = node(saga, purse()).await?;
+    let sagas = Sagas::open(&node.client(), "speechless").await?;
+    sagas.start("scarce", &placed("scarce")).await?;
+    until(&sagas, "scarce", "no words").await?;
     node.stop().await?;
     Ok(())
 }

@@ -1,9 +1,15 @@
 //! Who starts a saga, and who gets its outcome.
 
 use crate::market::{
-    Confirmed, Declined, Held, Outcome, Paid, Placed, checkouts, orders, placed, purse, shelf,
+    Confirmed, Declined, Held, Outcome, Paid, Placed, checkout, checkouts, hold, orders, placed,
+    purse, shelf,
 };
-use callboard::{Abort, CallError, Command, Infallible, Rejection, Replay, Subject};
+use callboard::{
+    Abort, Bus, CallError, Command, Infallible, Node, Rejection, Replay, Saga, Steps, Subject,
+    bus::StreamConfig,
+    message::{Key, Namespace, headers},
+    saga::{SagaOutcome, Sagas},
+};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
@@ -102,5 +108,76 @@ async fn a_start_is_accepted_once_under_an_id_whoever_asks() -> Outcome {
         .map(|paid| paid.amount)
         .collect();
     assert_eq!(paid, [7], "what it began with first counts");
+    Ok(())
+}
+
+/// Tells which story it belongs to.
+async fn tell_story(steps: &mut Steps, placed: Placed) -> Result<String, Abort> {
+    steps.call(hold(&placed.order)).await?;
+    Ok(steps.correlation().to_string())
+}
+
+#[tokio::test]
+async fn what_a_saga_calls_belongs_to_the_story_of_what_started_it() -> Outcome {
+    let bus = Bus::embedded();
+    let saga = Saga::new("story", tell_story).on(|placed: Placed| placed);
+    let node = Node::new("one", bus.clone())
+        .group(shelf())
+        .group(orders(saga))
+        .start()
+        .await?;
+    let client = node.client();
+    client.publish(placed("o-1")).await?;
+    let sagas = Sagas::open(&client, "story").await?;
+    let told = sagas.wait::<String>("o-1", Duration::from_secs(10)).await?;
+    let namespace = Namespace::default();
+    let correlation = async |domain: &str| {
+        let stream = bus
+            .stream(&StreamConfig::events(&namespace, domain))
+            .await?;
+        let stored = stream
+            .last(&namespace.event(domain, &Key::new("o-1")?))
+            .await?;
+        let stored = stored.ok_or("no event")?;
+        let found = stored.headers.get(headers::CE_CORRELATION);
+        let own = stored.headers.get(headers::CE_ID);
+        Ok::<_, Box<dyn std::error::Error>>(found.or(own).unwrap_or_default().to_owned())
+    };
+    let story = correlation("orders").await?;
+    assert_eq!(told, SagaOutcome::Completed(story.clone()));
+    assert_eq!(correlation("shelf").await?, story);
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_no_saga_can_begin_with_is_parked_and_the_others_begin() -> Outcome {
+    let saga = Saga::new("picky", checkout).on(|placed: Placed| {
+        assert!(placed.order != "bad", "nobody begins with that");
+        placed
+    });
+    let heard = Replay::of(shelf())
+        .with(purse())
+        .with(orders(saga))
+        .given(placed("bad"))
+        .given(placed("good"))
+        .after(Duration::from_mins(5))
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<Confirmed>().len(), 1);
+    assert_eq!(heard.parked().len(), 1, "after a few attempts");
+    Ok(())
+}
+
+/// What is started by many events at once begins side by side, each once.
+#[tokio::test]
+async fn many_events_start_as_many_sagas() -> Outcome {
+    let mut play = play();
+    for number in 0..200 {
+        play = play.given(placed(&format!("good-{number}")));
+    }
+    let heard = play.settle().await?;
+    assert_eq!(heard.events::<Confirmed>().len(), 200);
+    assert_eq!(heard.events::<Held>().len(), 200);
     Ok(())
 }

@@ -1,0 +1,203 @@
+//! What a dashboard is promised of sagas: each that begins, each that ends, and
+//! each step is counted, and log lines can be told apart by saga and step.
+
+#[path = "sagas/market.rs"]
+#[allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "it is shared with other tests"
+)]
+mod market;
+
+use callboard::{Bus, Node, saga::Sagas, telemetry};
+use market::{Outcome, checkouts, orders, placed, purse, shelf};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+
+const SOON: Duration = Duration::from_secs(10);
+
+/// Notes every span of sagas as a line: its name, its parent's name, its fields.
+#[derive(Clone, Default)]
+struct Spans(Arc<Mutex<Seen>>);
+
+#[derive(Default)]
+struct Seen {
+    names: Vec<&'static str>,
+    entered: Vec<u64>,
+    lines: Vec<String>,
+}
+
+impl Spans {
+    fn with<T>(&self, work: impl FnOnce(&mut Seen) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+struct Line<'a>(&'a mut String);
+
+impl Visit for Line<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, " {field}={value:?}").expect("a string takes all");
+    }
+}
+
+impl Subscriber for Spans {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target().contains("saga")
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.with(|seen| {
+            let parent = seen.entered.last();
+            let parent = parent.map_or("none", |id| {
+                seen.names[usize::try_from(id - 1).unwrap_or(0)]
+            });
+            let mut line = format!("{} in {parent}:", span.metadata().name());
+            span.record(&mut Line(&mut line));
+            seen.names.push(span.metadata().name());
+            seen.lines.push(line);
+            Id::from_u64(seen.names.len() as u64)
+        })
+    }
+
+    fn enter(&self, span: &Id) {
+        self.with(|seen| seen.entered.push(span.into_u64()));
+    }
+
+    fn exit(&self, span: &Id) {
+        self.with(|seen| {
+            let at = seen.entered.iter().rposition(|id| *id == span.into_u64());
+            at.map(|at| seen.entered.remove(at));
+        });
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+}
+
+/// Reads all metrics of sagas: their name and labels, and what they stand at.
+fn counts(snapshotter: &Snapshotter) -> BTreeMap<String, u64> {
+    let all = snapshotter.snapshot().into_vec().into_iter();
+    let all = all.filter(|(key, ..)| key.key().name().contains("saga"));
+    all.map(|(key, _, _, value)| {
+        let labels = key.key().labels().map(metrics::Label::value);
+        let labels: Vec<_> = labels.collect();
+        let name = format!("{} {}", key.key().name(), labels.join(" "));
+        let value = match value {
+            DebugValue::Counter(count) => count,
+            DebugValue::Gauge(now) => now.into_inner().to_bits(),
+            DebugValue::Histogram(all) => all.len() as u64,
+        };
+        (name, value)
+    })
+    .collect()
+}
+
+#[test]
+fn sagas_and_their_steps_are_counted_and_traced() -> Outcome {
+    let recorder = DebuggingRecorder::new();
+    let snapshotter = recorder.snapshotter();
+    recorder.install()?;
+    let spans = Spans::default();
+    tracing::subscriber::set_global_default(spans.clone())?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(shop())?;
+
+    steps_are_counted(&counts(&snapshotter));
+    steps_are_traced(&spans.with(|seen| seen.lines.clone()));
+    Ok(())
+}
+
+fn steps_are_counted(counts: &BTreeMap<String, u64>) {
+    let of = |name: &str, labels: &str| counts.get(&format!("{name} {labels}")).copied();
+    let expected = [
+        (telemetry::SAGAS_STARTED_TOTAL, "checkout", 3),
+        (telemetry::SAGAS_ENDED_TOTAL, "checkout completed", 1),
+        (telemetry::SAGAS_ENDED_TOTAL, "checkout compensated", 2),
+        (telemetry::SAGAS_LIVE, "checkout", 0.0_f64.to_bits()),
+        (telemetry::SAGA_STEPS_TOTAL, "checkout shelf.hold done", 3),
+        (telemetry::SAGA_STEPS_TOTAL, "checkout purse.pay done", 2),
+        (telemetry::SAGA_STEPS_TOTAL, "checkout purse.pay refused", 1),
+        (
+            telemetry::SAGA_STEPS_TOTAL,
+            "checkout orders.confirm refused",
+            1,
+        ),
+        (telemetry::SAGA_STEP_SECONDS, "checkout shelf.hold", 3),
+        (telemetry::SAGA_STEP_SECONDS, "checkout orders.confirm", 2),
+        (telemetry::SAGA_UNDONE_TOTAL, "checkout shelf.free", 2),
+        (telemetry::SAGA_UNDONE_TOTAL, "checkout purse.repay", 1),
+        (telemetry::SAGA_ATTEMPTS_TOTAL, "checkout call done", 6),
+    ];
+    for (name, labels, count) in expected {
+        assert_eq!(
+            of(name, labels),
+            Some(count),
+            "{name} {labels} of {counts:#?}"
+        );
+    }
+}
+
+fn steps_are_traced(lines: &[String]) {
+    let has = |start: &str, parts: &[&str]| {
+        let mut found = lines.iter().filter(|line| line.starts_with(start));
+        assert!(
+            found.any(|line| parts.iter().all(|part| line.contains(part))),
+            "{start} {parts:?} of {lines:#?}"
+        );
+    };
+    let (saga, step, undo) = (
+        telemetry::SAGA_SPAN,
+        telemetry::STEP_SPAN,
+        telemetry::UNDO_SPAN,
+    );
+    has(saga, &["saga=\"checkout\"", "id=good", "correlation="]);
+    has(
+        &format!("{step} in {saga}:"),
+        &[
+            "saga=\"checkout\"",
+            "id=good",
+            "step=\"purse.pay\"",
+            "attempt=1",
+        ],
+    );
+    has(
+        &format!("{undo} in {saga}:"),
+        &[
+            "saga=\"checkout\"",
+            "id=late",
+            "step=\"shelf.hold\"",
+            "attempt=1",
+        ],
+    );
+}
+
+/// One checkout of each kind: done, declined, too late.
+async fn shop() -> Outcome {
+    let node = Node::new("one", Bus::embedded())
+        .group(shelf())
+        .group(purse())
+        .group(orders(checkouts()))
+        .start()
+        .await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    for id in ["good", "declined", "late"] {
+        sagas.start(id, &placed(id)).await?;
+        sagas.wait::<String>(id, SOON).await?;
+    }
+    node.stop().await?;
+    Ok(())
+}
