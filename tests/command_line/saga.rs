@@ -104,10 +104,15 @@ async fn sagas_are_listed_shown_and_called_off() {
         .map(|saga| saga["state"].clone())
         .collect();
     assert_eq!(states, ["compensated", "compensated"]);
-    let check = run(&server, &["saga", "check"]).await.failed(2);
-    assert!(check.contains("shop check"), "{check}");
     run(&server, &["saga", "show", "nothing", "x"])
         .await
         .failed(1);
     node.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_checks_sagas_here_is_told_where() {
+    let server = Server::start();
+    let check = run(&server, &["saga", "check"]).await.failed(2);
+    assert!(check.contains("shop check"), "{check}");
 }
