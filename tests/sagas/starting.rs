@@ -1,9 +1,10 @@
 //! Who starts a saga, and who gets its outcome.
 
 use crate::market::{
-    Confirmed, Declined, Held, Outcome, Paid, Placed, checkouts, orders, placed, purse, shelf,
+    Confirmed, Declined, Held, Outcome, Paid, Placed, checkout, checkouts, orders, placed, purse,
+    shelf,
 };
-use callboard::{Abort, CallError, Command, Infallible, Rejection, Replay, Subject};
+use callboard::{Abort, CallError, Command, Infallible, Rejection, Replay, Saga, Subject};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
@@ -102,5 +103,22 @@ async fn a_start_is_accepted_once_under_an_id_whoever_asks() -> Outcome {
         .map(|paid| paid.amount)
         .collect();
     assert_eq!(paid, [7], "what it began with first counts");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_for_it_starts_nothing() -> Outcome {
+    let saga =
+        Saga::new("dear", checkout).on(|placed: Placed| (placed.amount > 7).then_some(placed));
+    let heard = Replay::of(shelf())
+        .with(purse())
+        .with(orders(saga))
+        .given(placed("cheap"))
+        .given(Placed { amount: 8, ..placed("dear") })
+        .settle()
+        .await?;
+    let confirmed = heard.events::<Confirmed>();
+    assert_eq!(confirmed, [Confirmed { order: "dear".into() }]);
+    assert!(heard.dead_letters().is_empty() && heard.parked().is_empty());
     Ok(())
 }
