@@ -4,7 +4,7 @@ use super::{
     Abort,
     book::{Book, Entry},
     journal::Journals,
-    page::{Act, Begin, Move},
+    page::{Act, Move},
     plan::Plan,
 };
 use crate::{
@@ -112,12 +112,6 @@ impl Trip {
 
     pub(super) fn client(&self) -> &Client {
         &self.journals.client
-    }
-
-    /// Notes that it begins.
-    pub(super) fn begin(&self, begin: Begin) {
-        self.book.borrow_mut().begin = Some(begin.clone());
-        self.push(Move::Started(begin));
     }
 
     /// Returns what it began with.

@@ -83,16 +83,22 @@ impl Visit {
         }
     }
 
-    fn trip(self, book: Book) -> Rc<Trip> {
+    fn trip(self, mut book: Book) -> Rc<Trip> {
         let Self { plan, journals, id, begin, lease, pokes, .. } = self;
-        let (saga, is_new) = (plan.name, book.begin.is_none());
+        let saga = plan.name;
         let now = journals.client.clock().unix_ms();
         let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
         let until = limit.map(|limit| now.saturating_add(limit.unwrap_or(u64::MAX)));
+        let begin = begin.filter(|_| book.begin.is_none());
+        let begin = begin.map(|begin| Begin { until, ..begin });
+        // What it began with says which story it belongs to, also the first time.
+        if let Some(begin) = &begin {
+            book.begin = Some(begin.clone());
+        }
         let trip = Trip::new((plan, journals), id, book, lease, pokes);
-        if let (true, Some(begin)) = (is_new, begin) {
+        if let Some(begin) = begin {
             metrics::counter!(SAGAS_STARTED_TOTAL, "saga" => saga).increment(1);
-            trip.begin(Begin { until, ..begin });
+            trip.push(Move::Started(begin));
         } else {
             metrics::counter!(SAGAS_RESUMED_TOTAL, "saga" => saga).increment(1);
         }

@@ -1,10 +1,12 @@
 //! Who starts a saga, and who gets its outcome.
 
 use crate::market::{
-    Confirmed, Declined, Held, Outcome, Paid, Placed, checkout, checkouts, orders, placed, purse,
-    shelf,
+    Confirmed, Declined, Held, Outcome, Paid, Placed, checkout, checkouts, hold, orders, placed,
+    purse, shelf,
 };
-use callboard::{Abort, CallError, Command, Infallible, Rejection, Replay, Saga, Subject};
+use callboard::{
+    Abort, CallError, Command, Infallible, Rejection, Replay, Saga, Steps, Subject, message::Id,
+};
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
 
@@ -120,5 +122,29 @@ async fn an_event_that_is_not_for_it_starts_nothing() -> Outcome {
     let confirmed = heard.events::<Confirmed>();
     assert_eq!(confirmed, [Confirmed { order: "dear".into() }]);
     assert!(heard.dead_letters().is_empty() && heard.parked().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_saga_belongs_to_the_story_of_what_started_it_whoever_runs_it() -> Outcome {
+    let story = || Id::from("the story");
+    let told = |place| async move {
+        let saga = Saga::new("told", async |steps: &mut Steps, placed: Placed| {
+            steps.call(hold(&placed.order)).await?;
+            Ok::<_, Abort>(steps.correlation().to_string())
+        });
+        let saga = saga
+            .takeover_after(Duration::from_secs(2))
+            .answer(|buy: &Buy| placed(&buy.0));
+        let play = Replay::of(shelf()).with(orders(saga)).crash_at(place);
+        play.ask_as(story(), Buy("good".into())).settle().await
+    };
+    for place in 0..=told(0).await?.places() {
+        let answers = told(place).await?.answers::<Buy>();
+        assert!(
+            matches!(&answers[..], [Ok(told)] if *told == story().to_string()),
+            "dead at {place}: {answers:?}"
+        );
+    }
     Ok(())
 }
