@@ -4,7 +4,7 @@ use callboard::Profile;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
-use std::{env, ffi::OsString, fs, path::PathBuf, process};
+use std::{env, ffi::OsString, fs, num::NonZeroU32, path::PathBuf, process};
 
 /// Hosts the shop's groups until SIGTERM or SIGINT.
 #[derive(Debug, Parser)]
@@ -154,6 +154,10 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) payment_limit: Cents,
+    /// Answer every Nth payment late, after the money was taken: to see what
+    /// becomes of an order whose checkout does not know whether it is paid.
+    #[arg(long, env = "CALLBOARD_SLOW_PAYMENTS", value_name = "N", global = true)]
+    pub(crate) slow_payments: Option<NonZeroU32>,
 }
 
 impl Options {

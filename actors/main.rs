@@ -104,7 +104,11 @@ async fn bus(options: &Options) -> Result<Bus, BoxError> {
 }
 
 fn node(options: &Options, bus: Bus) -> Node {
-    let settings = Settings { payment_limit: options.payment_limit, data: options.folder() };
+    let settings = Settings {
+        payment_limit: options.payment_limit,
+        slow_payments: options.slow_payments,
+        data: options.folder(),
+    };
     options.groups().map(|name| name.group(&settings)).fold(
         Node::new(options.node.as_str(), bus)
             .namespace(options.namespace.as_str())

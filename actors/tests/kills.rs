@@ -5,7 +5,12 @@ mod audit;
 mod support;
 
 use audit::{Audit, models::assert_models_are_a_fold};
-use callboard::{Bus, Client, bus::Message, error::BoxError};
+use callboard::{
+    Bus, Client,
+    bus::Message,
+    error::BoxError,
+    saga::{SagaState, Sagas},
+};
 use std::{
     io::{self, Read},
     process::{Child, Command, Stdio},
@@ -34,8 +39,12 @@ const DOMAINS: [&str; 6] = [
     "inventory",
     "payments",
 ];
-/// How long a beginning, or the end of all that was begun, may take.
+/// How long a beginning may take.
 const PATIENCE: Duration = Duration::from_mins(3);
+/// How long after the last fault all that was begun may take to end.
+const END_WITHIN: Duration = Duration::from_mins(1);
+/// Every so many payments are answered after the checkout stopped waiting.
+const SLOW: &str = "50";
 
 /// A process; dropping it kills it.
 struct Process(Child);
@@ -98,7 +107,7 @@ impl Shop {
                 "--groups",
                 groups,
             ])
-            .arg("--data")
+            .args(["--slow-payments", SLOW, "--data"])
             .arg(self.folder.path())
             .stdout(Stdio::null())
             .spawn()?;
@@ -131,8 +140,8 @@ impl Shop {
     }
 
     /// Places orders, kills every process and a server meanwhile, and waits
-    /// until all have ended.
-    fn rush(&mut self, orders: u32) -> Result<String, BoxError> {
+    /// until all have ended; returns the sums, and when the last fault was over.
+    fn rush(&mut self, orders: u32) -> Result<(String, Instant), BoxError> {
         let mut rush = self
             .command()
             .args(["demo", "--remote", "--orders", &orders.to_string()])
@@ -147,10 +156,11 @@ impl Shop {
         until_said(&mut out, " 70 %")?;
         self.servers[0].kill();
         self.servers[0].restart();
+        let whole = Instant::now();
         let sums = until_said(&mut out, "out of stock")?;
         assert!(rush.0.wait()?.success(), "{sums}");
         let last = sums.lines().last().unwrap_or_default();
-        Ok(last.to_owned())
+        Ok((last.to_owned(), whole))
     }
 }
 
@@ -168,11 +178,15 @@ fn until_said(out: &mut impl Read, word: &str) -> Result<String, BoxError> {
 }
 
 /// Waits until nothing is left to happen.
-async fn settled(client: &Client) -> Result<Audit, BoxError> {
-    let deadline = Instant::now() + PATIENCE;
+async fn settled(client: &Client, deadline: Instant) -> Result<Audit, BoxError> {
     loop {
         let audit = Audit::of(client).await?;
-        match audit.open() {
+        let open = audit.open();
+        let open = match open {
+            None => unended(client).await?,
+            open => open,
+        };
+        match open {
             None => return Ok(audit),
             Some(open) if Instant::now() >= deadline => return Err(open.into()),
             Some(_) => sleep(Duration::from_millis(200)).await,
@@ -180,16 +194,50 @@ async fn settled(client: &Client) -> Result<Audit, BoxError> {
     }
 }
 
+/// Says which checkouts go on, or wait for a person.
+async fn unended(client: &Client) -> Result<Option<String>, BoxError> {
+    let sagas = Sagas::open(client, "checkout").await?.list().await?;
+    let is_over =
+        |state: &SagaState| matches!(state, SagaState::Completed | SagaState::Compensated(_));
+    let mut open = sagas.iter().filter(|saga| !is_over(&saga.state));
+    Ok(open
+        .next()
+        .map(|saga| format!("checkout of {}: {}", saga.id, saga.why())))
+}
+
+/// Returns how many checkouts asked more than once for their money.
+async fn asked_again(client: &Client) -> Result<usize, BoxError> {
+    let sagas = Sagas::open(client, "checkout").await?.list().await?;
+    let steps = sagas.iter().flat_map(|saga| &saga.steps);
+    let charges = steps.filter(|step| step.name == "payments.charge");
+    Ok(charges.filter(|charge| charge.attempts > 1).count())
+}
+
 async fn trade(servers: Vec<Server>, orders: u32) -> Result<(), BoxError> {
     let mut shop = Shop::open(servers)?;
     let client = shop.client().await?;
     shop.until_ready(&client).await?;
-    let sums = block_in_place(|| shop.rush(orders))?;
-    let audit = settled(&client).await?;
+    let (sums, whole) = block_in_place(|| shop.rush(orders))?;
+    let audit = settled(&client, whole + END_WITHIN).await?;
+    let took = whole.elapsed();
+    assert!(took < END_WITHIN, "all ended {took:?} after the last fault");
     audit.assert_sound();
     assert_eq!(audit.placed.len(), orders as usize);
+    let mix = format!(
+        "{} confirmed, {} declined, {} out of stock",
+        orders / 20 * 17,
+        orders / 10,
+        orders / 20
+    );
+    assert!(sums.ends_with(&mix), "{sums}");
     assert_models_are_a_fold(&client, &audit).await?;
-    eprintln!("copies: {}, {sums}; {}", shop.servers.len(), audit.told());
+    eprintln!(
+        "copies: {}, {sums}; {}; {} charged again under the same id; all over {:.1} s after the last fault",
+        shop.servers.len(),
+        audit.told(),
+        asked_again(&client).await?,
+        took.as_secs_f64()
+    );
     Ok(())
 }
 
