@@ -175,7 +175,7 @@ struct Count;
 
 impl Command for Count {
     const SUBJECT: Subject = Subject::new("clock.count");
-    type Outcome = Result<u64, callboard::Infallible>;
+    type Outcome = Result<u64, Infallible>;
 }
 
 struct Clock {

@@ -91,7 +91,7 @@ async fn what_is_paid_about_when_the_wait_ends_is_kept_or_refused_never_lost()
 -> Result<(), BoxError> {
     let mut ends = [0, 0];
     for early in (0..100).step_by(5) {
-        let wait = Duration::from_secs(15 * 60) - Duration::from_millis(early);
+        let wait = Duration::from_millis(15 * 60 * 1_000 - early);
         let play = placed(TWO).given(cleared()).after(wait).ask(charge(5_000));
         let heard = audited(play.after(HOUR)).await?;
         ends[usize::from(is_confirmed(&heard))] += 1;
