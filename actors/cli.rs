@@ -4,7 +4,7 @@ use callboard::Profile;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
-use std::{env, ffi::OsString, fs, path::PathBuf, process};
+use std::{env, ffi::OsString, fs, num::NonZeroU32, path::PathBuf, process};
 
 /// Hosts the shop's groups until SIGTERM or SIGINT.
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ Examples:
                                                  two of them; other nodes host the others
   shop --nats localhost:4222 demo --remote       place orders with the nodes that run
   shop --nats localhost:4222 plan                what the groups need, against what is there
+  shop --nats localhost:4222 check               live sagas that this program could not go on with
 
 Exit codes: 0 done, 1 failed, 2 not understood. RUST_LOG says how much is logged.";
 
@@ -57,6 +58,11 @@ pub(crate) enum Action {
     ///
     /// What is there with other settings is shown and left as it is.
     Apply,
+    /// Lists live sagas that this program could not go on with.
+    ///
+    /// For before a deployment: takes no step, changes nothing. Ends with 1 if
+    /// there are some.
+    Check,
     /// Places a handful of orders and shows what comes of them.
     ///
     /// Hosts the groups itself, for as long as it takes.
@@ -154,6 +160,10 @@ pub(crate) struct Options {
         global = true
     )]
     pub(crate) payment_limit: Cents,
+    /// Answer every Nth payment late, after the money was taken: to see what
+    /// becomes of an order whose checkout does not know whether it is paid.
+    #[arg(long, env = "CALLBOARD_SLOW_PAYMENTS", value_name = "N", global = true)]
+    pub(crate) slow_payments: Option<NonZeroU32>,
 }
 
 impl Options {

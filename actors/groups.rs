@@ -3,21 +3,24 @@
 use crate::{inventory, notifications, orders, payments, products, users};
 use callboard::Group;
 use schemas::Cents;
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{fmt, num::NonZeroU32, path::PathBuf, str::FromStr};
 
 /// What the groups are told from outside.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The most that one payment may take.
     pub payment_limit: Cents,
+    /// Every so many payments are answered late, after they were taken; nothing
+    /// for none.
+    pub slow_payments: Option<NonZeroU32>,
     /// The directory in which groups keep databases; nothing for memory.
     pub data: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Sets the limit of one payment; nothing is kept on disk.
+    /// Sets the limit of one payment; none is slow, and nothing is kept on disk.
     pub const fn limit(payment_limit: Cents) -> Self {
-        Self { payment_limit, data: None }
+        Self { payment_limit, slow_payments: None, data: None }
     }
 }
 
@@ -68,7 +71,7 @@ impl Name {
             Self::Users => users::group(),
             Self::Products => products::group(),
             Self::Inventory => inventory::group(),
-            Self::Payments => payments::group(settings.payment_limit),
+            Self::Payments => payments::group(settings.payment_limit, settings.slow_payments),
             Self::Orders => orders::group(settings.data.as_deref()),
             Self::Notifications => notifications::group(),
         }

@@ -1,14 +1,14 @@
-//! The shop: six domains that work on an order by telling each other what happened.
+//! The shop: six domains that work on orders.
 //!
 //! Each module is one domain. Its `group` is the table of what it answers and
 //! hears; rules are plain functions beside it. [`groups`] knows them by name.
 //!
 //! What a domain knows are entities: their events are the truth, and each
 //! command is decided on the newest of them, so any process may die at any
-//! time. Beside them stand actors that turn the events of other domains into
-//! commands to their own entities. No domain calls another to change it:
-//! `orders` asks `users` and `products` before it takes an order in, and from
-//! there on events do the work.
+//! time. What takes several domains is a saga of `orders`: it has the others
+//! hold stock and take money, and give both back if it comes to nothing. Beside
+//! them stand actors that turn the events of other domains into commands to
+//! their own entities.
 
 pub mod groups;
 pub mod inventory;

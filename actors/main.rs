@@ -17,6 +17,7 @@ async fn main() -> ExitCode {
         None => run(cli.options).await,
         Some(Action::Plan) => plan(cli.options).await,
         Some(Action::Apply) => apply(cli.options).await,
+        Some(Action::Check) => check(cli.options).await,
         Some(Action::Demo { orders, remote }) => demo(cli.options, orders, remote).await,
     };
     match outcome {
@@ -55,6 +56,20 @@ async fn apply(options: Options) -> Result<(), BoxError> {
         return Ok(());
     }
     Err("some of it is there with other settings, and is left as it is".into())
+}
+
+/// Says which live sagas could not go on with this program, and fails if some could not.
+#[expect(clippy::print_stdout, reason = "this is what the command is for")]
+async fn check(options: Options) -> Result<(), BoxError> {
+    logging::start(options.log_format, "warn");
+    let stranded = node(&options, bus(&options).await?).check().await?;
+    for saga in &stranded {
+        println!("{saga}");
+    }
+    match stranded.len() {
+        0 => Ok(()),
+        count => Err(format!("sagas that would be parked by this program: {count}").into()),
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what the command is for")]
@@ -104,7 +119,11 @@ async fn bus(options: &Options) -> Result<Bus, BoxError> {
 }
 
 fn node(options: &Options, bus: Bus) -> Node {
-    let settings = Settings { payment_limit: options.payment_limit, data: options.folder() };
+    let settings = Settings {
+        payment_limit: options.payment_limit,
+        slow_payments: options.slow_payments,
+        data: options.folder(),
+    };
     options.groups().map(|name| name.group(&settings)).fold(
         Node::new(options.node.as_str(), bus)
             .namespace(options.namespace.as_str())

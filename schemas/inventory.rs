@@ -8,7 +8,7 @@
 //! product  added, held -> shipped | freed
 //! ```
 
-use crate::{Cents, Line, OrderId, ProductId};
+use crate::{Line, OrderId, ProductId};
 use callboard::{Command, Event, Infallible, Rejection, Subject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -96,8 +96,6 @@ pub struct StockRequested {
     pub order: OrderId,
     /// What is wanted.
     pub lines: Vec<Line>,
-    /// What the order costs; nothing if it is charged by command.
-    pub total: Cents,
 }
 
 impl Event for StockRequested {
@@ -108,15 +106,13 @@ impl Event for StockRequested {
     }
 }
 
-/// All lines of a placed order are held; it can be charged.
+/// All lines of an order are held; it can be charged.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockReserved {
     /// The order.
     pub order: OrderId,
     /// What is held.
     pub lines: Vec<Line>,
-    /// What the order costs, as `orders.placed` said.
-    pub total: Cents,
 }
 
 impl Event for StockReserved {
@@ -127,7 +123,7 @@ impl Event for StockReserved {
     }
 }
 
-/// A placed order cannot be held; nothing of it stays put aside.
+/// An order cannot be held; nothing of it stays put aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StockRefused {
     /// The order.

@@ -5,15 +5,13 @@
 //! shared. The types carry no behaviour: who decides what is the domains'
 //! own business.
 //!
-//! An order is worked on by events alone, so each of them carries what the
-//! next domain needs:
+//! `orders` has an order's steps done by command, and undone if one of them
+//! comes to nothing; what follows from its end is told by events:
 //!
 //! ```text
-//! orders.placed -> inventory.requested
-//!   -> inventory.reserved -> payments.taken    -> orders.confirmed -> inventory.sold
-//!   |                     `> payments.declined -> orders.cancelled
-//!   |                                          `> inventory.released
-//!   `> inventory.refused  -> orders.cancelled
+//! card     inventory.reserve, payments.charge -> orders.confirmed | orders.cancelled
+//! invoice  payments.bill, inventory.reserve, then fraud.cleared and payments.taken
+//!            are waited for -> orders.confirmed | orders.cancelled
 //! ```
 //!
 //! The wire is MessagePack with field names; variants are written `like_this`.
@@ -21,6 +19,7 @@
 //! Both are written by `CALLBOARD_BLESS=1 cargo test -p schemas`, and a test
 //! fails when they part from the types.
 
+pub mod fraud;
 mod ids;
 pub mod inventory;
 pub mod notifications;

@@ -17,6 +17,9 @@ pub struct OrderPlaced {
     pub lines: Vec<Line>,
     /// What it costs.
     pub total: Cents,
+    /// How it is paid.
+    #[serde(default)]
+    pub pay: Payment,
 }
 
 impl Event for OrderPlaced {
@@ -74,6 +77,9 @@ pub struct PlaceOrder {
     pub user: UserId,
     /// What is ordered.
     pub lines: Vec<Line>,
+    /// How it is paid; by card if it is not said.
+    #[serde(default)]
+    pub pay: Payment,
 }
 
 impl Command for PlaceOrder {
@@ -158,6 +164,9 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// What it costs.
     pub total: Cents,
+    /// How it is paid.
+    #[serde(default)]
+    pub pay: Payment,
     /// What became of it.
     pub status: OrderStatus,
 }
@@ -167,6 +176,17 @@ pub struct Order {
 pub struct OrderList {
     /// The latest first, at most 100 of them.
     pub orders: Vec<Order>,
+}
+
+/// How an order is paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Payment {
+    /// It is charged at once.
+    #[default]
+    Card,
+    /// It is looked at first, and charged by the customer then.
+    Invoice,
 }
 
 /// What became of an order.
@@ -194,7 +214,21 @@ pub enum Cancellation {
     /// It could not be charged.
     #[error("payment declined: {0}")]
     PaymentDeclined(Declined),
+    /// Nobody said in time that it is no fraud.
+    #[error("not cleared of fraud in time")]
+    NotCleared,
+    /// Its bill was not paid in time.
+    #[error("not paid in time")]
+    Unpaid,
+    /// Somebody called it off, or it could not go on.
+    #[error("called off: {reason}")]
+    CalledOff {
+        /// Why.
+        reason: String,
+    },
 }
+
+impl Rejection for Cancellation {}
 
 /// Why an order was not placed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]

@@ -1,7 +1,7 @@
 //! What orders cost their buyers.
 
 use crate::{Cents, OrderId};
-use callboard::{Command, Event, Rejection, Subject};
+use callboard::{Command, Event, Infallible, Rejection, Subject};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -23,19 +23,32 @@ impl Event for PaymentTaken {
     }
 }
 
-/// An order could not be charged.
+/// An order may be paid later: this much, and no other amount.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct PaymentDeclined {
+pub struct PaymentBilled {
     /// The order.
     pub order: OrderId,
-    /// What should have been paid.
+    /// What is to be paid.
     pub amount: Cents,
-    /// Why it was not.
-    pub reason: Declined,
 }
 
-impl Event for PaymentDeclined {
-    const SUBJECT: Subject = Subject::new("payments.declined");
+impl Event for PaymentBilled {
+    const SUBJECT: Subject = Subject::new("payments.billed");
+
+    fn key(&self) -> Cow<'_, str> {
+        self.order.as_str().into()
+    }
+}
+
+/// An order was not paid, and takes no money any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PaymentVoided {
+    /// The order.
+    pub order: OrderId,
+}
+
+impl Event for PaymentVoided {
+    const SUBJECT: Subject = Subject::new("payments.voided");
 
     fn key(&self) -> Cow<'_, str> {
         self.order.as_str().into()
@@ -77,6 +90,40 @@ impl Command for Charge {
     }
 }
 
+/// Lets an order be paid later, by whoever charges it; again, it is the same bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Bill {
+    /// The order.
+    pub order: OrderId,
+    /// What is to be paid.
+    pub amount: Cents,
+}
+
+impl Command for Bill {
+    const SUBJECT: Subject = Subject::new("payments.bill");
+    type Outcome = Result<Billed, Declined>;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.order.as_str().into()
+    }
+}
+
+/// Lets an order take no money any more, and gives back what was paid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Void {
+    /// The order.
+    pub order: OrderId,
+}
+
+impl Command for Void {
+    const SUBJECT: Subject = Subject::new("payments.void");
+    type Outcome = Result<Voided, Infallible>;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.order.as_str().into()
+    }
+}
+
 /// Gives an order's payment back; again, it is the same refund.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refund {
@@ -100,6 +147,24 @@ pub struct Receipt {
     pub order: OrderId,
     /// What was paid.
     pub amount: Cents,
+}
+
+/// An order's bill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Billed {
+    /// The order.
+    pub order: OrderId,
+    /// What is to be paid.
+    pub amount: Cents,
+}
+
+/// An order that takes no money any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Voided {
+    /// The order.
+    pub order: OrderId,
+    /// What was given back, now or before.
+    pub refunded: Cents,
 }
 
 /// A payment given back.
@@ -127,6 +192,15 @@ pub enum Declined {
         /// What was taken.
         amount: Cents,
     },
+    /// The order's bill is over another amount.
+    #[error("the bill is over {billed}")]
+    OtherAmount {
+        /// What is to be paid.
+        billed: Cents,
+    },
+    /// The order takes no money any more.
+    #[error("nothing is to be paid any more")]
+    Void,
 }
 
 impl Rejection for Declined {}

@@ -1,8 +1,8 @@
 //! What a replay promises: the groups as they are, no broker, no waiting.
 
 use callboard::{
-    Actor, Answer, Command, Context, Event, Failure, Group, Rejection, Replay, ReplayError, Retry,
-    Subject,
+    Actor, Answer, Command, Context, Event, Failure, Group, Infallible, Rejection, Replay,
+    ReplayError, Retry, Subject,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -175,7 +175,7 @@ struct Count;
 
 impl Command for Count {
     const SUBJECT: Subject = Subject::new("clock.count");
-    type Outcome = Result<u64, callboard::Infallible>;
+    type Outcome = Result<u64, Infallible>;
 }
 
 struct Clock {
@@ -210,5 +210,29 @@ async fn a_day_of_timers_passes_in_no_time() -> Result<(), Box<dyn std::error::E
         "{:?}",
         started.elapsed()
     );
+    Ok(())
+}
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Balance;
+
+impl Command for Balance {
+    const SUBJECT: Subject = Subject::new("bank.balance");
+    type Outcome = Result<u64, Infallible>;
+}
+
+#[tokio::test]
+async fn one_domain_may_have_several_commands_stood_in_for() -> Result<(), ReplayError> {
+    let mut heard = Replay::of(desk())
+        .stub(bank)
+        .stub(|Balance| Ok(7))
+        .given(ordered("a", 10))
+        .ask(Balance)
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<Paid>(), [paid("a")]);
+    assert_eq!(heard.kinds(), ["desk.paid"]);
+    assert_eq!(heard.envelopes()[0].key.decode(), "a");
+    assert!(matches!(&heard.answers::<Balance>()[..], [Ok(7)]));
     Ok(())
 }

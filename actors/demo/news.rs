@@ -11,7 +11,7 @@ use schemas::{
     },
     notifications::NotificationSent,
     orders::{OrderCancelled, OrderConfirmed, OrderPlaced},
-    payments::{PaymentDeclined, PaymentTaken},
+    payments::PaymentTaken,
     products::ProductAdded,
     users::UserRegistered,
 };
@@ -68,7 +68,7 @@ fn about_product(event: &Envelope) -> Option<News> {
 }
 
 fn about_order(event: &Envelope) -> Option<News> {
-    let text = if let Some(OrderPlaced { order, user, lines, total }) = read(event) {
+    let text = if let Some(OrderPlaced { order, user, lines, total, .. }) = read(event) {
         format!("{order}  {user} wants {} for {total}", items(&lines))
     } else if let Some(StockReserved { order, lines, .. }) = read(event) {
         format!("{order}  {}", items(&lines))
@@ -78,11 +78,9 @@ fn about_order(event: &Envelope) -> Option<News> {
         format!("{order}  {}", items(&lines))
     } else if let Some(StockSold { order, lines }) = read(event) {
         format!("{order}  {}", items(&lines))
-    } else if let Some(PaymentTaken { order, amount }) = read(event) {
-        format!("{order}  {amount}")
     } else {
-        let PaymentDeclined { order, amount, reason } = read(event)?;
-        format!("{order}  {amount}: {reason}")
+        let PaymentTaken { order, amount } = read(event)?;
+        format!("{order}  {amount}")
     };
     Some(News::only(text))
 }

@@ -55,9 +55,13 @@ pub(crate) async fn rush(client: &Client, count: u32, replicas: usize) -> Result
     let took = started.elapsed().as_secs_f64();
     let rate = f64::from(count) / took;
     let Tally { confirmed, declined, out_of_stock, .. } = tally;
+    let called_off = match tally.called_off {
+        0 => String::new(),
+        orders => format!("{orders} called off, "),
+    };
     say(format_args!(
-        "\n{count} orders ended in {took:.2} s, {rate:.0}/s: {confirmed} confirmed, {declined} declined, \
-         {out_of_stock} out of stock"
+        "\n{count} orders ended in {took:.2} s, {rate:.0}/s: {confirmed} confirmed, {called_off}\
+         {declined} declined, {out_of_stock} out of stock"
     ))
 }
 

@@ -3,7 +3,7 @@ use callboard::{Client, error::BoxError, message::Id};
 use schemas::{
     Cents, Line, OrderId, ProductId,
     inventory::{GetStock, Stock},
-    orders::PlaceOrder,
+    orders::{Payment, PlaceOrder},
     products::AddProduct,
     users::Register,
 };
@@ -67,7 +67,7 @@ impl Script {
 
     /// Returns so many orders, after seeing to it that there is stock for them:
     /// every tenth costs too much, and every tenth wants something of which
-    /// there is enough for half of them at most.
+    /// there is enough for half of them.
     pub(super) async fn many(
         &self,
         client: &Client,
@@ -95,9 +95,7 @@ impl Script {
                 scarce = there.available.max(least);
             }
         }
-        let each = (scarce / count.div_ceil(10))
-            .saturating_mul(2)
-            .saturating_add(1);
+        let each = scarce.saturating_mul(2).div_ceil(count.div_ceil(10));
         let orders = (1..=count).map(|number| match number % 10 {
             0 => self.order(number, "ada", [("piano", 1)]),
             5 => self.order(number, "grace", [("tea", 1), ("teapot", each)]),
@@ -124,6 +122,7 @@ impl Script {
                 .into_iter()
                 .map(|(product, quantity)| Line::new(product, quantity))
                 .collect(),
+            pay: Payment::Card,
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) struct Tally {
     pub(super) confirmed: usize,
     pub(super) declined: usize,
     pub(super) out_of_stock: usize,
+    pub(super) called_off: usize,
 }
 
 /// A stream, and how much of it was read.
@@ -46,6 +47,7 @@ impl Tally {
             confirmed: 0,
             declined: 0,
             out_of_stock: 0,
+            called_off: 0,
         })
     }
 
@@ -76,6 +78,7 @@ impl Tally {
             match reason {
                 Cancellation::OutOfStock(_) => self.out_of_stock += is_ours,
                 Cancellation::PaymentDeclined(_) => self.declined += is_ours,
+                _ => self.called_off += is_ours,
             }
         }
         Ok(())

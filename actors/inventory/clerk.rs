@@ -5,10 +5,9 @@ use super::{
 use crate::is_key;
 use callboard::{Answer, Context, Failure, message::Id};
 use schemas::{
-    Cents, Line, OrderId, ProductId,
-    inventory::{Hold, OutOfStock, Release, Reserve, StockReleased, StockRequested, StockSold},
-    orders::{OrderConfirmed, OrderPlaced},
-    payments::PaymentDeclined,
+    Line, OrderId, ProductId,
+    inventory::{Hold, OutOfStock, Reserve, StockReleased, StockRequested, StockSold},
+    orders::OrderConfirmed,
 };
 use std::collections::BTreeMap;
 
@@ -26,28 +25,16 @@ impl Clerk {
 
     pub(super) async fn reserve(&mut self, reserve: Reserve, ctx: &Context) -> Answer<Reserve> {
         let Reserve { order, lines } = reserve;
-        // Nothing says what it costs: whoever asked charges too.
-        let request = Request { order: order.clone(), lines, total: Cents::ZERO };
-        let Claim { lines, stage, .. } = fill(request, ctx).await?;
+        let Claim { lines, stage } = fill(Request { order: order.clone(), lines }, ctx).await?;
         match stage {
             Stage::Held | Stage::Sold => Ok(Hold { order, lines }),
             Stage::Refused(reason) => Err(reason.into()),
-            Stage::Wanted | Stage::Released => Err(Failure::discard(format!(
-                "what was held for order `{order}` was given back; it is not held again"
-            ))
-            .into()),
+            // What was given back is not held again.
+            Stage::Released => Err(nothing_of(&lines).into()),
+            Stage::Wanted => {
+                Err(Failure::retry(format!("order `{order}` is still being filled")).into())
+            }
         }
-    }
-
-    pub(super) async fn order_placed(
-        &mut self,
-        placed: OrderPlaced,
-        ctx: &Context,
-    ) -> Result<(), Failure> {
-        let OrderPlaced { order, lines, total, .. } = placed;
-        let request = Request { order, lines, total };
-        ctx.call(request).id(step(ctx, "request")).await?;
-        Ok(())
     }
 
     pub(super) async fn stock_requested(
@@ -55,18 +42,8 @@ impl Clerk {
         requested: StockRequested,
         ctx: &Context,
     ) -> Result<(), Failure> {
-        let StockRequested { order, lines, total } = requested;
-        fill(Request { order, lines, total }, ctx).await?;
-        Ok(())
-    }
-
-    pub(super) async fn payment_declined(
-        &mut self,
-        declined: PaymentDeclined,
-        ctx: &Context,
-    ) -> Result<(), Failure> {
-        let release = Release { order: declined.order };
-        ctx.call(release).id(step(ctx, "release")).await?;
+        let StockRequested { order, lines } = requested;
+        fill(Request { order, lines }, ctx).await?;
         Ok(())
     }
 
@@ -153,6 +130,17 @@ async fn free(order: &OrderId, lines: &[Line], ctx: &Context) -> Result<(), Fail
         ctx.call(free).id(id).await?;
     }
     Ok(())
+}
+
+/// Says that there is nothing for an order any more.
+fn nothing_of(lines: &[Line]) -> OutOfStock {
+    let first = sum(lines).into_iter().next();
+    let (product, wanted) = first.map_or_else(
+        || (ProductId::new(""), 0),
+        |(product, wanted)| (product.clone(), wanted),
+    );
+    let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
+    OutOfStock { product, wanted, available: 0 }
 }
 
 /// Adds up the lines of each product.

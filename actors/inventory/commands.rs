@@ -2,7 +2,7 @@
 
 use super::hold::Claim;
 use callboard::{Command, Infallible, Subject};
-use schemas::{Cents, Line, OrderId, ProductId, inventory::OutOfStock};
+use schemas::{Line, OrderId, ProductId, inventory::OutOfStock};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
@@ -61,7 +61,6 @@ impl Command for Ship {
 pub(super) struct Request {
     pub(super) order: OrderId,
     pub(super) lines: Vec<Line>,
-    pub(super) total: Cents,
 }
 
 impl Command for Request {

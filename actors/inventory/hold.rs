@@ -6,7 +6,7 @@
 use super::commands::{Request, Sell, Settle};
 use callboard::{Decision, Infallible};
 use schemas::{
-    Cents, Line,
+    Line,
     inventory::{
         OutOfStock, Release, Released, StockRefused, StockReleased, StockRequested, StockReserved,
         StockSold,
@@ -22,7 +22,6 @@ pub(super) struct Holding(Option<Claim>);
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Claim {
     pub(super) lines: Vec<Line>,
-    total: Cents,
     pub(super) stage: Stage,
 }
 
@@ -47,9 +46,9 @@ impl Holding {
         if let Some(claim) = &self.0 {
             return Ok(Decision::nothing().reply(claim.clone()));
         }
-        let Request { order, lines, total } = request;
-        let claim = Claim { lines: lines.clone(), total, stage: Stage::Wanted };
-        Ok((StockRequested { order, lines, total }, claim).into())
+        let Request { order, lines } = request;
+        let claim = Claim { lines: lines.clone(), stage: Stage::Wanted };
+        Ok((StockRequested { order, lines }, claim).into())
     }
 
     pub(super) fn settle(&self, settle: Settle) -> Result<Decision<Claim>, Infallible> {
@@ -63,8 +62,8 @@ impl Holding {
             return Ok((StockRefused { order, reason }, claim).into());
         }
         claim.stage = Stage::Held;
-        let Claim { lines, total, .. } = claim.clone();
-        Ok((StockReserved { order, lines, total }, claim).into())
+        let lines = claim.lines.clone();
+        Ok((StockReserved { order, lines }, claim).into())
     }
 
     pub(super) fn release(&self, release: Release) -> Result<Decision<Released>, Infallible> {
@@ -87,13 +86,13 @@ impl Holding {
     }
 
     pub(super) fn requested(&mut self, requested: &StockRequested) {
-        let StockRequested { lines, total, .. } = requested.clone();
-        self.0 = Some(Claim { lines, total, stage: Stage::Wanted });
+        let lines = requested.lines.clone();
+        self.0 = Some(Claim { lines, stage: Stage::Wanted });
     }
 
     pub(super) fn reserved(&mut self, reserved: &StockReserved) {
-        let StockReserved { lines, total, .. } = reserved.clone();
-        self.0 = Some(Claim { lines, total, stage: Stage::Held });
+        let lines = reserved.lines.clone();
+        self.0 = Some(Claim { lines, stage: Stage::Held });
     }
 
     pub(super) fn refused(&mut self, refused: &StockRefused) {

@@ -35,9 +35,7 @@ pub fn group() -> Group {
                 .instances(8)
                 .retry(RETRY)
                 .answer(Clerk::reserve)
-                .on(Clerk::order_placed)
                 .on(Clerk::stock_requested)
-                .on(Clerk::payment_declined)
                 .on(Clerk::stock_released)
                 .on(Clerk::order_confirmed)
                 .on(Clerk::stock_sold),

@@ -1,22 +1,22 @@
 //! What was ordered, and what became of it.
 //!
-//! The entity `order` is placed, then confirmed or cancelled, once. The desk
-//! ends orders when it hears how stock and payment went.
+//! The entity `order` is placed, then confirmed or cancelled, once. Which of the
+//! two is up to a saga, `checkout` if it is paid by card and `invoice` if it is
+//! paid later.
 //!
 //! Two projections read the same events: each user's orders, in memory, and the
 //! sales per day, in `SQLite`.
 
 mod by_user;
+mod checkout;
 mod commands;
-mod desk;
+mod invoice;
 mod order;
 mod price;
 mod sales;
 
-use crate::RETRY;
 use by_user::OrdersByUser;
-use callboard::{Actor, Entity, Group, Projection, Strategy};
-use desk::Desk;
+use callboard::{Entity, Group, Projection, Strategy};
 use order::Order;
 use sales::SalesPerDay;
 use std::{path::Path, time::Duration};
@@ -29,14 +29,8 @@ pub fn group(data: Option<&Path>) -> Group {
         .child(order())
         .child(orders_by_user())
         .child(sales_per_day(data))
-        .child(
-            Actor::new("desk", Desk::open)
-                .instances(4)
-                .retry(RETRY)
-                .on(Desk::payment_taken)
-                .on(Desk::payment_declined)
-                .on(Desk::stock_refused),
-        )
+        .child(checkout::saga())
+        .child(invoice::saga())
 }
 
 fn order() -> Entity<Order> {

@@ -18,14 +18,14 @@ impl Order {
         place: PlaceOrder,
         total: Cents,
     ) -> Result<Decision<orders::Order>, PlaceRejected> {
-        let PlaceOrder { order, user, lines } = place;
+        let PlaceOrder { order, user, lines, pay } = place;
         match &self.0 {
-            Some(old) if old.user == user && old.lines == lines => {
+            Some(old) if old.user == user && old.lines == lines && old.pay == pay => {
                 Ok(Decision::nothing().reply(old.clone()))
             }
             Some(_) => Err(PlaceRejected::IdTaken { order }),
             None => {
-                let placed = OrderPlaced { order, user, lines, total };
+                let placed = OrderPlaced { order, user, lines, total, pay };
                 Ok((placed.clone(), new(placed)).into())
             }
         }
@@ -85,8 +85,8 @@ impl Order {
 
 /// Returns the order that was just placed.
 pub(super) fn new(placed: OrderPlaced) -> orders::Order {
-    let OrderPlaced { order, user, lines, total } = placed;
-    orders::Order { order, user, lines, total, status: OrderStatus::Placed }
+    let OrderPlaced { order, user, lines, total, pay } = placed;
+    orders::Order { order, user, lines, total, pay, status: OrderStatus::Placed }
 }
 
 #[cfg(test)]
@@ -96,8 +96,8 @@ mod tests {
     use schemas::{
         Cents, Line,
         orders::{
-            Cancellation, OrderCancelled, OrderConfirmed, OrderPlaced, PlaceOrder, PlaceRejected,
-            UnknownOrder,
+            Cancellation, OrderCancelled, OrderConfirmed, OrderPlaced, Payment, PlaceOrder,
+            PlaceRejected, UnknownOrder,
         },
         payments::Declined,
     };
@@ -109,6 +109,7 @@ mod tests {
             user: "ada".into(),
             lines: vec![Line::new("tea", 2)],
             total: Cents(900),
+            pay: Payment::Card,
         });
         order
     }
@@ -133,15 +134,19 @@ mod tests {
             order: "o-1".into(),
             user: "ada".into(),
             lines: vec![Line::new("tea", 2)],
+            pay: Payment::Card,
         };
         let again = decided(an_order().place(place.clone(), Cents(1)));
         assert!(
             again.contains("facts: []") && again.contains("Cents(900)"),
             "{again}"
         );
+        let later = PlaceOrder { pay: Payment::Invoice, ..place.clone() };
         place.lines.clear();
-        let taken = an_order().place(place, Cents(900)).map(drop);
-        assert_eq!(taken, Err(PlaceRejected::IdTaken { order: "o-1".into() }));
+        for other in [place, later] {
+            let taken = an_order().place(other, Cents(900)).map(drop);
+            assert_eq!(taken, Err(PlaceRejected::IdTaken { order: "o-1".into() }));
+        }
     }
 
     #[test]

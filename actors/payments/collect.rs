@@ -1,9 +1,12 @@
-use callboard::{Command, Infallible, Subject};
-use schemas::{Cents, OrderId};
+use callboard::{Command, Subject};
+use schemas::{
+    Cents, OrderId,
+    payments::{Declined, Receipt},
+};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-/// Charges an order unless that was tried before; the till's own word.
+/// Charges an order; the till's own word.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Collect {
     pub(super) order: OrderId,
@@ -12,7 +15,7 @@ pub(super) struct Collect {
 
 impl Command for Collect {
     const SUBJECT: Subject = Subject::new("payments.collect");
-    type Outcome = Result<(), Infallible>;
+    type Outcome = Result<Receipt, Declined>;
 
     fn key(&self) -> Cow<'_, str> {
         self.order.as_str().into()

@@ -20,6 +20,7 @@ fn shop(arguments: &str) -> Command {
         "NODE",
         "LOG_FORMAT",
         "PAYMENT_LIMIT",
+        "SLOW_PAYMENTS",
         "DATA",
         "REPLICAS",
     ] {
@@ -91,9 +92,19 @@ fn a_rush_is_summed_up_in_one_line() -> io::Result<()> {
     let sums = shown.lines().last().unwrap_or_default();
     assert!(sums.starts_with("40 orders ended in "), "{shown}");
     assert!(
-        sums.ends_with("33 confirmed, 4 declined, 3 out of stock"),
+        sums.ends_with("34 confirmed, 4 declined, 2 out of stock"),
         "{shown}"
     );
+    Ok(())
+}
+
+#[test]
+fn an_order_whose_payment_is_answered_late_ends_as_any_other() -> io::Result<()> {
+    let output = shop("demo --memory --slow-payments 2").output()?;
+    let (shown, complaint) = said(&output);
+    assert!(output.status.success(), "{complaint}");
+    assert_ends(&shown);
+    assert_eq!(shown.matches(" s  payments.taken ").count(), 3, "{shown}");
     Ok(())
 }
 
@@ -130,7 +141,8 @@ fn the_environment_sets_what_the_command_line_does_not() -> io::Result<()> {
         .env("CALLBOARD_PAYMENT_LIMIT", "20000")
         .output()?;
     let (shown, _) = said(&output);
-    assert_eq!(shown.matches("payments.declined").count(), 0, "{shown}");
+    let end = shown.split("\norders\n").nth(1).unwrap_or_default();
+    assert_eq!(end.matches("  confirmed").count(), 4, "{shown}");
     Ok(())
 }
 
@@ -156,6 +168,7 @@ fn what_is_not_understood_ends_with_2_and_says_what_would_be() -> io::Result<()>
     for (arguments, cure) in [
         ("--groups users,cheese", "the shop has users, products"),
         ("--payment-limit ten", "write one such as 1000"),
+        ("--slow-payments 0", "would be zero"),
         ("demo --remote", "name it with --nats URL"),
         ("demo --orders 0", "0 is not in 1..=1000000"),
         ("--replicas 6", "6 is not in 1..=5"),

@@ -5,7 +5,7 @@ use schemas::{
     Cents, Line,
     inventory::{GetStock, OutOfStock, Stock},
     notifications::NotificationSent,
-    orders::{Cancellation, OrderCancelled, OrderConfirmed, OrderPlaced, PlaceOrder},
+    orders::{Cancellation, OrderCancelled, OrderConfirmed, OrderPlaced, Payment, PlaceOrder},
     payments::Declined,
     products::AddProduct,
     users::Register,
@@ -32,6 +32,7 @@ fn place(order: &str, quantity: u32) -> PlaceOrder {
         order: order.into(),
         user: "ada".into(),
         lines: vec![Line::new("pot", quantity)],
+        pay: Payment::Card,
     }
 }
 

@@ -15,8 +15,8 @@ use schemas::{
     Cents, Line, UserId,
     inventory::{GetStock, Stock, StockAdded, StockHeld},
     orders::{
-        GetOrder, ListOrders, ListSales, OrderCancelled, OrderConfirmed, OrderPlaced, PlaceOrder,
-        Sales, SalesList,
+        GetOrder, ListOrders, ListSales, OrderCancelled, OrderConfirmed, OrderPlaced, Payment,
+        PlaceOrder, Sales, SalesList,
     },
     products::{AddProduct, Catalogue, ListProducts, Offer, ProductAdded},
     users::Register,
@@ -123,7 +123,12 @@ async fn trade(client: &Client, run: u32) -> Result<(), BoxError> {
     {
         let order = format!("o-{run}-{at}");
         let lines = vec![Line::new(product, quantity)];
-        let place = PlaceOrder { order: order.as_str().into(), user: "ada".into(), lines };
+        let place = PlaceOrder {
+            order: order.as_str().into(),
+            user: "ada".into(),
+            lines,
+            pay: Payment::Card,
+        };
         client.call(place).await?;
         let ended = async {
             loop {

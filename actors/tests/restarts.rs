@@ -9,7 +9,7 @@ use schemas::{
     Cents, EventId, Line,
     inventory::Stock,
     notifications::{ListNotifications, NotificationSent},
-    orders::{GetOrder, OrderConfirmed, OrderStatus, PlaceOrder},
+    orders::{GetOrder, OrderConfirmed, OrderStatus, Payment, PlaceOrder},
     products::AddProduct,
     users::{Register, RegisterRejected},
 };
@@ -92,6 +92,7 @@ async fn a_node_that_takes_over_knows_users_orders_and_stock() -> Result<(), Box
         order: order.into(),
         user: "ada".into(),
         lines: vec![Line::new("pot", 3)],
+        pay: Payment::Card,
     };
     let first = start("shop-1", &bus).await?;
     let client = first.client();

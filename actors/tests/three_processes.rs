@@ -15,8 +15,12 @@ use callboard::{
     },
 };
 use schemas::{
-    Cents, Line, OrderId, inventory::Stock, notifications::NotificationSent, orders::PlaceOrder,
-    products::AddProduct, users::Register,
+    Cents, Line, OrderId,
+    inventory::Stock,
+    notifications::NotificationSent,
+    orders::{Payment, PlaceOrder},
+    products::AddProduct,
+    users::Register,
 };
 use std::{
     collections::BTreeMap,
@@ -162,7 +166,7 @@ async fn every_ended_order_is_told_once_also_when_the_teller_was_killed() -> Res
 }
 
 #[tokio::test]
-async fn orders_under_way_end_once_although_their_desk_was_killed() -> Result<(), BoxError> {
+async fn orders_under_way_end_once_although_their_runner_was_killed() -> Result<(), BoxError> {
     let server = Server::start();
     let _others = Process::start(&server, "shop-1", "users,products,inventory,payments")?;
     let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
@@ -181,7 +185,7 @@ async fn orders_under_way_end_once_although_their_desk_was_killed() -> Result<()
         let lines = vec![Line::new("tea", 2)];
         let order = OrderId::new(format!("o-{number}"));
         client
-            .call(PlaceOrder { order, user: "ada".into(), lines })
+            .call(PlaceOrder { order, user: "ada".into(), lines, pay: Payment::Card })
             .await?;
     }
     orders.kill()?;

@@ -74,6 +74,12 @@ impl Heard {
             .collect()
     }
 
+    /// Returns all events that the groups published, in the order they were
+    /// stored in each domain.
+    pub fn envelopes(&self) -> &[Envelope] {
+        &self.events
+    }
+
     /// Returns how many places there were at which the runner of a saga could
     /// [die](super::Replay::crash_at).
     pub const fn places(&self) -> u64 {

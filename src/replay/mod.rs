@@ -22,7 +22,7 @@ use crate::{
 };
 use heard::Asked;
 use stage::Step;
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A play for one or more groups: what is given to them, step by step.
 ///
@@ -73,6 +73,8 @@ use std::{fmt, time::Duration};
 #[must_use = "a replay is played by `settle`"]
 pub struct Replay {
     groups: Vec<Group>,
+    /// What stands in for other domains.
+    stubs: BTreeMap<&'static str, Actor<()>>,
     steps: Vec<Step>,
     patience: Duration,
     crash_at: u64,
@@ -83,6 +85,7 @@ impl Replay {
     pub fn of(group: Group) -> Self {
         Self {
             groups: vec![group],
+            stubs: BTreeMap::new(),
             steps: Vec::new(),
             patience: Duration::from_mins(10),
             crash_at: 0,
@@ -95,18 +98,22 @@ impl Replay {
         self
     }
 
-    /// Stands in for the domain that answers `C`.
+    /// Stands in for the domain that answers `C`; several commands of a domain
+    /// are told one by one.
     pub fn stub<C: Command>(
-        self,
+        mut self,
         answer: impl Fn(C) -> Result<Reply<C>, Refused<C>> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let name = format!("stub-{}", C::SUBJECT.as_str().replace(['.', '_'], "-"));
-        let stub = Actor::new("stub", async || Ok::<_, Failure>(())).answer(
+        let domain = C::SUBJECT.domain();
+        let stub = self.stubs.remove(domain);
+        let stub = stub.unwrap_or_else(|| Actor::new("stub", async || Ok::<_, Failure>(())));
+        let stub = stub.answer(
             async move |(): &mut (), command: C, _: &Context| -> Answer<C> {
                 answer(command).map_err(Refusal::Rejected)
             },
         );
-        self.with(Group::new(name).child(stub))
+        self.stubs.insert(domain, stub);
+        self
     }
 
     /// Publishes an event and waits for what follows from it.
@@ -188,7 +195,11 @@ impl Replay {
     /// Dropping the future lets the replay end unheard.
     pub async fn settle(self) -> Result<Heard, ReplayError> {
         let bounds = (self.patience, self.crash_at);
-        stage::play(self.groups, self.steps, bounds).await
+        let stubs = self.stubs.into_iter();
+        let name = |domain: &str| format!("stub-{}", domain.replace('_', "-"));
+        let stubs = stubs.map(|(domain, stub)| Group::new(name(domain)).child(stub));
+        let groups = self.groups.into_iter().chain(stubs).collect();
+        stage::play(groups, self.steps, bounds).await
     }
 }
 

@@ -68,15 +68,18 @@ impl Runner {
         Ok(())
     }
 
-    /// Starts a saga for an event, unless it was started; those of other keys are
+    /// Starts a saga for an event, unless it was started, or the event is not for
+    /// it; those of other keys are
     /// started beside it.
     pub(super) fn begin(
         &mut self,
         heard: Heard,
-        what: impl FnOnce() -> (String, Result<Bytes, Failure>) + 'static,
+        what: impl FnOnce() -> Option<(String, Result<Bytes, Failure>)> + 'static,
     ) {
         self.beside(heard, async move |desk, ctx| {
-            let (id, input) = what();
+            let Some((id, input)) = what() else {
+                return Ok(());
+            };
             let id = Key::new(&id).map_err(Failure::discard)?;
             Ok(desk.start(&id, begin(input?, ctx)).await?)
         });

@@ -113,14 +113,38 @@ where
         Self { plan: Plan::new(name, run), table: Vec::new(), types: PhantomData }
     }
 
-    /// Starts one with an event, under the event's key.
-    pub fn on<E: Event>(mut self, begin: impl Fn(E) -> I + Clone + Send + Sync + 'static) -> Self {
+    /// Starts one with an event, under the event's key: with what its code takes,
+    /// or with nothing if the event is not for it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use callboard::{Abort, Event, Saga, Steps, Subject};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct Placed { order: String, is_gift: bool }
+    /// # impl Event for Placed {
+    /// #     const SUBJECT: Subject = Subject::new("orders.placed");
+    /// #     fn key(&self) -> std::borrow::Cow<'_, str> { self.order.as_str().into() }
+    /// # }
+    /// async fn wrap(_: &mut Steps, order: String) -> Result<(), Abort> {
+    ///     Ok(())
+    /// }
+    ///
+    /// let wrapping = Saga::new("wrapping", wrap)
+    ///     .on(|placed: Placed| placed.is_gift.then_some(placed.order));
+    /// ```
+    pub fn on<E, B>(mut self, begin: impl Fn(E) -> B + Clone + Send + Sync + 'static) -> Self
+    where
+        E: Event,
+        B: Into<Option<I>> + 'static,
+    {
         self.table.push(Box::new(move |actor| {
             actor.hear(async move |runner: &mut Runner, event: E, heard: Heard| {
                 let begin = begin.clone();
                 runner.begin(heard, move || {
                     let id = event.key().into_owned();
-                    (id, input(begin(event)))
+                    begin(event).into().map(|begin| (id, input(begin)))
                 });
             })
         }));

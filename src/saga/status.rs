@@ -139,14 +139,15 @@ impl SagaStatus {
                 let open = self.steps.iter().filter(|step| step.state == "intended");
                 let open: Vec<_> = open
                     .map(|step| match &step.note {
-                        Some(note) => format!("`{}` {note}", step.name),
-                        None => format!("the outcome of `{}`", step.name),
+                        Some(note) if step.kind == "wait" => note.clone(),
+                        Some(note) => format!("for `{}` {note}", step.name),
+                        None => format!("for the outcome of `{}`", step.name),
                     })
                     .collect();
                 if open.is_empty() {
                     "it waits for a runner".to_owned()
                 } else {
-                    format!("it waits for {}", open.join(" and "))
+                    format!("it waits {}", open.join(" and "))
                 }
             }
         }

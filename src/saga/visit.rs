@@ -90,12 +90,12 @@ impl Visit {
 
     fn trip(self, mut book: Book) -> Rc<Trip> {
         let Self { plan, journals, id, begin, lease, pokes, .. } = self;
-        let (saga, is_new) = (plan.name, book.begin.is_none());
+        let saga = plan.name;
         let now = journals.client.clock().unix_ms();
         let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
         let until = limit.map(|limit| now.saturating_add(limit.unwrap_or(u64::MAX)));
         let begin = begin
-            .filter(|_| is_new)
+            .filter(|_| book.begin.is_none())
             .map(|begin| Begin { until, ..begin });
         // First, for all that it calls belongs to the story of what started it.
         book.begin = begin.clone().or(book.begin);

@@ -1,7 +1,8 @@
 //! What the operator sees of sagas, and what they do when told.
 
 use crate::market::{
-    Confirm, Outcome, Placed, Refuse, checkouts, free, hold, orders, pay, placed, purse, shelf,
+    Cleared, Confirm, Outcome, Placed, Refuse, checkouts, free, hold, orders, pay, placed, purse,
+    shelf,
 };
 use callboard::{
     Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
@@ -115,6 +116,24 @@ async fn a_saga_that_sleeps_is_cancelled_and_undone() -> Outcome {
     let outcome = sagas.wait::<()>("o-1", SOON).await?;
     let cancelled = Abort::new("it was cancelled by the operator");
     assert_eq!(outcome, SagaOutcome::Compensated(cancelled));
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_saga_that_waits_says_for_what_and_how_long() -> Outcome {
+    let saga = Saga::new("patient", async |steps: &mut Steps, placed: Placed| {
+        let cleared = steps.wait_for::<Cleared>(placed.order, Duration::from_hours(1));
+        cleared
+            .await
+            .map(drop)
+            .ok_or_else(|| Abort::new("nobody cleared it"))
+    });
+    let saga = saga.hears(|cleared: &Cleared| cleared.order.clone());
+    let node = node(saga, purse()).await?;
+    let sagas = Sagas::open(&node.client(), "patient").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    until(&sagas, "o-1", "it waits for fraud.cleared of `o-1` until ").await?;
     node.stop().await?;
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::market::{
 use callboard::{
     Abort, Bus, CallError, Command, Infallible, Node, Rejection, Replay, Saga, Steps, Subject,
     bus::StreamConfig,
-    message::{Key, Namespace, headers},
+    message::{Id, Key, Namespace, headers},
     saga::{SagaOutcome, Sagas},
 };
 use serde::{Deserialize, Serialize};
@@ -179,5 +179,46 @@ async fn many_events_start_as_many_sagas() -> Outcome {
     let heard = play.settle().await?;
     assert_eq!(heard.events::<Confirmed>().len(), 200);
     assert_eq!(heard.events::<Held>().len(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_is_not_for_it_starts_nothing() -> Outcome {
+    let saga =
+        Saga::new("dear", checkout).on(|placed: Placed| (placed.amount > 7).then_some(placed));
+    let heard = Replay::of(shelf())
+        .with(purse())
+        .with(orders(saga))
+        .given(placed("cheap"))
+        .given(Placed { amount: 8, ..placed("dear") })
+        .settle()
+        .await?;
+    let confirmed = heard.events::<Confirmed>();
+    assert_eq!(confirmed, [Confirmed { order: "dear".into() }]);
+    assert!(heard.dead_letters().is_empty() && heard.parked().is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_saga_belongs_to_the_story_of_what_started_it_whoever_runs_it() -> Outcome {
+    let story = || Id::from("the story");
+    let told = |place| async move {
+        let saga = Saga::new("told", async |steps: &mut Steps, placed: Placed| {
+            steps.call(hold(&placed.order)).await?;
+            Ok::<_, Abort>(steps.correlation().to_string())
+        });
+        let saga = saga
+            .takeover_after(Duration::from_secs(2))
+            .answer(|buy: &Buy| placed(&buy.0));
+        let play = Replay::of(shelf()).with(orders(saga)).crash_at(place);
+        play.ask_as(story(), Buy("good".into())).settle().await
+    };
+    for place in 0..=told(0).await?.places() {
+        let answers = told(place).await?.answers::<Buy>();
+        assert!(
+            matches!(&answers[..], [Ok(told)] if *told == story().to_string()),
+            "dead at {place}: {answers:?}"
+        );
+    }
     Ok(())
 }

@@ -7,20 +7,24 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 
 pub(crate) mod models;
+mod money;
+pub(crate) mod play;
+mod sequence;
 mod stock;
 
 use callboard::{
-    Client, Event,
+    Client, Event, Heard,
     call::Operator,
     error::BoxError,
     message::{Envelope, Origin},
 };
+pub(crate) use money::Money;
 use schemas::{
-    OrderId,
+    Cents, OrderId,
     notifications::NotificationSent,
     orders::{OrderCancelled, OrderConfirmed, OrderPlaced},
-    payments::{PaymentRefunded, PaymentTaken},
 };
+use sequence::assert_in_sequence;
 use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use stock::Stock;
 
@@ -59,9 +63,10 @@ pub(crate) struct Audit {
     pub(crate) confirmed: Vec<OrderId>,
     pub(crate) cancelled: Vec<OrderId>,
     told: Vec<OrderId>,
-    charged: Vec<OrderId>,
-    refunded: Vec<OrderId>,
+    /// What each confirmed order costs.
+    owed: BTreeMap<OrderId, Cents>,
     dead_letters: usize,
+    pub(crate) money: Money,
     pub(crate) stock: Stock,
 }
 
@@ -70,23 +75,38 @@ impl Audit {
     pub(crate) async fn of(client: &Client) -> Result<Self, BoxError> {
         let operator = Operator::new(client.bus().clone(), client.namespace().clone());
         let dead = operator.dead(1, 10).await?;
-        let orders = events(client, "orders").await?;
-        let payments = events(client, "payments").await?;
-        let told: Vec<NotificationSent> = only(&events(client, "notifications").await?)?;
-        let placed: Vec<OrderPlaced> = only(&orders)?;
-        let confirmed: Vec<OrderConfirmed> = only(&orders)?;
-        let cancelled: Vec<OrderCancelled> = only(&orders)?;
-        let charged: Vec<PaymentTaken> = only(&payments)?;
-        let refunded: Vec<PaymentRefunded> = only(&payments)?;
+        let mut all = Vec::new();
+        for domain in ["orders", "payments", "inventory", "notifications"] {
+            all.extend(events(client, domain).await?);
+        }
+        Self::over(&all, dead.len())
+    }
+
+    /// Goes through what a replay heard.
+    pub(crate) fn heard(heard: &Heard) -> Result<Self, BoxError> {
+        let dead = heard.dead_letters().len() + heard.parked().len();
+        Self::over(heard.envelopes(), dead)
+    }
+
+    /// Goes through all events, and fails where they cannot follow each other.
+    fn over(events: &[Envelope], dead_letters: usize) -> Result<Self, BoxError> {
+        assert_in_sequence(events)?;
+        let placed: Vec<OrderPlaced> = only(events)?;
+        let confirmed: Vec<OrderConfirmed> = only(events)?;
+        let cancelled: Vec<OrderCancelled> = only(events)?;
+        let told: Vec<NotificationSent> = only(events)?;
+        let owed = confirmed.iter();
         Ok(Self {
             placed: placed.into_iter().map(|event| event.order).collect(),
+            owed: owed
+                .map(|event| (event.order.clone(), event.total))
+                .collect(),
             confirmed: confirmed.into_iter().map(|event| event.order).collect(),
             cancelled: cancelled.into_iter().map(|event| event.order).collect(),
             told: told.into_iter().map(|event| event.order).collect(),
-            charged: charged.into_iter().map(|event| event.order).collect(),
-            refunded: refunded.into_iter().map(|event| event.order).collect(),
-            dead_letters: dead.len(),
-            stock: Stock::of(&events(client, "inventory").await?)?,
+            dead_letters,
+            money: Money::of(events)?,
+            stock: Stock::of(events)?,
         })
     }
 
@@ -104,17 +124,18 @@ impl Audit {
     /// Tells the sums.
     pub(crate) fn told(&self) -> String {
         format!(
-            "{} placed, {} confirmed, {} cancelled, {} charged, {} told",
+            "{} placed, {} confirmed, {} cancelled, {} paid, {} told",
             self.placed.len(),
             self.confirmed.len(),
             self.cancelled.len(),
-            self.charged.len(),
+            self.money.kept().len(),
             self.told.len()
         )
     }
 
-    /// Checks that each order ended once, with one charge if it was confirmed
-    /// and none if not, and one notification; and that no stock was lost.
+    /// Checks that each order ended once, that its money is kept if it was
+    /// confirmed and not if it was not, and that its customer was told once;
+    /// and that no stock was lost.
     pub(crate) fn assert_sound(&self) {
         assert_eq!(self.open(), None);
         assert_eq!(self.dead_letters, 0);
@@ -125,9 +146,9 @@ impl Audit {
         };
         let (confirmed, cancelled) = (once(&self.confirmed), once(&self.cancelled));
         assert!(confirmed.is_disjoint(&cancelled));
-        assert_eq!(once(&self.charged), confirmed);
+        assert_eq!(self.money.kept(), self.owed);
+        assert!(self.money.refunded().is_disjoint(&confirmed));
         assert_eq!(once(&self.told), self.placed);
-        assert!(self.refunded.is_empty());
         self.stock.assert_sound();
         assert_eq!(self.stock.sold(), confirmed);
     }

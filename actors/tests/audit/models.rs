@@ -132,11 +132,11 @@ async fn orders(client: &Client) -> Result<BTreeMap<UserId, Vec<Order>>, BoxErro
     }
     let mut users: BTreeMap<UserId, Vec<Order>> = BTreeMap::new();
     for (placed, _) in all::<OrderPlaced>(client).await?.into_iter().rev() {
-        let OrderPlaced { order, user, lines, total } = placed;
+        let OrderPlaced { order, user, lines, total, pay } = placed;
         let orders = users.entry(user.clone()).or_default();
         if orders.len() < LIST_LIMIT {
             let status = ends.remove(&order).unwrap_or(OrderStatus::Placed);
-            orders.push(Order { order, user, lines, total, status });
+            orders.push(Order { order, user, lines, total, pay, status });
         }
     }
     Ok(users)

@@ -25,6 +25,7 @@ pub(crate) struct Stock {
 pub(crate) struct Count {
     pub(crate) added: u64,
     pub(crate) available: u64,
+    held: u64,
     pub(crate) shipped: u64,
 }
 
@@ -67,29 +68,24 @@ impl Stock {
         } else if event.kind == StockHeld::SUBJECT.as_str() {
             let StockHeld { product, order, quantity } = event.event()?;
             let count = self.products.entry(product.clone()).or_default();
-            let left = count.available.checked_sub(quantity.into());
-            count.available = left.expect("no more is held than there is");
+            moves(&mut count.available, &mut count.held, quantity);
             let before = self.shares.insert((order, product), Share::Held(quantity));
             assert_eq!(before, None, "held once, and not after it was freed");
         } else if event.kind == StockFreed::SUBJECT.as_str() {
             let StockFreed { product, order, quantity } = event.event()?;
             let count = self.products.entry(product.clone()).or_default();
-            count.available += u64::from(quantity);
+            moves(&mut count.held, &mut count.available, quantity);
             let before = self.shares.insert((order, product), Share::Freed);
             let held = (quantity > 0).then_some(Share::Held(quantity));
             assert_eq!(before, held, "what is freed was held");
         } else if event.kind == StockShipped::SUBJECT.as_str() {
             let StockShipped { product, order, quantity } = event.event()?;
             let count = self.products.entry(product.clone()).or_default();
-            count.shipped += u64::from(quantity);
-            let before = self
-                .shares
-                .insert((order, product), Share::Shipped(quantity));
-            assert_eq!(
-                before,
-                Some(Share::Held(quantity)),
-                "what is shipped was held"
-            );
+            moves(&mut count.held, &mut count.shipped, quantity);
+            let share = Share::Shipped(quantity);
+            let before = self.shares.insert((order, product), share);
+            let held = Some(Share::Held(quantity));
+            assert_eq!(before, held, "what is shipped was held");
         }
         Ok(())
     }
@@ -134,7 +130,8 @@ impl Stock {
     pub(crate) fn assert_sound(&self) {
         assert_eq!(self.held(), 0);
         for (product, count) in &self.products {
-            assert_eq!(count.available + count.shipped, count.added, "{product}");
+            let all = count.available + count.held + count.shipped;
+            assert_eq!((all, count.held), (count.added, 0), "{product}");
         }
         for order in self.reserved.keys() {
             let ways = (self.sold.contains_key(order), self.released.contains(order));
@@ -159,4 +156,11 @@ impl Stock {
         let mut stray = stray.filter(|(_, share)| matches!(share, Share::Shipped(_)));
         assert_eq!(stray.next(), None);
     }
+}
+
+/// Moves some of a product: what there is of it stays the same.
+fn moves(from: &mut u64, to: &mut u64, quantity: u32) {
+    let left = from.checked_sub(quantity.into());
+    *from = left.expect("no more is moved than there is");
+    *to += u64::from(quantity);
 }

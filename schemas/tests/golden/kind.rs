@@ -21,10 +21,11 @@ pub(crate) struct Kind {
 }
 
 impl Kind {
-    pub(crate) fn of<T, const N: usize>(samples: [T; N]) -> Self
+    pub(crate) fn of<T>(samples: impl IntoIterator<Item = T>) -> Self
     where
         T: Serialize + DeserializeOwned + JsonSchema + PartialEq + Debug + Send + Sync + 'static,
     {
+        let samples: Vec<T> = samples.into_iter().collect();
         let encode = |sample: &T| codec::encode(sample).expect("a sample encodes").to_vec();
         let json = |sample: &T| serde_json::to_string(sample).expect("a sample is JSON too");
         Self {

@@ -18,6 +18,7 @@ mod shape;
 use callboard::message::codec;
 use files::{golden_file, json_file};
 use kind::Kind;
+use schemas::orders::{OrderPlaced, Payment};
 use shape::Shape;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -168,4 +169,14 @@ fn golden_bytes_have_the_fields_of_their_schema() {
         }));
     }
     report(complaints);
+}
+
+#[test]
+fn an_order_that_does_not_say_how_it_is_paid_is_paid_by_card() {
+    // As it was written before there were invoices.
+    let old = "84a56f72646572a46f2d3432a475736572a3616461a56c696e65739282a770726f64756374a3746561a8\
+               7175616e746974790282a770726f64756374a3637570a87175616e74697479cd012ca5746f74616ccd09c4";
+    let bytes = files::unhex(old).expect("this is hex");
+    let placed: OrderPlaced = codec::decode(&bytes).expect("an old event can be read");
+    assert_eq!(placed.pay, Payment::Card);
 }

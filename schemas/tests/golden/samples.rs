@@ -3,6 +3,7 @@
 use crate::kind::Kind;
 use schemas::{
     Cents, Line, OrderId, UserId,
+    fraud::FraudCleared,
     inventory::{
         GetStock, Hold, OutOfStock, Release, Released, Reserve, Stock, StockAdded, StockFreed,
         StockHeld, StockLevel, StockRefused, StockReleased, StockRequested, StockReserved,
@@ -11,12 +12,12 @@ use schemas::{
     notifications::{ListNotifications, Notification, NotificationList, NotificationSent},
     orders::{
         Cancellation, GetOrder, ListOrders, ListSales, Order, OrderCancelled, OrderConfirmed,
-        OrderList, OrderPlaced, OrderStatus, PlaceOrder, PlaceRejected, Sales, SalesList,
+        OrderList, OrderPlaced, OrderStatus, Payment, PlaceOrder, PlaceRejected, Sales, SalesList,
         UnknownOrder,
     },
     payments::{
-        Charge, Declined, NotCharged, PaymentDeclined, PaymentRefunded, PaymentTaken, Receipt,
-        Refund, Refunded,
+        Bill, Billed, Charge, Declined, NotCharged, PaymentBilled, PaymentRefunded, PaymentTaken,
+        PaymentVoided, Receipt, Refund, Refunded, Void, Voided,
     },
     products::{
         AddProduct, AddRejected, Catalogue, GetProduct, ListProducts, Offer, Product, ProductAdded,
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Kind> {
         inventory(),
         payments(),
         orders(),
+        fraud(),
         notifications(),
     ]
     .into_iter()
@@ -110,8 +112,8 @@ fn inventory() -> Vec<Kind> {
             StockFreed { product: product(), order: order(), quantity: 0 },
         ]),
         Kind::of([StockShipped { product: product(), order: order(), quantity: 300 }]),
-        Kind::of([StockRequested { order: order(), lines: lines(), total: TOTAL }]),
-        Kind::of([StockReserved { order: order(), lines: lines(), total: TOTAL }]),
+        Kind::of([StockRequested { order: order(), lines: lines() }]),
+        Kind::of([StockReserved { order: order(), lines: lines() }]),
         Kind::of([StockRefused { order: order(), reason: short() }]),
         Kind::of([
             StockReleased { order: order(), lines: lines() },
@@ -132,10 +134,12 @@ fn inventory() -> Vec<Kind> {
     ]
 }
 
-fn declined() -> [Declined; 2] {
+fn declined() -> [Declined; 4] {
     [
         Declined::OverLimit { limit: Cents(100_000) },
         Declined::AlreadyCharged { amount: TOTAL },
+        Declined::OtherAmount { billed: TOTAL },
+        Declined::Void,
     ]
 }
 
@@ -143,52 +147,75 @@ fn payments() -> Vec<Kind> {
     let amount = TOTAL;
     vec![
         Kind::of([PaymentTaken { order: order(), amount }]),
-        Kind::of(declined().map(|reason| PaymentDeclined { order: order(), amount, reason })),
+        Kind::of([PaymentBilled { order: order(), amount }]),
+        Kind::of([PaymentVoided { order: order() }]),
         Kind::of([PaymentRefunded { order: order(), amount }]),
         Kind::of([
             Charge { order: order(), amount },
             Charge { order: order(), amount: Cents(u64::MAX) },
         ]),
         Kind::of([Refund { order: order() }]),
+        Kind::of([Bill { order: order(), amount }]),
+        Kind::of([Void { order: order() }]),
         Kind::of([Receipt { order: order(), amount }]),
+        Kind::of([Billed { order: order(), amount }]),
+        Kind::of([
+            Voided { order: order(), refunded: amount },
+            Voided { order: order(), refunded: Cents::ZERO },
+        ]),
         Kind::of([Refunded { order: order(), amount }]),
         Kind::of(declined()),
         Kind::of([NotCharged { order: order() }]),
     ]
 }
 
-fn reasons() -> [Cancellation; 3] {
-    let [over_limit, already_charged] = declined().map(Cancellation::PaymentDeclined);
-    [
-        Cancellation::OutOfStock(short()),
-        over_limit,
-        already_charged,
-    ]
+fn reasons() -> Vec<Cancellation> {
+    let declined = declined().map(Cancellation::PaymentDeclined);
+    let mut reasons = vec![Cancellation::OutOfStock(short())];
+    reasons.extend(declined);
+    reasons.extend([
+        Cancellation::NotCleared,
+        Cancellation::Unpaid,
+        Cancellation::CalledOff { reason: "the customer changed her mind".to_owned() },
+    ]);
+    reasons
 }
 
-fn order_as(status: OrderStatus) -> Order {
-    Order { order: order(), user: user(), lines: lines(), total: TOTAL, status }
+fn order_as(status: OrderStatus, pay: Payment) -> Order {
+    Order { order: order(), user: user(), lines: lines(), total: TOTAL, pay, status }
 }
 
-fn orders_by_status() -> [Order; 5] {
-    let [short, over_limit, already] = reasons().map(|reason| OrderStatus::Cancelled { reason });
-    [
-        OrderStatus::Placed,
-        OrderStatus::Confirmed,
-        short,
-        over_limit,
-        already,
-    ]
-    .map(order_as)
+fn orders_by_status() -> Vec<Order> {
+    let reasons = reasons().into_iter();
+    let cancelled = reasons.map(|reason| OrderStatus::Cancelled { reason });
+    [OrderStatus::Placed, OrderStatus::Confirmed]
+        .into_iter()
+        .chain(cancelled)
+        .map(|status| order_as(status, Payment::Card))
+        .chain([order_as(OrderStatus::Placed, Payment::Invoice)])
+        .collect()
+}
+
+fn cancelled(reason: Cancellation) -> OrderCancelled {
+    OrderCancelled { order: order(), user: user(), reason }
+}
+
+fn place(pay: Payment) -> PlaceOrder {
+    PlaceOrder { order: order(), user: user(), lines: lines(), pay }
+}
+
+fn placed(pay: Payment) -> OrderPlaced {
+    OrderPlaced { order: order(), user: user(), lines: lines(), total: TOTAL, pay }
 }
 
 fn orders() -> Vec<Kind> {
     let total = TOTAL;
     vec![
-        Kind::of([OrderPlaced { order: order(), user: user(), lines: lines(), total }]),
+        Kind::of([placed(Payment::Card), placed(Payment::Invoice)]),
         Kind::of([OrderConfirmed { order: order(), user: user(), total }]),
-        Kind::of(reasons().map(|reason| OrderCancelled { order: order(), user: user(), reason })),
-        Kind::of([PlaceOrder { order: order(), user: user(), lines: lines() }]),
+        Kind::of(reasons().into_iter().map(cancelled)),
+        Kind::of(reasons()),
+        Kind::of([place(Payment::Card), place(Payment::Invoice)]),
         Kind::of([GetOrder { order: order() }]),
         Kind::of([ListOrders { user: user() }]),
         Kind::of([ListSales { days: 7 }]),
@@ -198,7 +225,7 @@ fn orders() -> Vec<Kind> {
         ]),
         Kind::of(orders_by_status()),
         Kind::of([
-            OrderList { orders: orders_by_status().into() },
+            OrderList { orders: orders_by_status() },
             OrderList { orders: vec![] },
         ]),
         Kind::of([
@@ -214,6 +241,10 @@ fn orders() -> Vec<Kind> {
 
 fn sales() -> Sales {
     Sales { day: "2026-01-31".to_owned(), orders: 300, total: TOTAL }
+}
+
+fn fraud() -> Vec<Kind> {
+    vec![Kind::of([FraudCleared { order: order() }])]
 }
 
 fn notifications() -> Vec<Kind> {

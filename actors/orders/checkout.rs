@@ -1,0 +1,36 @@
+use super::commands::{Cancel, Confirm};
+use callboard::{Abort, Saga, Steps};
+use schemas::{
+    inventory::{Release, Reserve},
+    orders::{OrderPlaced, Payment},
+    payments::{Charge, Refund},
+};
+use std::time::Duration;
+
+/// How long a charge is waited for before it is asked for again: under the same
+/// id, so that a bank that is merely slow is not paid twice.
+const CHARGE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Returns what is done for an order that is paid by card.
+pub(super) fn saga() -> Saga<OrderPlaced, ()> {
+    Saga::new("checkout", checkout)
+        .on(|placed: OrderPlaced| (placed.pay == Payment::Card).then_some(placed))
+        .on_abort(Cancel::because)
+}
+
+/// Holds the stock, takes the money, and confirms; or gives all of it back.
+async fn checkout(steps: &mut Steps, placed: OrderPlaced) -> Result<(), Abort> {
+    let OrderPlaced { order, lines, total: amount, .. } = placed;
+    steps
+        .call(Reserve { order: order.clone(), lines })
+        .undo(|hold| Release { order: hold.order.clone() })
+        .await?;
+    steps
+        .call(Charge { order: order.clone(), amount })
+        .undo(|receipt| Refund { order: receipt.order.clone() })
+        .timeout(CHARGE_WITHIN)
+        .await?;
+    steps.pivot();
+    steps.call(Confirm { order }).await?;
+    Ok(())
+}
