@@ -139,7 +139,10 @@ impl SagaStatus {
                 let open = self.steps.iter().filter(|step| step.state == "intended");
                 let open: Vec<_> = open
                     .map(|step| match &step.note {
-                        Some(note) if step.kind == "wait" => note.clone(),
+                        Some(note) if step.kind == "wait" && note.contains(&step.name) => {
+                            note.clone()
+                        }
+                        Some(note) if step.kind == "wait" => format!("{note} (`{}`)", step.name),
                         Some(note) => format!("for `{}` {note}", step.name),
                         None => format!("for the outcome of `{}`", step.name),
                     })

@@ -217,13 +217,13 @@ async fn of_a_thousand_live_sagas_each_goes_on_or_is_parked_as_the_check_said() 
     for id in (0..COUNT).map(number) {
         sagas.start(&id, &placed(&id)).await?;
     }
-    until(&sagas, COUNT, |saga| saga.why().contains("`look` for")).await?;
+    until(&sagas, COUNT, |saga| saga.why().contains("(`look`)")).await?;
     let ids = || (0..COUNT).map(number);
     for order in ids().filter(|order| order.contains("paid")) {
         one.client().publish(Cleared { order }).await?;
     }
     until(&sagas, COUNT / 4, |saga| {
-        saga.why().contains("`second-look` for")
+        saga.why().contains("(`second-look`)")
     })
     .await?;
     one.stop().await?;
