@@ -68,6 +68,7 @@
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
+//!    policy        how a target is called that may be slow, broken or overrun
 //! 1  message       what is said: types, headers, bytes, subjects
 //! 0  error, telemetry, time
 //! ```
@@ -120,6 +121,7 @@ pub mod entity;
 pub mod error;
 pub mod message;
 pub mod node;
+pub mod policy;
 pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
