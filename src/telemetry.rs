@@ -72,3 +72,13 @@ pub const SAGAS_RESUMED_TOTAL: &str = "callboard_sagas_resumed_total";
 pub const SAGA_ORPHANS_TOTAL: &str = "callboard_saga_orphans_total";
 /// Counts attempts at steps and at undoing them, by `saga`, `kind` and `outcome`.
 pub const SAGA_ATTEMPTS_TOTAL: &str = "callboard_saga_attempts_total";
+/// Counts changes of breakers, by `breaker` and `state`.
+pub const BREAKER_CHANGES_TOTAL: &str = "callboard_breaker_changes_total";
+/// Counts calls that a breaker did not let through, by `breaker`.
+pub const BREAKER_REJECTED_TOTAL: &str = "callboard_breaker_rejected_total";
+/// Counts second and later attempts of calls, by `subject`.
+pub const CALL_RETRIES_TOTAL: &str = "callboard_call_retries_total";
+/// Counts retries that a budget did not allow, by `subject`.
+pub const RETRY_BUDGET_EMPTY_TOTAL: &str = "callboard_retry_budget_empty_total";
+/// Counts replies that the callee did not give now, by `subject` and `grade`.
+pub const SPARED_CALLS_TOTAL: &str = "callboard_spared_calls_total";

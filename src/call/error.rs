@@ -1,6 +1,7 @@
 use crate::{
     bus::{AppendError, CancelError, RequestError, SendError, StreamError},
     message::{HeaderError, Id, KeyError, Status, Subject},
+    policy::again,
 };
 use std::time::Duration;
 
@@ -37,6 +38,36 @@ pub enum CallError<R> {
         /// The command.
         subject: Subject,
         /// What the callee said.
+        reason: String,
+    },
+    /// The breaker of the command's policy is open: the callee was not asked.
+    #[error("{subject} is not available: its breaker is open{}", again(*retry_after))]
+    Broken {
+        /// The command.
+        subject: Subject,
+        /// After how long it is worth trying again; nothing while probes are under
+        /// way, or an operator keeps it open.
+        retry_after: Option<Duration>,
+    },
+    /// Too many calls were made in a time; the command was not run.
+    #[error("too many calls of {subject}, {remaining} remain{}", again(*reset))]
+    Limited {
+        /// The command.
+        subject: Subject,
+        /// How many more may be made now.
+        remaining: u32,
+        /// After how long one may be made again, if that is known.
+        reset: Option<Duration>,
+    },
+    /// The callee could not be asked, and the command is stored as a job, to be
+    /// done later: its policy falls back on that.
+    #[error("{subject} is put off, and will be done as the job {id}: {reason}")]
+    PutOff {
+        /// The command.
+        subject: Subject,
+        /// The job's id, which is the command's.
+        id: Id,
+        /// What stood in the way.
         reason: String,
     },
     /// The callee failed while it ran the command.
@@ -76,6 +107,7 @@ impl<R> CallError<R> {
         match status {
             Status::DeadlinePassed => Self::DeadlinePassed { subject },
             Status::Unavailable => Self::Unavailable { subject, reason },
+            Status::Limited => Self::Limited { subject, remaining: 0, reset: None },
             Status::Failed => Self::Failed { subject, reason },
             status => Self::Refused { subject, status, reason },
         }
@@ -101,6 +133,11 @@ impl<R> CallError<R> {
             Self::Timeout { subject, timeout } => CallError::Timeout { subject, timeout },
             Self::DeadlinePassed { subject } => CallError::DeadlinePassed { subject },
             Self::Unavailable { subject, reason } => CallError::Unavailable { subject, reason },
+            Self::Broken { subject, retry_after } => CallError::Broken { subject, retry_after },
+            Self::Limited { subject, remaining, reset } => {
+                CallError::Limited { subject, remaining, reset }
+            }
+            Self::PutOff { subject, id, reason } => CallError::PutOff { subject, id, reason },
             Self::Failed { subject, reason } => CallError::Failed { subject, reason },
             Self::Refused { subject, status, reason } => {
                 CallError::Refused { subject, status, reason }
@@ -108,6 +145,64 @@ impl<R> CallError<R> {
             Self::Codec { subject, reason } => CallError::Codec { subject, reason },
             Self::Send(error) => CallError::Send(error),
         })
+    }
+
+    /// Returns the status that says as much, or nothing if the callee has no part in
+    /// it.
+    pub const fn status(&self) -> Option<Status> {
+        Some(match self {
+            Self::Rejected(_) => Status::Rejected,
+            Self::Timeout { .. } | Self::DeadlinePassed { .. } => Status::DeadlinePassed,
+            Self::NoResponders { .. } | Self::Unavailable { .. } | Self::Broken { .. } => {
+                Status::Unavailable
+            }
+            Self::Limited { .. } => Status::Limited,
+            Self::Failed { .. } => Status::Failed,
+            Self::Refused { status, .. } => *status,
+            Self::PutOff { .. } | Self::Codec { .. } | Self::Send(_) => return None,
+        })
+    }
+
+    /// Returns after how long it is worth trying again, if that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Broken { retry_after, .. } => *retry_after,
+            Self::Limited { reset, .. } => *reset,
+            _ => None,
+        }
+    }
+
+    /// Returns whether the command was certainly not run.
+    pub const fn certainly_not_run(&self) -> bool {
+        match self {
+            Self::NoResponders { .. }
+            | Self::DeadlinePassed { .. }
+            | Self::Unavailable { .. }
+            | Self::Broken { .. }
+            | Self::Limited { .. }
+            | Self::Send(_) => true,
+            Self::Refused { status, .. } => status.code() < 500,
+            _ => false,
+        }
+    }
+
+    /// Returns what another attempt would mean.
+    pub(super) const fn again(&self) -> Again {
+        match self {
+            Self::NoResponders { .. }
+            | Self::DeadlinePassed { .. }
+            | Self::Unavailable { .. }
+            | Self::Limited { .. }
+            | Self::Send(SendError::Disconnected { .. }) => Again::Safe,
+            Self::Timeout { .. } | Self::Failed { .. } => Again::Unsure,
+            Self::Refused { status, .. } if status.code() >= 500 => Again::Unsure,
+            _ => Again::Futile,
+        }
+    }
+
+    /// Whether the callee could not answer, by no fault of the caller's.
+    pub(super) const fn is_trouble(&self) -> bool {
+        matches!(self, Self::Broken { .. }) || !matches!(self.again(), Again::Futile)
     }
 
     /// Returns the outcome's name for metrics.
@@ -118,12 +213,26 @@ impl<R> CallError<R> {
             Self::Timeout { .. } => "timeout",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Unavailable { .. } => "unavailable",
+            Self::Broken { .. } => "broken",
+            Self::Limited { .. } => "limited",
+            Self::PutOff { .. } => "put_off",
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",
             Self::Send(_) => "send",
         }
     }
+}
+
+/// What another attempt at a call would mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Again {
+    /// It is worth it: the command was not run.
+    Safe,
+    /// The command may have been run: it is fine if the callee knows its id.
+    Unsure,
+    /// It would end the same way.
+    Futile,
 }
 
 /// Why a one-way command was not handed over.

@@ -1,7 +1,9 @@
 use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
 use crate::{
     bus::Bus,
+    call::Lines,
     message::{Namespace, is_name},
+    policy::Policies,
     supervision::{Group, Intensity},
     time::Clock,
 };
@@ -39,6 +41,7 @@ pub struct Node {
     declare: bool,
     threads: usize,
     drain_within: Duration,
+    policies: Option<Policies>,
 }
 
 impl Node {
@@ -58,6 +61,7 @@ impl Node {
             declare: true,
             threads: 1,
             drain_within: Duration::from_secs(10),
+            policies: None,
         }
     }
 
@@ -124,6 +128,15 @@ impl Node {
     /// Sets how long stopping waits for the messages at hand; 10 s by default.
     pub const fn drain_within(mut self, limit: Duration) -> Self {
         self.drain_within = limit;
+        self
+    }
+
+    /// Sets how targets are called; as they are, by default.
+    ///
+    /// It is for all that the node's groups and its client call. See
+    /// [`policy`](crate::policy).
+    pub fn policies(mut self, table: Policies) -> Self {
+        self.policies = Some(table);
         self
     }
 
@@ -194,12 +207,21 @@ impl Node {
         running.stop().await
     }
 
+    fn lines(&mut self) -> Result<Option<Lines>, NodeError> {
+        let Some(table) = self.policies.take() else {
+            return Ok(None);
+        };
+        table.check()?;
+        Ok(Some(Lines::new(table)))
+    }
+
     /// Checks what can be checked before anything runs.
-    pub(crate) fn setup(self) -> Result<Setup, NodeError> {
+    pub(crate) fn setup(mut self) -> Result<Setup, NodeError> {
         if !is_name(&self.name) {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
+        let lines = self.lines()?;
         let setup = Setup {
             name: self.name.into(),
             namespace,
@@ -213,6 +235,7 @@ impl Node {
             drain_within: self.drain_within,
             clock: Clock::system(),
             record: None,
+            lines,
         };
         setup.check()?;
         Ok(setup)

@@ -1,6 +1,7 @@
 use crate::{
     bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
     message::NamespaceError,
+    policy::PoliciesError,
     supervision::GroupError,
 };
 
@@ -32,6 +33,9 @@ pub enum NodeError {
         /// The other.
         second: String,
     },
+    /// The table of policies contradicts itself.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
     /// Another node of this name runs in the namespace.
     #[error(
         "a node named `{name}` runs in the namespace `{namespace}` already; give this one another name"

@@ -92,15 +92,10 @@ impl Gate {
     /// The same at a given time.
     pub(crate) fn enter_at(&self, now: Instant) -> Result<Permit<'_>, Refused> {
         let word = self.word.load(Ordering::Acquire);
-        let rest = word >> TAG_BITS;
-        let refused = match word & TAG {
-            CALM | CLOSED => return Ok(self.permit(rest, Some(now))),
-            SHUT => Some(None),
-            HALF_OPEN if rest == 0 => Some(None),
-            OPEN => self.left(rest, now).map(Some),
-            _ => None,
-        };
-        if let Some(retry_after) = refused {
+        if word & TAG <= CLOSED {
+            return Ok(self.permit(word >> TAG_BITS, Some(now)));
+        }
+        if let Some(retry_after) = self.refused(word, now) {
             return Err(self.refuse(retry_after));
         }
         let entry = self.change(|machine| machine.enter(now));
@@ -108,6 +103,16 @@ impl Gate {
             Entry::Granted(epoch) => Ok(self.permit(epoch, Some(now))),
             Entry::Refused(retry_after) => Err(self.refuse(retry_after)),
         }
+    }
+
+    /// Says at once if nothing may go through now; takes no probe's place.
+    pub(crate) fn look(&self) -> Result<(), Refused> {
+        let word = self.word.load(Ordering::Acquire);
+        if word & TAG <= CLOSED {
+            return Ok(());
+        }
+        let refused = self.refused(word, Instant::now());
+        refused.map_or(Ok(()), |retry_after| Err(self.refuse(retry_after)))
     }
 
     /// Obeys an operator.
@@ -144,13 +149,19 @@ impl Gate {
         }
     }
 
-    /// Whether a status says that the callee is in trouble.
-    pub(crate) fn blames(&self, status: u16) -> bool {
-        self.limits.blames(status)
-    }
-
     const fn permit(&self, epoch: u64, since: Option<Instant>) -> Permit<'_> {
         Permit { gate: self, epoch, since, is_open: true }
+    }
+
+    /// Returns when to come again if the word alone says no.
+    fn refused(&self, word: u64, now: Instant) -> Option<Option<Duration>> {
+        let rest = word >> TAG_BITS;
+        match word & TAG {
+            SHUT => Some(None),
+            HALF_OPEN if rest == 0 => Some(None),
+            OPEN => self.left(rest, now).map(Some),
+            _ => None,
+        }
     }
 
     #[cold]

@@ -5,9 +5,8 @@ mod limits;
 mod machine;
 mod state;
 
-#[cfg(test)]
-mod model;
-
-pub(crate) use gate::{Gate, Refused};
+pub(crate) use gate::{Gate, Permit, Refused};
 pub use limits::{Advice, Limits};
+#[cfg(test)]
+pub(super) use machine::{Entry, Machine};
 pub use state::{Change, Counts, Force, Outcome, State};

@@ -1,11 +1,7 @@
-//! Random histories: the machine against a reference that keeps everything and
+//! Random histories: the breaker's machine against a reference that keeps everything and
 //! counts by the words of the documentation.
 
-use super::{
-    limits::Limits,
-    machine::{Entry, Machine},
-    state::{Force, Outcome, State},
-};
+use super::breaker::{Entry, Force, Limits, Machine, Outcome, State};
 use proptest::{collection::vec, prelude::*};
 use std::time::Duration;
 use tokio::time::Instant;
