@@ -64,6 +64,7 @@
 //! 7  node          threads, start, intake, drain, stop
 //! 6  entity, projection  state from events: per key, and as read models
 //!    saga          steps that end: done, or undone
+//!    breaker       breakers in the tree: told, heard, obeying
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
@@ -112,6 +113,7 @@
 //! - `test-util`: `Replay`, for tests.
 
 pub mod actor;
+pub mod breaker;
 pub mod bus;
 pub mod call;
 #[cfg(feature = "cli")]

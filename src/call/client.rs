@@ -214,6 +214,11 @@ impl Client {
         self.0.settings.clock
     }
 
+    /// Returns the name of the node that it is on.
+    pub(crate) fn node(&self) -> &str {
+        &self.0.settings.node
+    }
+
     /// Returns how many copies of a stream the node keeps.
     pub(crate) fn copies(&self) -> usize {
         self.0.settings.replicas

@@ -177,7 +177,10 @@ impl Guarded<'_> {
             Some(By::Key) => command.key().into_owned(),
             Some(By::Field(field)) => {
                 let value = serde_json::to_value(command).unwrap_or_default();
-                value.get(field).map(ToString::to_string).unwrap_or_default()
+                value
+                    .get(field)
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
             }
         }
     }
@@ -247,7 +250,10 @@ impl Guarded<'_> {
         };
         let id = self.request.id.clone();
         let reason = error.to_string();
-        match Job::new(self.client, command, self.cause).id(id.clone()).await {
+        match Job::new(self.client, command, self.cause)
+            .id(id.clone())
+            .await
+        {
             Ok(_) => {
                 self.spared("job");
                 CallError::PutOff { subject, id, reason }
@@ -266,10 +272,7 @@ impl Guarded<'_> {
 }
 
 /// Returns what an attempt says about its target.
-fn judge<T, R>(
-    outcome: &Result<T, CallError<R>>,
-    blames: impl FnOnce(u16) -> bool,
-) -> Outcome {
+fn judge<T, R>(outcome: &Result<T, CallError<R>>, blames: impl FnOnce(u16) -> bool) -> Outcome {
     let Err(error) = outcome else {
         return Outcome::Success;
     };

@@ -62,7 +62,11 @@ impl Lines {
                 self.0.names.remove(subject.as_str());
                 continue;
             };
-            let before = self.0.names.get(subject.as_str()).map(|line| Arc::clone(&line));
+            let before = self
+                .0
+                .names
+                .get(subject.as_str())
+                .map(|line| Arc::clone(&line));
             if before.as_ref().is_some_and(|line| line.policy == *policy) {
                 continue;
             }
@@ -74,15 +78,6 @@ impl Lines {
         drop(current);
         self.0.heeded.send_modify(|version| *version += 1);
         Ok(())
-    }
-
-    /// Returns the table.
-    pub(crate) fn table(&self) -> Policies {
-        self.0
-            .table
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Returns the breakers of all targets that were called, by name.
@@ -135,5 +130,9 @@ impl Lines {
 fn heeds(line: &Line) -> Vec<String> {
     let cache = line.policy.keeps();
     let domains = cache.map(|cache| cache.heeds(line.subject.domain()));
-    domains.unwrap_or_default().into_iter().map(str::to_owned).collect()
+    domains
+        .unwrap_or_default()
+        .into_iter()
+        .map(str::to_owned)
+        .collect()
 }

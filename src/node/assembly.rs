@@ -1,5 +1,6 @@
 use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
 use crate::{
+    breaker::Policed,
     bus::Bus,
     call::Lines,
     message::{Namespace, is_name},
@@ -133,8 +134,8 @@ impl Node {
 
     /// Sets how targets are called; as they are, by default.
     ///
-    /// It is for all that the node's groups and its client call. See
-    /// [`policy`](crate::policy).
+    /// It is for all that the node's groups and its client call; a group
+    /// `policies` tends their breakers. See [`policy`](crate::policy).
     pub fn policies(mut self, table: Policies) -> Self {
         self.policies = Some(table);
         self
@@ -212,7 +213,11 @@ impl Node {
             return Ok(None);
         };
         table.check()?;
-        Ok(Some(Lines::new(table)))
+        let lines = Lines::new(table);
+        let tending = Group::new("policies").child(Policed(lines.clone()));
+        // The first to start is the last to stop.
+        self.groups.insert(0, tending);
+        Ok(Some(lines))
     }
 
     /// Checks what can be checked before anything runs.

@@ -36,7 +36,10 @@ impl Bulkhead {
     pub(crate) fn fault(&self) -> Option<String> {
         let room = 1..=1_000_000;
         if !room.contains(&self.in_flight) {
-            return Some(format!("`in_flight` is {}; use 1 to 1000000", self.in_flight));
+            return Some(format!(
+                "`in_flight` is {}; use 1 to 1000000",
+                self.in_flight
+            ));
         }
         (self.queue > *room.end()).then(|| format!("`queue` is {}; use 0 to 1000000", self.queue))
     }
@@ -114,7 +117,10 @@ mod tests {
         drop(first);
         let place = second_in.await.expect("its turn has come");
         let waited = berths.enter(far).await.map(drop);
-        assert_eq!(waited, Err(Crowded::Waited { in_flight: 1, waited: second }));
+        assert_eq!(
+            waited,
+            Err(Crowded::Waited { in_flight: 1, waited: second })
+        );
         drop(place);
         berths.enter(far).await.expect("it is free again");
     }

@@ -120,7 +120,9 @@ impl Replies {
 
 impl fmt::Debug for Replies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replies").field("cache", &self.cache).finish_non_exhaustive()
+        f.debug_struct("Replies")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,6 +1,7 @@
 use super::{
     Change, Counts, Force, Limits, Outcome, State,
     breaker::{Gate, Permit, Refused},
+    span,
 };
 use crate::telemetry::{BREAKER_CHANGES_TOTAL, BREAKER_REJECTED_TOTAL};
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,7 @@ pub struct Report {
     /// Where it stands.
     pub state: State,
     /// After how long it may be probed, if it is open.
+    #[serde(default, with = "span::maybe", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
     /// What went through.
     pub counts: Counts,
@@ -100,7 +102,12 @@ impl Breaker {
     /// Panics if the limits contradict themselves.
     pub fn limits(self, limits: Limits) -> Self {
         let fault = limits.fault();
-        assert!(fault.is_none(), "the breaker `{}`: {}", self.0.name, fault.unwrap_or_default());
+        assert!(
+            fault.is_none(),
+            "the breaker `{}`: {}",
+            self.0.name,
+            fault.unwrap_or_default()
+        );
         Self::of(self.0.name, limits, self.0.changes.clone())
     }
 
@@ -108,8 +115,14 @@ impl Breaker {
         let told = changes.clone();
         let tell = move |change: Change| {
             let state = change.to.name();
-            metrics::counter!(BREAKER_CHANGES_TOTAL, "breaker" => name, "state" => state).increment(1);
-            tracing::info!(breaker = name, state, reason = change.reason, "a breaker changed");
+            metrics::counter!(BREAKER_CHANGES_TOTAL, "breaker" => name, "state" => state)
+                .increment(1);
+            tracing::info!(
+                breaker = name,
+                state,
+                reason = change.reason,
+                "a breaker changed"
+            );
             // Without anybody who listens nobody is told.
             told.send((name, change)).ok();
         };
@@ -232,7 +245,8 @@ impl Breaker {
         self.0.gate.advise(open_for, Instant::now());
     }
 
-    pub(crate) fn ways(&self) -> Changes {
+    /// Returns the way that its changes go.
+    pub(crate) fn changes(&self) -> Changes {
         self.0.changes.clone()
     }
 }

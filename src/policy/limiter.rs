@@ -86,7 +86,9 @@ impl Count {
 
 impl fmt::Debug for Limiter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Limiter").field("rate", &self.rate).finish_non_exhaustive()
+        f.debug_struct("Limiter")
+            .field("rate", &self.rate)
+            .finish_non_exhaustive()
     }
 }
 
@@ -114,7 +116,11 @@ mod tests {
     fn the_key_that_was_idle_longest_is_forgotten() {
         let now = Instant::now();
         let limiter = Limiter::new(Rate::new(1, SECOND).keys(2));
-        assert!(["a", "b", "c"].iter().all(|key| limiter.take(key, now).is_ok()));
+        assert!(
+            ["a", "b", "c"]
+                .iter()
+                .all(|key| limiter.take(key, now).is_ok())
+        );
         assert!(limiter.take("c", now).is_err());
         assert!(limiter.take("b", now).is_err());
         assert!(limiter.take("a", now).is_ok(), "it was forgotten");

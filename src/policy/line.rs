@@ -1,10 +1,6 @@
 use super::{
-    Breaker, Cache, Fallback, Policy,
-    budget::Purse,
-    bulkhead::Berths,
-    cache::Replies,
-    handle::Changes,
-    limiter::Limiter,
+    Breaker, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
+    handle::Changes, limiter::Limiter,
 };
 use crate::message::Subject;
 use tokio::time::Instant;
@@ -45,7 +41,10 @@ impl Line {
             breaker,
             berths: policy.bulkhead.clone().map(Berths::new),
             limiter: policy.rate.clone().map(Limiter::new),
-            purse: policy.retry.as_ref().map(|retry| Purse::new(retry.spends().clone(), now)),
+            purse: policy
+                .retry
+                .as_ref()
+                .map(|retry| Purse::new(retry.spends().clone(), now)),
             replies: cache.map(Replies::new),
             policy,
         }

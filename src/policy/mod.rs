@@ -56,8 +56,8 @@ mod sync {
     };
 }
 
-pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, State};
 pub(crate) use breaker::Refused;
+pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, State};
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;
 pub use cache::Cache;

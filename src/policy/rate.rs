@@ -112,7 +112,9 @@ impl Rate {
 
     pub(super) fn fault(&self) -> Option<String> {
         if self.limit == 0 || self.per.is_zero() {
-            return Some("`limit` and `per` are more than zero, such as 100 per \"60s\"".to_owned());
+            return Some(
+                "`limit` and `per` are more than zero, such as 100 per \"60s\"".to_owned(),
+            );
         }
         if self.burst == Some(0) {
             return Some("`burst` is 0, so nothing would ever go; leave it out".to_owned());

@@ -94,7 +94,9 @@ impl Retry {
         if !(1.0..=100.0).contains(&self.factor) {
             return Some(format!("`factor` is {}; use 1.0 to 100.0", self.factor));
         }
-        self.budget.fault().map(|fault| format!("`budget`: {fault}"))
+        self.budget
+            .fault()
+            .map(|fault| format!("`budget`: {fault}"))
     }
 }
 
@@ -121,7 +123,16 @@ mod tests {
     fn waits_grow_by_the_factor_up_to_the_limit_and_end_with_the_attempts() {
         let retry = Retry::new(5).backoff(100 * MS, 350 * MS);
         let full: Vec<_> = (1..=5).map(|n| retry.after(n, 1.0, None)).collect();
-        assert_eq!(full, [Some(100 * MS), Some(200 * MS), Some(350 * MS), Some(350 * MS), None]);
+        assert_eq!(
+            full,
+            [
+                Some(100 * MS),
+                Some(200 * MS),
+                Some(350 * MS),
+                Some(350 * MS),
+                None
+            ]
+        );
         assert_eq!(retry.after(1, 0.0, None), Some(50 * MS));
         assert_eq!(retry.after(1, f64::INFINITY, None), Some(100 * MS));
     }

@@ -131,7 +131,10 @@ impl Policies {
                 return Err(PoliciesError::Command { name: name.clone() });
             }
         }
-        let default = self.default.iter().map(|policy| ("default".to_owned(), policy));
+        let default = self
+            .default
+            .iter()
+            .map(|policy| ("default".to_owned(), policy));
         let domains = self.domains.iter();
         let domains = domains.map(|(name, policy)| (format!("domains.{name}"), policy));
         let commands = self.commands.iter();
@@ -233,7 +236,9 @@ mod tests {
         assert_eq!(total(Subject::new("payments.charge")), secs(90));
         assert_eq!(total(Subject::new("payments.refund")), secs(3));
         assert_eq!(total(Subject::new("orders.place")), secs(5));
-        let charge = table.of(Subject::new("payments.charge")).expect("it has one");
+        let charge = table
+            .of(Subject::new("payments.charge"))
+            .expect("it has one");
         assert!(charge.breaker.is_none(), "the domain's is not mixed in");
         assert_eq!(Policies::new().of(Subject::new("orders.place")), None);
     }
@@ -252,13 +257,22 @@ mod tests {
             ("[domains.\"a b\"]", "names no domain"),
             ("[commands.payments.charge]", "a command in quotes"),
             ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
-            ("[default]\nbreaker = { probes = 0 }", "`default.breaker`: `probes` is 0; use 1"),
+            (
+                "[default]\nbreaker = { probes = 0 }",
+                "`default.breaker`: `probes` is 0; use 1",
+            ),
             ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
             ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
-            ("[domains.a]\nretry = { budget = { share = -1.0 } }", "`domains.a.retry`: `budget`"),
+            (
+                "[domains.a]\nretry = { budget = { share = -1.0 } }",
+                "`domains.a.retry`: `budget`",
+            ),
             ("[domains.a]\nrate = { limit = 0 }", "more than zero"),
             ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
-            ("[domains.a]\nbulkhead = { in_flight = 0 }", "`domains.a.bulkhead`"),
+            (
+                "[domains.a]\nbulkhead = { in_flight = 0 }",
+                "`domains.a.bulkhead`",
+            ),
         ];
         for (text, cure) in cases {
             let error = Policies::from_toml(text).map(drop);

@@ -5,7 +5,13 @@
     clippy::allow_attributes,
     reason = "the sources are shared with the library"
 )]
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::pedantic, reason = "so they are")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::pedantic,
+    reason = "so they are"
+)]
 
 #[path = "../../src/policy/breaker/mod.rs"]
 mod breaker;

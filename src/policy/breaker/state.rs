@@ -1,3 +1,4 @@
+use super::super::span;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 
@@ -70,6 +71,7 @@ pub struct Change {
     /// Why, in words.
     pub reason: String,
     /// For how long it is open, if it is.
+    #[serde(default, with = "span::maybe", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<Duration>,
     /// Whether it only follows what another node said.
     pub advised: bool,
