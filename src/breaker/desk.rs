@@ -8,7 +8,7 @@ use crate::{
     call::{Client, Lines},
     error::Failure,
     message::codec,
-    policy::{Change, Changes, Policies, State},
+    policy::{Breaker, Change, Changes, Policies, State},
     telemetry::DROPPED_TOTAL,
 };
 use serde::Serialize;
@@ -115,12 +115,14 @@ impl Post {
                 }
             }
             if let Some(force) = force {
-                breakers.iter().for_each(|breaker| breaker.force(force));
+                for breaker in &breakers {
+                    breaker.force(force);
+                }
             }
             let panel = Panel {
                 node: self.client.node().to_owned(),
                 path: self.path.to_string(),
-                breakers: breakers.iter().map(|breaker| breaker.report()).collect(),
+                breakers: breakers.iter().map(Breaker::report).collect(),
             };
             if let Some(reply) = message.reply {
                 self.send(reply, &panel).await;
@@ -147,7 +149,9 @@ impl Post {
             let same = breakers
                 .iter()
                 .filter(|breaker| breaker.name() == news.breaker);
-            same.for_each(|breaker| breaker.advise(time));
+            for breaker in same {
+                breaker.advise(time);
+            }
         }
     }
 

@@ -31,10 +31,8 @@ impl Guarded<'_> {
         self,
         command: C,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
-        let payload = match self.line.reads_commands() {
-            true => Some(encode(&command)?),
-            false => None,
-        };
+        let reads = self.line.reads_commands();
+        let payload = reads.then(|| encode(&command)).transpose()?;
         let era = match (&payload, &self.line.replies) {
             (Some(payload), Some(replies)) => {
                 if let Some(graded) = self.cached(payload) {
@@ -114,7 +112,7 @@ impl Guarded<'_> {
             None => None,
         };
         let permit = match &line.breaker {
-            Some(breaker) => Some(breaker.enter().map_err(broken)?),
+            Some(breaker) => Some(breaker.permit().map_err(broken)?),
             None => None,
         };
         let started = Instant::now();

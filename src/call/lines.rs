@@ -115,11 +115,11 @@ impl Lines {
     fn open(&self, table: &Policies, subject: Subject) -> Option<Arc<Line>> {
         let policy = table.of(subject)?;
         let mut is_new = false;
-        let line = self.0.names.entry(subject.as_str()).or_insert_with(|| {
+        let open = || {
             is_new = true;
             Arc::new(Line::new(subject, policy.clone(), None, &self.0.changes))
-        });
-        let line = Arc::clone(&line);
+        };
+        let line = Arc::clone(&self.0.names.entry(subject.as_str()).or_insert_with(open));
         if is_new && line.replies.is_some() {
             self.0.heeded.send_modify(|version| *version += 1);
         }

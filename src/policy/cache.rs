@@ -56,7 +56,7 @@ impl Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { entries: 500, ttl: Duration::from_secs(60), domains: Vec::new() }
+        Self { entries: 500, ttl: Duration::from_mins(1), domains: Vec::new() }
     }
 }
 

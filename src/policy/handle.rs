@@ -170,7 +170,7 @@ impl Breaker {
         work: impl Future<Output = Result<T, E>>,
         judge: impl FnOnce(&Result<T, E>) -> Outcome,
     ) -> Result<T, Broken<E>> {
-        let permit = self.enter().map_err(|refused| Broken::Open {
+        let permit = self.permit().map_err(|refused| Broken::Open {
             breaker: self.0.name.into(),
             retry_after: refused.retry_after,
         })?;
@@ -179,9 +179,14 @@ impl Breaker {
         result.map_err(Broken::Failed)
     }
 
-    /// Lets a call through, or says that it may not go.
+    /// Lets a call through, or says that it may not go; for calls that are no
+    /// future, and costs little more than reading a number.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Refused`] if it may not go.
     #[inline]
-    pub(crate) fn enter(&self) -> Result<Permit<'_>, Refused> {
+    pub fn permit(&self) -> Result<Permit<'_>, Refused> {
         let entered = self.0.gate.enter();
         if entered.is_err() {
             self.rejected();

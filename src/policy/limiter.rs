@@ -64,11 +64,11 @@ impl Count {
                 let token = (rate.per() / rate.limit()).max(Duration::from_nanos(1));
                 let room = token.saturating_mul(rate.size());
                 let missing = full.saturating_duration_since(now) + token;
-                if missing > room {
-                    return Err(TooMany { reset: missing - room });
-                }
+                let Some(left) = room.checked_sub(missing) else {
+                    return Err(TooMany { reset: missing.saturating_sub(room) });
+                };
                 *full = now + missing;
-                let left = (room - missing).as_nanos() / token.as_nanos();
+                let left = left.as_nanos() / token.as_nanos();
                 Ok(u32::try_from(left).unwrap_or(u32::MAX))
             }
             Self::Window(ring) => {

@@ -56,8 +56,7 @@ mod sync {
     };
 }
 
-pub(crate) use breaker::Refused;
-pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, State};
+pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, State};
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;
 pub use cache::Cache;

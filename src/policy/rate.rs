@@ -131,7 +131,7 @@ impl Default for Rate {
     fn default() -> Self {
         Self {
             limit: 100,
-            per: Duration::from_secs(60),
+            per: Duration::from_mins(1),
             kind: Kind::default(),
             burst: None,
             by: By::default(),

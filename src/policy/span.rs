@@ -21,6 +21,7 @@ pub(crate) mod maybe {
     use serde::{Deserializer, Serializer};
     use std::time::Duration;
 
+    #[expect(clippy::ref_option, reason = "serde calls it so")]
     pub(crate) fn serialize<S: Serializer>(
         span: &Option<Duration>,
         to: S,

@@ -122,14 +122,15 @@ impl Policies {
     ///
     /// Returns [`PoliciesError`] with the first flaw found.
     pub fn check(&self) -> Result<(), PoliciesError> {
-        for name in self.domains.keys().filter(|name| !is_name(name)) {
+        if let Some(name) = self.domains.keys().find(|name| !is_name(name)) {
             return Err(PoliciesError::Domain { name: name.clone() });
         }
-        for name in self.commands.keys() {
+        let is_command = |name: &str| {
             let parts = name.split_once('.');
-            if !parts.is_some_and(|(domain, rest)| is_name(domain) && is_name(rest)) {
-                return Err(PoliciesError::Command { name: name.clone() });
-            }
+            parts.is_some_and(|(domain, rest)| is_name(domain) && is_name(rest))
+        };
+        if let Some(name) = self.commands.keys().find(|name| !is_command(name)) {
+            return Err(PoliciesError::Command { name: name.clone() });
         }
         let default = self
             .default

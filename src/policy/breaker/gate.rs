@@ -50,15 +50,21 @@ struct Apart {
 }
 
 /// That a call may not go through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refused {
-    /// After how long it is worth asking again, if that is known.
-    pub(crate) retry_after: Option<Duration>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the breaker is open")]
+#[non_exhaustive]
+pub struct Refused {
+    /// After how long it is worth asking again; nothing while probes are under way,
+    /// or an operator keeps it open.
+    pub retry_after: Option<Duration>,
 }
 
-/// Leave to go through; dropped without an outcome, it is as if it was never given.
-#[must_use = "dropping it says that the call never was"]
-pub(crate) struct Permit<'a> {
+/// Leave to go through a breaker.
+///
+/// Dropped without an outcome, as when a call is given up, it says nothing about
+/// the target; a probe's place is free again.
+#[must_use = "dropping it says nothing about the target"]
+pub struct Permit<'a> {
     gate: &'a Gate,
     epoch: u64,
     since: Option<Instant>,
@@ -95,9 +101,7 @@ impl Gate {
         if word & TAG <= CLOSED {
             return Ok(self.permit(word >> TAG_BITS, Some(now)));
         }
-        if let Some(retry_after) = self.refused(word, now) {
-            return Err(self.refuse(retry_after));
-        }
+        self.look_at(word, now)?;
         let entry = self.change(|machine| machine.enter(now));
         match entry {
             Entry::Granted(epoch) => Ok(self.permit(epoch, Some(now))),
@@ -111,8 +115,7 @@ impl Gate {
         if word & TAG <= CLOSED {
             return Ok(());
         }
-        let refused = self.refused(word, Instant::now());
-        refused.map_or(Ok(()), |retry_after| Err(self.refuse(retry_after)))
+        self.look_at(word, Instant::now())
     }
 
     /// Obeys an operator.
@@ -153,14 +156,14 @@ impl Gate {
         Permit { gate: self, epoch, since, is_open: true }
     }
 
-    /// Returns when to come again if the word alone says no.
-    fn refused(&self, word: u64, now: Instant) -> Option<Option<Duration>> {
+    /// Says no if the word alone does.
+    fn look_at(&self, word: u64, now: Instant) -> Result<(), Refused> {
         let rest = word >> TAG_BITS;
-        match word & TAG {
-            SHUT => Some(None),
-            HALF_OPEN if rest == 0 => Some(None),
-            OPEN => self.left(rest, now).map(Some),
-            _ => None,
+        match (word & TAG, self.left(rest, now)) {
+            (SHUT, _) => Err(self.refuse(None)),
+            (HALF_OPEN, _) if rest == 0 => Err(self.refuse(None)),
+            (OPEN, Some(left)) => Err(self.refuse(Some(left))),
+            _ => Ok(()),
         }
     }
 
@@ -244,7 +247,7 @@ fn micros(span: Duration) -> u64 {
 impl Permit<'_> {
     /// Says how the call ended.
     #[inline]
-    pub(crate) fn end(self, outcome: Outcome) {
+    pub fn end(self, outcome: Outcome) {
         self.end_at(outcome, None);
     }
 

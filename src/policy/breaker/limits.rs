@@ -235,8 +235,8 @@ impl Default for Limits {
         Self {
             failures: 5,
             within: Duration::from_secs(10),
-            open: Duration::from_secs(60),
-            max_open: Duration::from_secs(600),
+            open: Duration::from_mins(1),
+            max_open: Duration::from_mins(10),
             probes: 1,
             failure_rate: None,
             slow_rate: None,

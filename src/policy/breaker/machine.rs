@@ -100,7 +100,6 @@ impl Machine {
     pub(crate) fn enter(&mut self, now: Instant) -> (Entry, Option<Change>) {
         match self.now {
             Position::Closed | Position::ForcedClosed => (Entry::Granted(self.epoch), None),
-            Position::ForcedOpen => (Entry::Refused(None), None),
             Position::Open { until } if now < until => (Entry::Refused(Some(until - now)), None),
             Position::Open { .. } => {
                 let change = self.go(Position::HalfOpen { out: 1, good: 0 }, "its time is up");
@@ -110,7 +109,7 @@ impl Machine {
                 self.now = Position::HalfOpen { out: out + 1, good };
                 (Entry::Granted(self.epoch), None)
             }
-            Position::HalfOpen { .. } => (Entry::Refused(None), None),
+            Position::HalfOpen { .. } | Position::ForcedOpen => (Entry::Refused(None), None),
         }
     }
 

@@ -5,7 +5,8 @@ mod limits;
 mod machine;
 mod state;
 
-pub(crate) use gate::{Gate, Permit, Refused};
+pub(crate) use gate::Gate;
+pub use gate::{Permit, Refused};
 pub use limits::{Advice, Limits};
 #[cfg(test)]
 pub(super) use machine::{Entry, Machine};
