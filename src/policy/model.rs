@@ -129,7 +129,7 @@ impl Reference {
         let window: Vec<_> = self.log.iter().filter(|(at, ..)| recent(*at)).collect();
         let (all, min) = (window.len(), self.rules.min_calls.max(1) as usize);
         let reaches = |rate: Option<f64>, count: usize| {
-            rate.is_some_and(|rate| count as f64 / all as f64 >= rate)
+            rate.is_some_and(|rate| share(count, all) >= rate)
         };
         let failed = window.iter().filter(|(_, failed, _)| *failed).count();
         let slow = window.iter().filter(|(.., slow)| *slow).count();
@@ -148,6 +148,11 @@ impl Reference {
             self.turn(to, now);
         }
     }
+}
+
+fn share(count: usize, of: usize) -> f64 {
+    let number = |count| f64::from(u32::try_from(count).expect("a short history"));
+    number(count) / number(of)
 }
 
 fn rules() -> impl Strategy<Value = Rules> {

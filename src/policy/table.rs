@@ -213,7 +213,7 @@ pub enum PoliciesError {
 
 #[cfg(test)]
 mod tests {
-    use super::Policies;
+    use super::{Policies, Policy};
     use crate::message::Subject;
     use std::time::Duration;
 
@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn the_most_specific_policy_holds_and_holds_alone() {
         let table = Policies::from_toml(TABLE).expect("it is sound");
-        let total = |subject| table.of(subject).and_then(|policy| policy.total());
+        let total = |subject| table.of(subject).and_then(Policy::total);
         let secs = |secs| Some(Duration::from_secs(secs));
         assert_eq!(total(Subject::new("payments.charge")), secs(90));
         assert_eq!(total(Subject::new("payments.refund")), secs(3));

@@ -7,7 +7,7 @@ use callboard::{
 use std::{io, time::Duration};
 use tokio::time::{Instant, advance, timeout};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn table(limits: Limits) -> Policies {
     Policies::new().domain("till", Policy::new().breaker(limits))

@@ -3,9 +3,10 @@
 use callboard::{
     Bus, Client, Command, Rejection, Subject,
     bus::Message,
-    message::{Request, Status, codec},
+    message::{Namespace, Request, Status, codec},
     policy::Policies,
 };
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
@@ -90,7 +91,7 @@ impl Callee {
 
     /// Returns a client that goes by a table.
     pub(crate) fn client(&self, table: Policies) -> Client {
-        let client = Client::new(self.bus.clone(), Default::default());
+        let client = Client::new(self.bus.clone(), Namespace::default());
         client.policies(table).expect("the table is sound")
     }
 
@@ -116,7 +117,7 @@ async fn answer(bus: Bus, command: Message, act: Act) {
             let declined = codec::encode(&Declined).expect("a word");
             reply(declined).headers(Status::Rejected.headers("declined"))
         }
-        Act::Refuse(status) => reply(Default::default()).headers(status.headers("as told")),
+        Act::Refuse(status) => reply(Bytes::default()).headers(status.headers("as told")),
         Act::Keep => return,
     };
     // Its caller may have given up.

@@ -1,5 +1,5 @@
 use crate::callee::{Act, Callee, Charge, Verdict, ms};
-use callboard::{CallError, Client};
+use callboard::{CallError, Client, message::Namespace};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
@@ -9,7 +9,7 @@ async fn many_calls_come_back_in_their_order_each_with_its_own_end() -> Verdict 
         number => Act::Wait(ms(u64::from(10 - number)), number),
     })
     .await?;
-    let client = Client::new(callee.bus.clone(), Default::default());
+    let client = Client::new(callee.bus.clone(), Namespace::default());
     let answers = client
         .call_all((0..4).map(|_| Charge::of("ada")))
         .at_once(4)
@@ -26,7 +26,7 @@ async fn many_calls_come_back_in_their_order_each_with_its_own_end() -> Verdict 
 #[tokio::test(start_paused = true)]
 async fn all_of_them_share_one_deadline() -> Verdict {
     let callee = Callee::open(|number| Act::Wait(ms(40), number)).await?;
-    let client = Client::new(callee.bus.clone(), Default::default());
+    let client = Client::new(callee.bus.clone(), Namespace::default());
     let started = Instant::now();
     let charges = (0..6).map(|_| Charge::of("ada"));
     let answers = client.call_all(charges).at_once(2).timeout(ms(100)).await;

@@ -1,7 +1,7 @@
 use crate::callee::{Act, Callee, Charge, Verdict, ms};
 use callboard::{
     Bus, CallError, Client,
-    message::{Id, Status},
+    message::{Id, Namespace, Status},
     policy::{Budget, Policies, Policy, Retry},
 };
 use tokio::time::Instant;
@@ -166,7 +166,7 @@ async fn a_strict_budget_allows_nothing_to_few() -> Verdict {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_there_is_worth_another_attempt() -> Verdict {
-    let client = Client::new(Bus::embedded(), Default::default());
+    let client = Client::new(Bus::embedded(), Namespace::default());
     let client = client.policies(table(Policy::new().retry(Retry::default())))?;
     let started = Instant::now();
     let nobody = client.call(Charge::of("ada")).await;

@@ -65,7 +65,7 @@ fn mill() -> Group {
 
 fn policies() -> Policies {
     let limits = Limits::new()
-        .failures(2, Duration::from_secs(60))
+        .failures(2, Duration::from_mins(1))
         .advice(Advice::Follow);
     Policies::new()
         .command(Fail::SUBJECT, Policy::new().breaker(limits))
