@@ -1,6 +1,6 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
-use super::{CallError, Cause, Client, error::Again, job::Job, local, remote};
+use super::{CallError, Cause, Client, job::Job, local, meaning::Again, remote};
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},

@@ -19,6 +19,7 @@ mod job;
 mod lines;
 mod local;
 mod many;
+mod meaning;
 mod meters;
 mod operator;
 mod parcel;

@@ -128,9 +128,8 @@ impl Reference {
         let recent = |at: u64| now / part - at / part < 10;
         let window: Vec<_> = self.log.iter().filter(|(at, ..)| recent(*at)).collect();
         let (all, min) = (window.len(), self.rules.min_calls.max(1) as usize);
-        let reaches = |rate: Option<f64>, count: usize| {
-            rate.is_some_and(|rate| share(count, all) >= rate)
-        };
+        let reaches =
+            |rate: Option<f64>, count: usize| rate.is_some_and(|rate| share(count, all) >= rate);
         let failed = window.iter().filter(|(_, failed, _)| *failed).count();
         let slow = window.iter().filter(|(.., slow)| *slow).count();
         all >= min

@@ -1,12 +1,12 @@
 //! A callee that does as it is told, on the clock of its caller.
 
+use bytes::Bytes;
 use callboard::{
     Bus, Client, Command, Rejection, Subject,
     bus::Message,
     message::{Namespace, Request, Status, codec},
     policy::Policies,
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
