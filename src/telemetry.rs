@@ -82,3 +82,5 @@ pub const CALL_RETRIES_TOTAL: &str = "callboard_call_retries_total";
 pub const RETRY_BUDGET_EMPTY_TOTAL: &str = "callboard_retry_budget_empty_total";
 /// Counts replies that the callee did not give now, by `subject` and `grade`.
 pub const SPARED_CALLS_TOTAL: &str = "callboard_spared_calls_total";
+/// Counts commands that a node refused because its callers sent too many, by `subject`.
+pub const LIMITED_TOTAL: &str = "callboard_limited_total";

@@ -103,11 +103,16 @@ pub enum CallError<R> {
 
 impl<R> CallError<R> {
     /// Returns what the callee's status means to the caller.
-    pub(super) fn of(subject: Subject, status: Status, reason: String) -> Self {
+    pub(super) fn of(
+        subject: Subject,
+        status: Status,
+        reason: String,
+        reset: Option<Duration>,
+    ) -> Self {
         match status {
             Status::DeadlinePassed => Self::DeadlinePassed { subject },
             Status::Unavailable => Self::Unavailable { subject, reason },
-            Status::Limited => Self::Limited { subject, remaining: 0, reset: None },
+            Status::Limited => Self::Limited { subject, remaining: 0, reset },
             Status::Failed => Self::Failed { subject, reason },
             status => Self::Refused { subject, status, reason },
         }

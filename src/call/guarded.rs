@@ -137,7 +137,15 @@ impl Guarded<'_> {
         let mut request = self.request.clone();
         request.attempt = attempt;
         match self.client.door::<C>() {
-            Some(door) => local::ask(&door, command, request, (started, within)).await,
+            Some(door) => {
+                let admitted = self.line.admit(self.client.domain(), started);
+                admitted.map_err(|reset| CallError::Limited {
+                    subject: C::SUBJECT,
+                    remaining: 0,
+                    reset: Some(reset),
+                })?;
+                local::ask(&door, command, request, (started, within)).await
+            }
             None => remote::ask(self.client, command, request, within).await,
         }
     }

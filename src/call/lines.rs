@@ -7,7 +7,10 @@ use dashmap::DashMap;
 use std::{
     any::TypeId,
     collections::BTreeSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::sync::watch;
 
@@ -23,6 +26,8 @@ struct Known {
     types: ByType<Option<Arc<Line>>>,
     names: DashMap<&'static str, Arc<Line>>,
     changes: Changes,
+    /// Whether any policy limits what callees take.
+    accepting: AtomicBool,
     /// Goes up when other domains' events may matter.
     heeded: watch::Sender<u64>,
 }
@@ -30,6 +35,7 @@ struct Known {
 impl Lines {
     pub(crate) fn new(table: Policies) -> Self {
         Self(Arc::new(Known {
+            accepting: AtomicBool::new(table.accepts_less()),
             table: RwLock::new(table),
             types: ByType::default(),
             names: DashMap::new(),
@@ -49,6 +55,19 @@ impl Lines {
         self.0.types.insert(TypeId::of::<C>(), line.clone());
         drop(table);
         line
+    }
+
+    /// Returns the line of a command that is answered here, if a policy may limit
+    /// what is taken of it.
+    pub(crate) fn accepting(&self, subject: Subject) -> Option<Arc<Line>> {
+        if !self.0.accepting.load(Ordering::Relaxed) {
+            return None;
+        }
+        if let Some(line) = self.0.names.get(subject.as_str()) {
+            return Some(Arc::clone(&line));
+        }
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        self.open(&table, subject)
     }
 
     /// Takes another table. What is called by the same policy as before goes on as
@@ -73,6 +92,9 @@ impl Lines {
             let line = Line::new(subject, policy.clone(), before.as_deref(), &self.0.changes);
             self.0.names.insert(subject.as_str(), Arc::new(line));
         }
+        self.0
+            .accepting
+            .store(table.accepts_less(), Ordering::Relaxed);
         *current = table;
         self.0.types.clear();
         drop(current);

@@ -39,6 +39,8 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rate: Option<Rate>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) accept: Option<Rate>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) cache: Option<Cache>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fallback: Option<Fallback>,
@@ -93,6 +95,16 @@ impl Policy {
         self
     }
 
+    /// Sets how many calls the command's own node takes in a time, in all or
+    /// [by caller](super::By::Caller): what comes on top is answered with 429, and when
+    /// to come again.
+    ///
+    /// A domain is known by the name that it gives itself.
+    pub fn accept(mut self, rate: Rate) -> Self {
+        self.accept = Some(rate);
+        self
+    }
+
     /// Keeps replies.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
@@ -127,6 +139,10 @@ impl Policy {
         self.rate.as_ref()
     }
 
+    pub(crate) const fn accepts(&self) -> Option<&Rate> {
+        self.accept.as_ref()
+    }
+
     pub(crate) const fn keeps(&self) -> Option<&Cache> {
         self.cache.as_ref()
     }
@@ -146,6 +162,10 @@ impl Policy {
             ("breaker", self.breaker.as_ref().and_then(Limits::fault)),
             ("bulkhead", self.bulkhead.as_ref().and_then(Bulkhead::fault)),
             ("rate", self.rate.as_ref().and_then(Rate::fault)),
+            (
+                "accept",
+                self.accept.as_ref().and_then(Rate::fault_of_accepting),
+            ),
             ("cache", self.cache.as_ref().and_then(Cache::fault)),
         ];
         parts

@@ -1,8 +1,9 @@
 use super::{
-    Breaker, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
+    Breaker, By, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
     handle::Changes, limiter::Limiter,
 };
 use crate::message::Subject;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// A target with a policy, and what is known of it: its breaker, its budget,
@@ -14,6 +15,7 @@ pub(crate) struct Line {
     pub(crate) breaker: Option<Breaker>,
     pub(crate) berths: Option<Berths>,
     pub(crate) limiter: Option<Limiter>,
+    pub(crate) door: Option<Limiter>,
     pub(crate) purse: Option<Purse>,
     pub(crate) replies: Option<Replies>,
 }
@@ -41,6 +43,7 @@ impl Line {
             breaker,
             berths: policy.bulkhead.clone().map(Berths::new),
             limiter: policy.rate.clone().map(Limiter::new),
+            door: policy.accept.clone().map(Limiter::new),
             purse: policy
                 .retry
                 .as_ref()
@@ -48,6 +51,22 @@ impl Line {
             replies: cache.map(Replies::new),
             policy,
         }
+    }
+
+    /// Whether the callee's node takes another call of a domain; if not, after how
+    /// long it will.
+    pub(crate) fn admit(&self, caller: &str, now: Instant) -> Result<(), Duration> {
+        let (Some(door), Some(rate)) = (&self.door, self.policy.accepts()) else {
+            return Ok(());
+        };
+        let key = if *rate.is_by() == By::Caller {
+            caller
+        } else {
+            ""
+        };
+        door.take(key, now)
+            .map(drop)
+            .map_err(|limited| limited.reset)
     }
 
     /// Whether it needs the bytes of a command.

@@ -110,6 +110,17 @@ impl Rate {
         self.keys
     }
 
+    /// Returns what is wrong with it on the side of the callee.
+    pub(super) fn fault_of_accepting(&self) -> Option<String> {
+        match self.by {
+            By::All | By::Caller => self.fault(),
+            By::Key | By::Field(_) => Some(
+                "a callee counts by `all` or by `caller`, before it decodes; limit by key or field where it is called"
+                    .to_owned(),
+            ),
+        }
+    }
+
     pub(super) fn fault(&self) -> Option<String> {
         if self.limit == 0 || self.per.is_zero() {
             return Some(

@@ -148,6 +148,15 @@ impl Policies {
         Ok(())
     }
 
+    /// Whether any of them limits what callees take.
+    pub(crate) fn accepts_less(&self) -> bool {
+        let all = self.default.iter();
+        let all = all
+            .chain(self.domains.values())
+            .chain(self.commands.values());
+        all.into_iter().any(|policy| policy.accepts().is_some())
+    }
+
     fn checked(self) -> Result<Self, PoliciesError> {
         self.check().map(|()| self)
     }

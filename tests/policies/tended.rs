@@ -2,13 +2,14 @@
 
 use crate::{
     callee::Verdict,
-    support::way::{SOON, Way, both_buses, until},
+    support::way::{SOON, Way, both_buses, every_way, until},
 };
 use callboard::{
-    Actor, Answer, Client, Command, Context, Event, Failure, Group, Infallible, Running, Subject,
+    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible, Running,
+    Subject,
     breaker::{self, News},
     message::codec,
-    policy::{Advice, Breaker, Cache, Force, Limits, Policies, Policy, State},
+    policy::{Advice, Breaker, By, Cache, Force, Limits, Policies, Policy, Rate, State},
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
@@ -139,10 +140,7 @@ async fn an_operator_forces_breakers_open_and_closed_on_all_nodes() -> Verdict {
         assert_eq!(panels.len(), 2);
         let error = client.call(Fail).await.expect_err("it is shut");
         assert!(
-            matches!(
-                error,
-                callboard::CallError::Broken { retry_after: None, .. }
-            ),
+            matches!(error, CallError::Broken { retry_after: None, .. }),
             "{error:?}"
         );
         breaker::force(&asker, "mill.fail", Force::Closed, WITHIN).await?;
@@ -237,6 +235,31 @@ async fn another_table_is_taken_while_the_node_runs() -> Verdict {
         breaker::set_policies(&asker, &Policies::new(), WITHIN).await?;
         assert_eq!(fail(&client).await, None, "it has no policy any more");
         one.stop().await?;
+        Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_callee_takes_only_so_many_calls_of_each_caller() -> Verdict {
+    every_way(async |way| {
+        let rate = Rate::new(2, Duration::from_mins(1)).by(By::Caller);
+        let table = Policies::new().domain("mill", Policy::new().accept(rate));
+        let host = way
+            .node("host")
+            .group(mill())
+            .policies(table)
+            .start()
+            .await?;
+        let client = host.client();
+        client.call(Count).await?;
+        client.call(Count).await?;
+        let error = client.call(Count).await.expect_err("that is one too many");
+        assert!(
+            matches!(error, CallError::Limited { remaining: 0, reset: Some(reset), .. }
+                if reset > Duration::from_secs(20) && reset <= Duration::from_secs(30)),
+            "{error:?}"
+        );
         Ok(host.stop().await?)
     })
     .await
