@@ -2,7 +2,7 @@ use crate::callee::{Act, Callee, Charge, Verdict, ms};
 use callboard::{
     CallError,
     message::Status,
-    policy::{Breaker, Broken, Limits, Outcome, Policies, Policy, Retry, State},
+    policy::{Advice, Breaker, Broken, Limits, Outcome, Policies, Policy, Retry, State},
 };
 use std::{io, time::Duration};
 use tokio::time::{Instant, advance, timeout};
@@ -188,5 +188,46 @@ async fn an_open_breaker_answers_in_microseconds() -> Verdict {
     times.sort_unstable();
     assert!(times[500] < ms(1), "{:?}", times[500]);
     assert_eq!(callee.tried(), 1);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_of_failures_opens_it_once_there_are_enough_calls() -> Verdict {
+    let callee = Callee::open(|number| match number % 2 {
+        0 => Act::Refuse(Status::Failed),
+        _ => Act::Reply(number),
+    })
+    .await?;
+    let limits = Limits::new().failure_rate(0.5).min_calls(10);
+    let client = callee.client(table(limits));
+    for _ in 0..20 {
+        client.call(Charge::of("ada")).await.ok();
+    }
+    assert_eq!(callee.tried(), 10, "every second one failed");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_node_says_is_ignored_suspected_or_followed() -> Verdict {
+    let failing = async |breaker: &Breaker| {
+        let failed = breaker.guard(async { Err::<(), _>("refused") }).await;
+        failed.expect_err("as told");
+        breaker.state()
+    };
+    let cases = [
+        (Advice::Ignore, State::Closed, State::Closed),
+        (Advice::Suspect, State::Closed, State::Open),
+        (Advice::Follow, State::Open, State::Open),
+    ];
+    for (advice, before, after) in cases {
+        let breaker = Breaker::new("gateway").limits(Limits::new().advice(advice));
+        breaker.advise(MINUTE);
+        assert_eq!(breaker.state(), before, "{advice:?}");
+        assert_eq!(failing(&breaker).await, after, "{advice:?}");
+    }
+    let late = Breaker::new("gateway").limits(Limits::new().advice(Advice::Suspect));
+    late.advise(MINUTE);
+    advance(MINUTE).await;
+    assert_eq!(failing(&late).await, State::Closed, "its time is up");
     Ok(())
 }

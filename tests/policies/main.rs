@@ -7,6 +7,7 @@ mod breakers;
 mod callee;
 mod limits;
 mod many;
+mod nested;
 mod retries;
 mod spared;
 mod tended;
