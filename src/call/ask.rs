@@ -147,14 +147,7 @@ impl<'a, C: Command> Call<'a, C> {
             // Boxed, so that calls without a policy stay small.
             return Box::pin(self.guarded(line, request, started + timeout)).await;
         }
-        let reply = match self.client.door::<C>() {
-            Some(door) => {
-                let times = (started, timeout);
-                local::ask(&door, self.command, request, times).await
-            }
-            // Boxed, so that local calls stay small.
-            None => Box::pin(remote::ask(self.client, self.command, request, timeout)).await,
-        };
+        let reply = attempt(self.client, self.command, request, (started, timeout)).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -184,6 +177,21 @@ impl<'a, C: Command> Call<'a, C> {
             line,
         };
         guarded.ask(self.command).await
+    }
+}
+
+/// Makes one attempt: straight to the command's actor if it lives here, else over
+/// the bus.
+pub(super) async fn attempt<C: Command>(
+    client: &Client,
+    command: C,
+    request: Request,
+    (started, timeout): (Instant, Duration),
+) -> Result<Reply<C>, CallError<Refused<C>>> {
+    match client.door::<C>() {
+        Some(door) => local::ask(&door, command, request, (started, timeout)).await,
+        // Boxed, so that local calls stay small.
+        None => Box::pin(remote::ask(client, command, request, timeout)).await,
     }
 }
 

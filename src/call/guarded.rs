@@ -1,6 +1,6 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
-use super::{CallError, Cause, Client, job::Job, local, meaning::Again, remote};
+use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again};
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
@@ -131,23 +131,20 @@ impl Guarded<'_> {
     async fn send<C: Command>(
         &self,
         command: C,
-        attempt: u32,
-        (started, within): (Instant, Duration),
+        number: u32,
+        times: (Instant, Duration),
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
-        request.attempt = attempt;
-        match self.client.door::<C>() {
-            Some(door) => {
-                let admitted = self.line.admit(self.client.domain(), started);
-                admitted.map_err(|reset| CallError::Limited {
-                    subject: C::SUBJECT,
-                    remaining: 0,
-                    reset: Some(reset),
-                })?;
-                local::ask(&door, command, request, (started, within)).await
-            }
-            None => remote::ask(self.client, command, request, within).await,
+        request.attempt = number;
+        if self.client.door::<C>().is_some() {
+            let admitted = self.line.admit(self.client.domain(), times.0);
+            admitted.map_err(|reset| CallError::Limited {
+                subject: C::SUBJECT,
+                remaining: 0,
+                reset: Some(reset),
+            })?;
         }
+        attempt(self.client, command, request, times).await
     }
 
     /// Returns how long to wait before another attempt, if there is to be one.
