@@ -4,8 +4,14 @@ use super::{
     span,
 };
 use crate::telemetry::{BREAKER_CHANGES_TOTAL, BREAKER_REJECTED_TOTAL};
+use metrics::Counter;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 use tokio::{sync::broadcast, time::Instant};
 
 /// How many changes may wait for whoever tells them on.
@@ -44,6 +50,8 @@ struct Inner {
     limits: Limits,
     gate: Gate,
     changes: Changes,
+    /// Counts what was not let through, once there is something.
+    rejected: OnceLock<Counter>,
 }
 
 /// Where the changes of breakers go.
@@ -127,7 +135,13 @@ impl Breaker {
             told.send((name, change)).ok();
         };
         let gate = Gate::new(limits.clone(), Instant::now(), Some(Box::new(tell)));
-        Self(Arc::new(Inner { name, limits, gate, changes }))
+        Self(Arc::new(Inner {
+            name,
+            limits,
+            gate,
+            changes,
+            rejected: OnceLock::new(),
+        }))
     }
 
     /// Runs a future unless the breaker is open; any error counts as a failure.
@@ -205,7 +219,8 @@ impl Breaker {
 
     #[cold]
     fn rejected(&self) {
-        metrics::counter!(BREAKER_REJECTED_TOTAL, "breaker" => self.0.name).increment(1);
+        let counter = || metrics::counter!(BREAKER_REJECTED_TOTAL, "breaker" => self.0.name);
+        self.0.rejected.get_or_init(counter).increment(1);
     }
 
     /// Whether a status says that the callee is in trouble.

@@ -152,6 +152,7 @@ impl Gate {
         }
     }
 
+    #[inline]
     const fn permit(&self, epoch: u64, since: Option<Instant>) -> Permit<'_> {
         Permit { gate: self, epoch, since, is_open: true }
     }
@@ -252,6 +253,7 @@ impl Permit<'_> {
     }
 
     /// The same at a given time.
+    #[inline]
     pub(crate) fn end_at(mut self, outcome: Outcome, now: Option<Instant>) {
         self.is_open = false;
         self.gate.leave(self.epoch, outcome, (self.since, now));
@@ -259,6 +261,7 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.is_open {
             self.gate.leave(self.epoch, Outcome::Nothing, (None, None));

@@ -196,6 +196,7 @@ impl Limits {
         self.slow_rate.is_some() && took > self.slow
     }
 
+    #[inline]
     pub(super) const fn watches_time(&self) -> bool {
         self.slow_rate.is_some()
     }
