@@ -160,9 +160,8 @@ impl Guarded<'_> {
         }
         let wait = retry.after(attempt, fastrand::f64(), error.retry_after())?;
         let now = Instant::now();
-        if now + wait >= self.deadline {
-            return None;
-        }
+        // A callee may ask for any time at all.
+        now.checked_add(wait).filter(|at| *at < self.deadline)?;
         let purse = self.line.purse.as_ref()?;
         if purse.spend(now) {
             return Some(wait);

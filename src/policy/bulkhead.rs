@@ -41,6 +41,9 @@ impl Bulkhead {
                 self.in_flight
             ));
         }
+        if let Some(fault) = span::too_long("wait", self.wait) {
+            return Some(fault);
+        }
         (self.queue > *room.end()).then(|| format!("`queue` is {}; use 0 to 1000000", self.queue))
     }
 }

@@ -48,9 +48,7 @@ impl Cache {
         if !(1..=10_000_000).contains(&self.entries) {
             return Some(format!("`entries` is {}; use 1 to 10000000", self.entries));
         }
-        self.ttl
-            .is_zero()
-            .then(|| "`ttl` is zero; give it a time such as `30s`".to_owned())
+        span::fault("ttl", self.ttl)
     }
 }
 

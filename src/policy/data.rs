@@ -153,11 +153,10 @@ impl Policy {
 
     /// Returns which part of it is wrong, and what would be right.
     pub(super) fn fault(&self) -> Option<(&'static str, String)> {
-        let zero = |span: Option<Duration>| span.is_some_and(|span| span.is_zero());
-        let zero = |span| zero(span).then(|| "it is zero; give it a time such as `3s`".to_owned());
+        let fault = |name, span: Option<Duration>| span.and_then(|span| span::fault(name, span));
         let parts = [
-            ("deadline", zero(self.deadline)),
-            ("try_within", zero(self.try_within)),
+            ("deadline", fault("deadline", self.deadline)),
+            ("try_within", fault("try_within", self.try_within)),
             ("retry", self.retry.as_ref().and_then(Retry::fault)),
             ("breaker", self.breaker.as_ref().and_then(Limits::fault)),
             ("bulkhead", self.bulkhead.as_ref().and_then(Bulkhead::fault)),

@@ -122,10 +122,11 @@ impl Rate {
     }
 
     pub(super) fn fault(&self) -> Option<String> {
-        if self.limit == 0 || self.per.is_zero() {
-            return Some(
-                "`limit` and `per` are more than zero, such as 100 per \"60s\"".to_owned(),
-            );
+        if self.limit == 0 {
+            return Some("`limit` is 0, so nothing would ever go; use 1 or more".to_owned());
+        }
+        if let Some(fault) = span::fault("per", self.per) {
+            return Some(fault);
         }
         if self.burst == Some(0) {
             return Some("`burst` is 0, so nothing would ever go; leave it out".to_owned());

@@ -94,6 +94,11 @@ impl Retry {
         if !(1.0..=100.0).contains(&self.factor) {
             return Some(format!("`factor` is {}; use 1.0 to 100.0", self.factor));
         }
+        let spans = [("first", self.first), ("max", self.max)];
+        let mut spans = spans.into_iter();
+        if let Some(fault) = spans.find_map(|(name, span)| span::too_long(name, span)) {
+            return Some(fault);
+        }
         self.budget
             .fault()
             .map(|fault| format!("`budget`: {fault}"))

@@ -16,6 +16,22 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration
     })
 }
 
+/// The longest span that clocks are sure to reckon with.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
+/// Returns what is wrong with a span of this name, and what would be right.
+pub(crate) fn fault(name: &str, span: Duration) -> Option<String> {
+    if span.is_zero() {
+        return Some(format!("`{name}` is zero; give it a time such as `10s`"));
+    }
+    too_long(name, span)
+}
+
+/// Returns what is wrong with a span that may be zero.
+pub(crate) fn too_long(name: &str, span: Duration) -> Option<String> {
+    (span > LONGEST).then(|| format!("`{name}` is longer than a year; make it shorter"))
+}
+
 /// The same for a duration that may be left out.
 pub(crate) mod maybe {
     use serde::{Deserializer, Serializer};

@@ -277,7 +277,12 @@ mod tests {
                 "[domains.a]\nretry = { budget = { share = -1.0 } }",
                 "`domains.a.retry`: `budget`",
             ),
-            ("[domains.a]\nrate = { limit = 0 }", "more than zero"),
+            ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
+            ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
+            (
+                "[domains.a]\nrate = { per = \"99years\" }",
+                "`per` is longer than a year",
+            ),
             ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
             (
                 "[domains.a]\nbulkhead = { in_flight = 0 }",

@@ -30,7 +30,7 @@ impl Command for Inner {
     type Outcome = Result<(), Infallible>;
 }
 
-async fn outer(_: &mut (), _: Outer, ctx: &Context) -> Answer<Outer> {
+async fn outer((): &mut (), _: Outer, ctx: &Context) -> Answer<Outer> {
     Ok(ctx.call(Inner).await?)
 }
 

@@ -139,9 +139,14 @@ impl Limits {
                 ));
             }
         }
-        let spans = [("within", self.within), ("open", self.open)];
-        if let Some((name, _)) = spans.iter().find(|(_, span)| span.is_zero()) {
-            return Some(format!("`{name}` is zero; give it a time such as `10s`"));
+        let spans = [
+            ("within", self.within),
+            ("open", self.open),
+            ("max_open", self.max_open),
+        ];
+        let mut spans = spans.into_iter();
+        if let Some(fault) = spans.find_map(|(name, span)| span::fault(name, span)) {
+            return Some(fault);
         }
         if self.max_open < self.open {
             return Some("`max_open` is less than `open`; make it as long or longer".to_owned());
