@@ -64,10 +64,12 @@
 //! 7  node          threads, start, intake, drain, stop
 //! 6  entity, projection  state from events: per key, and as read models
 //!    saga          steps that end: done, or undone
+//!    breaker       breakers in the tree: told, heard, obeying
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
+//!    policy        how a target is called that may be slow, broken or overrun
 //! 1  message       what is said: types, headers, bytes, subjects
 //! 0  error, telemetry, time
 //! ```
@@ -111,6 +113,7 @@
 //! - `test-util`: `Replay`, for tests.
 
 pub mod actor;
+pub mod breaker;
 pub mod bus;
 pub mod call;
 #[cfg(feature = "cli")]
@@ -120,6 +123,7 @@ pub mod entity;
 pub mod error;
 pub mod message;
 pub mod node;
+pub mod policy;
 pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;

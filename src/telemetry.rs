@@ -86,6 +86,18 @@ pub const SAGA_STEP_SECONDS: &str = "callboard_saga_step_seconds";
 pub const SAGA_UNDONE_TOTAL: &str = "callboard_saga_undone_total";
 /// Counts attempts at steps and at undoing them, by `saga`, `kind` and `outcome`.
 pub const SAGA_ATTEMPTS_TOTAL: &str = "callboard_saga_attempts_total";
+/// Counts changes of breakers, by `breaker` and `state`.
+pub const BREAKER_CHANGES_TOTAL: &str = "callboard_breaker_changes_total";
+/// Counts calls that a breaker did not let through, by `breaker`.
+pub const BREAKER_REJECTED_TOTAL: &str = "callboard_breaker_rejected_total";
+/// Counts second and later attempts of calls, by `subject`.
+pub const CALL_RETRIES_TOTAL: &str = "callboard_call_retries_total";
+/// Counts retries that a budget did not allow, by `subject`.
+pub const RETRY_BUDGET_EMPTY_TOTAL: &str = "callboard_retry_budget_empty_total";
+/// Counts replies that the callee did not give now, by `subject` and `grade`.
+pub const SPARED_CALLS_TOTAL: &str = "callboard_spared_calls_total";
+/// Counts commands that a node refused because its callers sent too many, by `subject`.
+pub const LIMITED_TOTAL: &str = "callboard_limited_total";
 
 /// Names the span of one runner's work on a saga: `saga`, `id`, `correlation` and
 /// `trace`, the trace parent of what started it.

@@ -1,5 +1,5 @@
 use crate::{
-    call::{Call, Cause, Client, Job, JobError, Publish, Receipt, TellError},
+    call::{Call, CallAll, Cause, Client, Job, JobError, Publish, Receipt, TellError},
     message::{Command, Envelope, Event, Id, Request},
 };
 use std::{
@@ -68,6 +68,12 @@ impl Context {
     /// hand may take.
     pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
         Call::new(&self.client, command, Some(&self.cause))
+    }
+
+    /// Calls many commands, several at a time, under one deadline, and no longer
+    /// than the message at hand may take.
+    pub fn call_all<C: Command>(&self, commands: impl IntoIterator<Item = C>) -> CallAll<'_, C> {
+        CallAll::new(&self.client, commands, Some(&self.cause))
     }
 
     /// Sends a command as a job, which is done at least once; await the result

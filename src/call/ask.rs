@@ -1,5 +1,8 @@
-use super::{CallError, Cause, Client, local, remote};
-use crate::message::{Command, Id, Infallible, Refused, Reply, Request};
+use super::{CallError, Cause, Client, guarded::Guarded, local, remote};
+use crate::{
+    message::{Command, Id, Infallible, Refused, Reply, Request},
+    policy::{Grade, Graded, Line},
+};
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -11,7 +14,8 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 
 /// A command about to be sent; awaiting it returns the reply.
 ///
-/// A call waits 5 s, and never longer than the message that it follows from
+/// A call waits 5 s unless it or its target's [policy](crate::policy) says
+/// otherwise, and never longer than the message that it follows from
 /// may take. The deadline travels with the command: once it has passed, the
 /// callee does not run it.
 ///
@@ -31,24 +35,81 @@ pub struct Call<'a, C> {
     pub(super) command: C,
     pub(super) cause: Option<&'a Cause>,
     id: Option<Id>,
-    timeout: Duration,
+    /// Whether its caller says that the id stands for one intention.
+    named: bool,
+    timeout: Option<Duration>,
+    once: bool,
+    firsthand: bool,
 }
 
 impl<'a, C: Command> Call<'a, C> {
     pub(crate) const fn new(client: &'a Client, command: C, cause: Option<&'a Cause>) -> Self {
-        Self { client, command, cause, id: None, timeout: TIMEOUT }
+        Self {
+            client,
+            command,
+            cause,
+            id: None,
+            named: false,
+            timeout: None,
+            once: false,
+            firsthand: false,
+        }
     }
 
-    /// Sets how long to wait for the reply.
+    /// Sets how long to wait for the reply, attempts of a policy and all.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = Some(timeout);
         self
     }
 
     /// Sets the command's id, the same for every attempt of one intention.
+    ///
+    /// A callee that knows the ids it has done, as entities do, does it once; so
+    /// a [policy](crate::policy::Retry) may then try again what may have been run.
     pub fn id(mut self, id: Id) -> Self {
         self.id = Some(id);
+        self.named = true;
         self
+    }
+
+    /// Sets an id that follows from the cause, and says nothing about the callee.
+    pub(super) fn derived(mut self, id: Id) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Makes one attempt, whatever the target's policy says: for callers that try
+    /// again themselves.
+    ///
+    /// So does, without being told, a call that follows from a message which is
+    /// itself being tried again: one place decides about retries.
+    pub const fn once(mut self) -> Self {
+        self.once = true;
+        self
+    }
+
+    /// Makes one attempt, and takes no reply but the callee's of now.
+    pub(crate) const fn firsthand(mut self) -> Self {
+        self.once = true;
+        self.firsthand = true;
+        self
+    }
+
+    /// Awaits the reply, and how good it is: a [policy](crate::policy) may answer
+    /// from a cache, or have something to fall back on.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`CallError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops waiting; the command may or may not be run.
+    pub async fn graded(self) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let (started, meters) = (Instant::now(), self.client.meters());
+        let answer = Box::pin(self.ask(started)).await;
+        meters.called::<C>(answer.as_ref().err(), started.elapsed());
+        answer
     }
 
     /// Awaits the outcome, and leaves only trouble to `?`.
@@ -81,23 +142,66 @@ impl<'a, C: Command> Call<'a, C> {
         }
     }
 
-    async fn ask(mut self, started: Instant) -> Result<Reply<C>, CallError<Refused<C>>> {
+    async fn ask(mut self, started: Instant) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let line = self.client.line::<C>();
         let deadline = self.cause.and_then(|cause| cause.deadline);
-        let left = deadline.map_or(self.timeout, |deadline| deadline.duration_since(started));
-        let timeout = self.timeout.min(left).min(LONGEST);
+        let left = deadline.map_or(LONGEST, |deadline| deadline.duration_since(started));
+        let timeout = self.patience(line.as_deref()).min(left).min(LONGEST);
         if timeout.is_zero() {
             return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
         }
         let request = request(self.client, self.cause, self.id.take());
         self.client.note(&self.command);
-        match self.client.door::<C>() {
-            Some(door) => {
-                let times = (started, timeout);
-                local::ask(&door, self.command, request, times).await
-            }
-            // Boxed, so that local calls stay small.
-            None => Box::pin(remote::ask(self.client, self.command, request, timeout)).await,
+        if let Some(line) = line {
+            // Boxed, so that calls without a policy stay small.
+            return Box::pin(self.guarded(line, request, started + timeout)).await;
         }
+        let reply = attempt(self.client, self.command, request, (started, timeout)).await;
+        reply.map(|reply| Graded { reply, grade: Grade::Fresh })
+    }
+
+    /// Returns how long it may take: what its caller says, but no longer than the
+    /// policy says.
+    fn patience(&self, line: Option<&Line>) -> Duration {
+        let total = line.and_then(|line| line.policy.total());
+        match (self.timeout, total) {
+            (Some(asked), Some(total)) => asked.min(total),
+            (asked, total) => asked.or(total).unwrap_or(TIMEOUT),
+        }
+    }
+
+    async fn guarded(
+        self,
+        line: Arc<Line>,
+        request: Request,
+        deadline: Instant,
+    ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let guarded = Guarded {
+            client: self.client,
+            cause: self.cause,
+            request,
+            is_idempotent: self.named || line.policy.is_idempotent(),
+            is_firsthand: self.firsthand,
+            is_once: self.once || self.cause.is_some_and(|cause| cause.attempt > 1),
+            deadline,
+            line,
+        };
+        guarded.ask(self.command).await
+    }
+}
+
+/// Makes one attempt: straight to the command's actor if it lives here, else over
+/// the bus.
+pub(super) async fn attempt<C: Command>(
+    client: &Client,
+    command: C,
+    request: Request,
+    (started, timeout): (Instant, Duration),
+) -> Result<Reply<C>, CallError<Refused<C>>> {
+    match client.door::<C>() {
+        Some(door) => local::ask(&door, command, request, (started, timeout)).await,
+        // Boxed, so that local calls stay small.
+        None => Box::pin(remote::ask(client, command, request, timeout)).await,
     }
 }
 
@@ -127,13 +231,13 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
             let (started, meters) = (Instant::now(), self.client.meters());
             let answer = self.ask(started).await;
             meters.called::<C>(answer.as_ref().err(), started.elapsed());
-            answer
+            answer.map(|graded| graded.reply)
         })
     }
 }
 
 impl<C: Command> fmt::Debug for Call<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Call({}, within {:?})", C::SUBJECT, self.timeout)
+        write!(f, "Call({}, within {:?})", C::SUBJECT, self.patience(None))
     }
 }

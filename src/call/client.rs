@@ -1,10 +1,11 @@
 use super::{
-    Call, Cause, Doors, Job, JobError, Parks, Publish, Record, TellError, job, local,
-    meters::Meters, remote,
+    Call, CallAll, Cause, Doors, Job, JobError, Lines, Parks, Publish, Record, TellError, job,
+    local, meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
+    policy::{Line, Policies, PoliciesError},
     time::Clock,
 };
 use bytes::Bytes;
@@ -64,6 +65,8 @@ pub(crate) struct Settings {
     pub(crate) is_guest: bool,
     /// Where commands of actors are noted; nothing outside a replay.
     pub(crate) record: Option<Record>,
+    /// How targets are called; nothing if there are no policies.
+    pub(crate) lines: Option<Lines>,
 }
 
 impl Client {
@@ -79,6 +82,7 @@ impl Client {
             replicas: 1,
             is_guest: true,
             record: None,
+            lines: None,
         };
         Self::of(settings, "client")
     }
@@ -89,6 +93,23 @@ impl Client {
     pub fn replicas(self, replicas: usize) -> Self {
         let settings = Settings { replicas, ..self.0.settings.clone() };
         Self::of(settings, &self.0.domain)
+    }
+
+    /// Sets how it calls its targets: by a table of its own, with its own breakers,
+    /// limits and budgets.
+    ///
+    /// On a node, [`Node::policies`](crate::Node::policies) does so for all that the
+    /// node calls, and keeps replies only as long as events allow: a client alone
+    /// does not hear them.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] if the table contradicts itself.
+    pub fn policies(self, table: Policies) -> Result<Self, PoliciesError> {
+        table.check()?;
+        let lines = Some(Lines::new(table));
+        let settings = Settings { lines, ..self.0.settings.clone() };
+        Ok(Self::of(settings, &self.0.domain))
     }
 
     /// Builds the client of a domain on a node.
@@ -114,6 +135,11 @@ impl Client {
     /// Sends a command and awaits its reply.
     pub fn call<C: Command>(&self, command: C) -> Call<'_, C> {
         Call::new(self, command, None)
+    }
+
+    /// Calls many commands, several at a time, under one deadline.
+    pub fn call_all<C: Command>(&self, commands: impl IntoIterator<Item = C>) -> CallAll<'_, C> {
+        CallAll::new(self, commands, None)
     }
 
     /// Sends a command as a job, which is done at least once; await the result
@@ -188,6 +214,11 @@ impl Client {
         self.0.settings.clock
     }
 
+    /// Returns the name of the node that it is on.
+    pub(crate) fn node(&self) -> &str {
+        &self.0.settings.node
+    }
+
     /// Returns how many copies of a stream the node keeps.
     pub(crate) fn copies(&self) -> usize {
         self.0.settings.replicas
@@ -209,6 +240,12 @@ impl Client {
 
     pub(super) fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    /// Returns how a command is called, if it has a policy.
+    #[inline]
+    pub(super) fn line<C: Command>(&self) -> Option<Arc<Line>> {
+        self.0.settings.lines.as_ref()?.of::<C>()
     }
 
     /// Notes a command if this is a replay.

@@ -1,6 +1,7 @@
 use crate::{
     bus::{AppendError, CancelError, RequestError, SendError, StreamError},
     message::{HeaderError, Id, KeyError, Status, Subject},
+    policy::again,
 };
 use std::time::Duration;
 
@@ -39,6 +40,36 @@ pub enum CallError<R> {
         /// What the callee said.
         reason: String,
     },
+    /// The breaker of the command's policy is open: the callee was not asked.
+    #[error("{subject} is not available: its breaker is open{}", again(*retry_after))]
+    Broken {
+        /// The command.
+        subject: Subject,
+        /// After how long it is worth trying again; nothing while probes are under
+        /// way, or an operator keeps it open.
+        retry_after: Option<Duration>,
+    },
+    /// Too many calls were made in a time; the command was not run.
+    #[error("too many calls of {subject}, {remaining} remain{}", again(*reset))]
+    Limited {
+        /// The command.
+        subject: Subject,
+        /// How many more may be made now.
+        remaining: u32,
+        /// After how long one may be made again, if that is known.
+        reset: Option<Duration>,
+    },
+    /// The callee could not be asked, and the command is stored as a job, to be
+    /// done later: its policy falls back on that.
+    #[error("{subject} is put off, and will be done as the job {id}: {reason}")]
+    PutOff {
+        /// The command.
+        subject: Subject,
+        /// The job's id, which is the command's.
+        id: Id,
+        /// What stood in the way.
+        reason: String,
+    },
     /// The callee failed while it ran the command.
     #[error("{subject} failed: {reason}")]
     Failed {
@@ -72,10 +103,16 @@ pub enum CallError<R> {
 
 impl<R> CallError<R> {
     /// Returns what the callee's status means to the caller.
-    pub(super) fn of(subject: Subject, status: Status, reason: String) -> Self {
+    pub(super) fn of(
+        subject: Subject,
+        status: Status,
+        reason: String,
+        reset: Option<Duration>,
+    ) -> Self {
         match status {
             Status::DeadlinePassed => Self::DeadlinePassed { subject },
             Status::Unavailable => Self::Unavailable { subject, reason },
+            Status::Limited => Self::Limited { subject, remaining: 0, reset },
             Status::Failed => Self::Failed { subject, reason },
             status => Self::Refused { subject, status, reason },
         }
@@ -101,6 +138,11 @@ impl<R> CallError<R> {
             Self::Timeout { subject, timeout } => CallError::Timeout { subject, timeout },
             Self::DeadlinePassed { subject } => CallError::DeadlinePassed { subject },
             Self::Unavailable { subject, reason } => CallError::Unavailable { subject, reason },
+            Self::Broken { subject, retry_after } => CallError::Broken { subject, retry_after },
+            Self::Limited { subject, remaining, reset } => {
+                CallError::Limited { subject, remaining, reset }
+            }
+            Self::PutOff { subject, id, reason } => CallError::PutOff { subject, id, reason },
             Self::Failed { subject, reason } => CallError::Failed { subject, reason },
             Self::Refused { subject, status, reason } => {
                 CallError::Refused { subject, status, reason }
@@ -118,6 +160,9 @@ impl<R> CallError<R> {
             Self::Timeout { .. } => "timeout",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Unavailable { .. } => "unavailable",
+            Self::Broken { .. } => "broken",
+            Self::Limited { .. } => "limited",
+            Self::PutOff { .. } => "put_off",
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",

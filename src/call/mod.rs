@@ -5,7 +5,8 @@
 //! they do their work.
 //! A command whose actor lives in this process goes straight to its mailbox.
 //!
-//! This room does not retry: who calls decides what another attempt would mean.
+//! This room does not retry, unless a [policy](crate::policy) says so: who calls
+//! decides what another attempt would mean.
 
 mod answer;
 mod ask;
@@ -13,8 +14,12 @@ mod by_type;
 mod cause;
 mod client;
 mod error;
+mod guarded;
 mod job;
+mod lines;
 mod local;
+mod many;
+mod meaning;
 mod meters;
 mod operator;
 mod parcel;
@@ -31,7 +36,9 @@ pub(crate) use client::Settings;
 pub(crate) use client::open_as_declared;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
+pub(crate) use lines::Lines;
 pub(crate) use local::{LocalCall, LocalReply};
+pub use many::CallAll;
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{
     Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,

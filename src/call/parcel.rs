@@ -1,5 +1,5 @@
 use super::by_type::ByType;
-use crate::message::{Command, Envelope, Request, Status};
+use crate::message::{Command, Envelope, Request, Status, Subject};
 use bytes::Bytes;
 use dashmap::DashMap;
 use std::{
@@ -188,6 +188,8 @@ impl NotTaken {
 
 /// Where the commands of one subject are taken in this process.
 pub(crate) struct Door {
+    /// The command's name; nothing for what no caller knows.
+    pub(crate) subject: Option<Subject>,
     /// The Rust type of the command behind the subject.
     pub(crate) command: TypeId,
     pub(crate) offer: Offer,

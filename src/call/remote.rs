@@ -3,7 +3,10 @@
 use super::{CallError, Cause, Client, TellError, ask::request};
 use crate::{
     bus::Message,
-    message::{Command, Refused, Rejection, Reply, Request, Status, Subject, codec},
+    message::{
+        Command, Refused, Rejection, Reply, Request, Status, Subject, codec,
+        headers::CB_RETRY_AFTER,
+    },
 };
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -52,7 +55,13 @@ fn answer<C: Command>(reply: &Message) -> Result<Reply<C>, CallError<Refused<C>>
             let rejection = decode::<_, Refused<C>>(subject, "rejection", &reply.payload)?;
             Err(CallError::Rejected(rejection))
         }
-        Some((status, reason)) => Err(CallError::of(subject, status, reason.to_owned())),
+        Some((status, reason)) => {
+            let again = reply.headers.get(CB_RETRY_AFTER);
+            let again = again
+                .and_then(|ms| ms.parse().ok())
+                .map(Duration::from_millis);
+            Err(CallError::of(subject, status, reason.to_owned(), again))
+        }
     }
 }
 

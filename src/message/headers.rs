@@ -63,6 +63,11 @@ pub const CB_CRON: &str = "cb-cron";
 pub const SERVICE_ERROR: &str = "Nats-Service-Error";
 /// Why a reply is no answer, as a number; see [`Status`](crate::message::Status).
 pub const SERVICE_ERROR_CODE: &str = "Nats-Service-Error-Code";
+/// On a reply that is no answer: after how many milliseconds it is worth asking
+/// again.
+pub const CB_RETRY_AFTER: &str = "cb-retry-after";
+/// On a reply with 429: how many more calls may be made now.
+pub const CB_REMAINING: &str = "cb-remaining";
 /// Why a message became a dead letter.
 pub const CB_DEAD_REASON: &str = "cb-dead-reason";
 /// The subject on which a dead letter was published first.

@@ -4,9 +4,11 @@ use super::{
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
 use crate::{
+    breaker::Policed,
     bus::Bus,
-    call::Record,
+    call::{Lines, Record},
     message::{Namespace, is_name},
+    policy::Policies,
     supervision::{Group, Intensity},
     time::Clock,
 };
@@ -45,6 +47,7 @@ pub struct Node {
     threads: usize,
     drain_within: Duration,
     record: Option<Record>,
+    policies: Option<Policies>,
 }
 
 impl Node {
@@ -65,6 +68,7 @@ impl Node {
             threads: 1,
             drain_within: Duration::from_secs(10),
             record: None,
+            policies: None,
         }
     }
 
@@ -138,6 +142,15 @@ impl Node {
     #[cfg(feature = "test-util")]
     pub fn crash_at(mut self, point: &CrashPoint) -> Self {
         self.record = Some(point.record());
+        self
+    }
+
+    /// Sets how targets are called; as they are, by default.
+    ///
+    /// It is for all that the node's groups and its client call; a group
+    /// `policies` tends their breakers. See [`policy`](crate::policy).
+    pub fn policies(mut self, table: Policies) -> Self {
+        self.policies = Some(table);
         self
     }
 
@@ -225,12 +238,25 @@ impl Node {
         running.stop().await
     }
 
+    fn lines(&mut self) -> Result<Option<Lines>, NodeError> {
+        let Some(table) = self.policies.take() else {
+            return Ok(None);
+        };
+        table.check()?;
+        let lines = Lines::new(table);
+        let tending = Group::new("policies").child(Policed(lines.clone()));
+        // The first to start is the last to stop.
+        self.groups.insert(0, tending);
+        Ok(Some(lines))
+    }
+
     /// Checks what can be checked before anything runs.
-    pub(crate) fn setup(self) -> Result<Setup, NodeError> {
+    pub(crate) fn setup(mut self) -> Result<Setup, NodeError> {
         if !is_name(&self.name) {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
+        let lines = self.lines()?;
         let setup = Setup {
             name: self.name.into(),
             namespace,
@@ -244,6 +270,7 @@ impl Node {
             drain_within: self.drain_within,
             clock: Clock::system(),
             record: self.record,
+            lines,
         };
         setup.check()?;
         Ok(setup)

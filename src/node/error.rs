@@ -2,6 +2,7 @@ use crate::{
     bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
     error::BoxError,
     message::NamespaceError,
+    policy::PoliciesError,
     supervision::GroupError,
 };
 
@@ -33,6 +34,9 @@ pub enum NodeError {
         /// The other.
         second: String,
     },
+    /// The table of policies contradicts itself.
+    #[error(transparent)]
+    Policies(#[from] PoliciesError),
     /// Another node of this name runs in the namespace.
     #[error(
         "a node named `{name}` runs in the namespace `{namespace}` already; give this one another name"

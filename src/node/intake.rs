@@ -2,11 +2,15 @@ use super::NodeError;
 use crate::{
     actor::{Jobs, Reaction},
     bus::{Message, Subscription},
-    call::{Arrived, Content, NotTaken, Parcel, Settings, Work},
-    message::{Request, Status},
+    call::{Arrived, Content, Door, NotTaken, Parcel, Settings, Work},
+    message::{
+        Headers, Request, Status,
+        headers::{CB_REMAINING, CB_RETRY_AFTER},
+    },
+    telemetry::LIMITED_TOTAL,
 };
 use bytes::Bytes;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::Instant};
 
 /// What feeds a group from the bus: its commands, its events and its jobs.
@@ -84,28 +88,29 @@ impl Desk {
 
     async fn take(&self, mut message: Message) {
         let reply = message.reply.take();
-        let Err((status, reason)) = self.offer(&message, reply.clone()) else {
+        let Err(refused) = self.offer(&message, reply.clone()) else {
             return;
         };
         let Some(reply) = reply else { return };
-        let answer = Message::new(reply, Bytes::new()).headers(status.headers(&reason));
+        let answer = Message::new(reply, Bytes::new()).headers(refused.headers());
         if let Err(error) = self.settings.bus.send(answer).await {
             tracing::warn!(%error, "a refusal could not be sent; its caller will time out");
         }
     }
 
     /// Puts a command into its actor's mailbox.
-    fn offer(&self, message: &Message, reply: Option<String>) -> Result<(), (Status, String)> {
+    fn offer(&self, message: &Message, reply: Option<String>) -> Result<(), NoEntry> {
         let name = message.subject.get(self.prefix..).unwrap_or_default();
         let Some(door) = self.settings.doors.get(name) else {
             let reason = format!(
                 "the group `{}` answers no command `{name}`; see its table of `.answer`",
                 self.group
             );
-            return Err((Status::NotFound, reason));
+            return Err(NoEntry::new(Status::NotFound, reason));
         };
         let request = Request::read(&message.headers)
-            .map_err(|error| (Status::Malformed, format!("{name}: {error}")))?;
+            .map_err(|error| NoEntry::new(Status::Malformed, format!("{name}: {error}")))?;
+        self.admit(&door, &request.caller)?;
         let now = self.settings.clock.now();
         let left = request
             .deadline
@@ -114,6 +119,46 @@ impl Desk {
         let content = Content::Encoded(message.payload.clone());
         let work = Work::Remote(Box::new(Arrived { request, content, reply }));
         (door.offer)(Parcel { route: 0, work, deadline }, None)
-            .map_err(|why| (NotTaken::STATUS, format!("{name}: {why}")))
+            .map_err(|why| NoEntry::new(NotTaken::STATUS, format!("{name}: {why}")))
+    }
+
+    /// Refuses what is more than the command's policy accepts.
+    fn admit(&self, door: &Door, caller: &str) -> Result<(), NoEntry> {
+        let (Some(lines), Some(subject)) = (&self.settings.lines, door.subject) else {
+            return Ok(());
+        };
+        let Some(line) = lines.accepting(subject) else {
+            return Ok(());
+        };
+        line.admit(caller, Instant::now()).map_err(|reset| {
+            let reason = format!("{subject}: too many calls; come again in {reset:.1?}");
+            metrics::counter!(LIMITED_TOTAL, "subject" => subject.as_str()).increment(1);
+            NoEntry { reset: Some(reset), ..NoEntry::new(Status::Limited, reason) }
+        })
+    }
+}
+
+/// Why a command does not get as far as a mailbox.
+struct NoEntry {
+    status: Status,
+    reason: String,
+    /// After how long there is room again, if its caller sent too many.
+    reset: Option<Duration>,
+}
+
+impl NoEntry {
+    const fn new(status: Status, reason: String) -> Self {
+        Self { status, reason, reset: None }
+    }
+
+    fn headers(&self) -> Headers {
+        let mut headers = self.status.headers(&self.reason);
+        if let Some(reset) = self.reset {
+            // Rounded up: who comes then is in time.
+            let ms = reset.as_micros().div_ceil(1_000);
+            headers.put(CB_RETRY_AFTER, ms.to_string());
+            headers.put(CB_REMAINING, "0");
+        }
+        headers
     }
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     actor::Report,
     bus::{Bus, StreamConfig, overlap},
-    call::{Client, Doors, Record, Settings},
+    call::{Client, Doors, Lines, Record, Settings},
     message::Namespace,
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
@@ -42,6 +42,7 @@ pub(crate) struct Setup {
     pub(super) drain_within: Duration,
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
+    pub(super) lines: Option<Lines>,
 }
 
 /// The node's ends of what connects it to its handle.
@@ -278,6 +279,7 @@ impl Setup {
             replicas: self.replicas,
             is_guest: false,
             record: self.record.clone(),
+            lines: self.lines.clone(),
         }
     }
 }

@@ -141,7 +141,7 @@ impl Asking {
                 }
                 Err(trouble) => trouble,
             };
-            maybe_run |= may_have_run(&trouble);
+            maybe_run |= !trouble.certainly_not_run();
             self.wait(&trouble.to_string(), maybe_run, attempts).await;
         }
     }
@@ -163,6 +163,7 @@ impl Asking {
         Call::new(trip.client(), command, Some(&trip.cause))
             .id(trip.step_id(&step.name))
             .timeout(*timeout)
+            .firsthand()
             .await
     }
 
@@ -227,18 +228,6 @@ impl Asking {
         };
         match trip.halt(Stop::Parked(reason)).await {}
     }
-}
-
-/// Whether a command may have been run although its caller got no outcome.
-fn may_have_run<R>(trouble: &CallError<R>) -> bool {
-    !matches!(
-        trouble,
-        CallError::NoResponders { .. }
-            | CallError::DeadlinePassed { .. }
-            | CallError::Unavailable { .. }
-            | CallError::Refused { .. }
-            | CallError::Send(_)
-    )
 }
 
 impl Trip {

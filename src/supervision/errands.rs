@@ -79,5 +79,5 @@ fn run_door(inboxes: &Arc<[Inbox]>, repeated: Repeated) -> Door {
         parcel.route = repeated.route;
         inboxes[0].offer(parcel)
     };
-    Door { command: TypeId::of::<()>(), offer: Box::new(offer) }
+    Door { subject: None, command: TypeId::of::<()>(), offer: Box::new(offer) }
 }

@@ -201,7 +201,11 @@ pub(super) fn door(inboxes: &Arc<[Inbox]>, answered: Answered) -> Door {
         };
         only.offer(parcel)
     };
-    Door { command: answered.command, offer: Box::new(offer) }
+    Door {
+        subject: Some(answered.subject),
+        command: answered.command,
+        offer: Box::new(offer),
+    }
 }
 
 /// Decodes a command from the bus to find its key; one that does not decode is

@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 const FLOORS: [&[&str]; 10] = [
     &["error", "telemetry", "time"],
     &["message"],
-    &["bus"],
+    &["bus", "policy"],
     &["call"],
     &["actor"],
     &["supervision"],

@@ -8,6 +8,7 @@ mod market;
 #[cfg(feature = "nats")]
 mod on_nats;
 mod operator;
+mod policies;
 mod starting;
 mod steps;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,234 @@
+use super::{
+    tended::Tended,
+    wire::{self, News, Panel, Question},
+};
+use crate::{
+    actor::{Birth, Context, Poke},
+    bus::{Message, SubscribeError, Subscription},
+    call::{Client, Lines},
+    error::Failure,
+    message::codec,
+    policy::{Breaker, Change, Changes, Policies, State},
+    telemetry::DROPPED_TOTAL,
+};
+use serde::Serialize;
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    task::JoinSet,
+};
+
+/// The actor that tends breakers.
+pub(super) struct Desk {
+    /// None of them ends before the bus is closed.
+    tasks: JoinSet<()>,
+}
+
+/// What its tasks share.
+struct Post {
+    tended: Tended,
+    client: Client,
+    path: Arc<str>,
+}
+
+impl Desk {
+    pub(super) async fn open(tended: Tended, birth: Birth) -> Result<Self, Failure> {
+        let Birth { client, path, poke } = birth;
+        let changes = tended.changes();
+        let post = Rc::new(Post { tended, client, path });
+        let (bus, namespace) = (post.client.bus(), post.client.namespace());
+        let asked = bus.subscribe(&wire::question(namespace), None).await?;
+        let opened = bus.subscribe(&wire::opened(namespace), None).await?;
+        let mut tasks = JoinSet::new();
+        let own = Rc::clone(&post);
+        tasks.spawn_local(noticed(
+            own.tell(changes.subscribe(), changes),
+            poke.clone(),
+        ));
+        tasks.spawn_local(noticed(Rc::clone(&post).answer(asked), poke.clone()));
+        tasks.spawn_local(noticed(Rc::clone(&post).hear(opened), poke.clone()));
+        if let Some(lines) = post.tended.lines().cloned() {
+            let tables = bus.subscribe(&wire::policies(namespace), None).await?;
+            let own = Rc::clone(&post);
+            tasks.spawn_local(noticed(own.take(tables, lines.clone()), poke.clone()));
+            tasks.spawn_local(noticed(age(post.client.clone(), lines), poke));
+        }
+        Ok(Self { tasks })
+    }
+
+    /// Ends the actor if one of its tasks has ended.
+    pub(super) async fn look(&mut self, _: &Context) -> Result<(), Failure> {
+        match self.tasks.try_join_next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::crash("nobody tends its breakers any more")),
+        }
+    }
+
+    pub(super) async fn close(&mut self, _: &Context) -> Result<(), Failure> {
+        self.tasks.shutdown().await;
+        Ok(())
+    }
+}
+
+impl Post {
+    /// Publishes every change; the sender keeps the way open.
+    async fn tell(self: Rc<Self>, mut changed: Receiver<(&'static str, Change)>, _open: Changes) {
+        loop {
+            match changed.recv().await {
+                Ok((breaker, change)) => self.publish(breaker, change).await,
+                Err(RecvError::Lagged(missed)) => {
+                    metrics::counter!(DROPPED_TOTAL).increment(missed);
+                }
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    async fn publish(&self, breaker: &str, change: Change) {
+        let subject = wire::news(self.client.namespace(), breaker, change.to);
+        let news = News {
+            node: self.client.node().to_owned(),
+            path: self.path.to_string(),
+            breaker: breaker.to_owned(),
+            change,
+        };
+        self.send(subject, &news).await;
+    }
+
+    /// Answers what is asked of its breakers, and has them obey.
+    async fn answer(self: Rc<Self>, mut asked: Subscription) {
+        while let Some(message) = asked.next().await {
+            let question = match codec::decode(&message.payload) {
+                _ if message.payload.is_empty() => Question::default(),
+                Ok(question) => question,
+                Err(error) => {
+                    tracing::warn!(%error, "a question about breakers was not understood");
+                    continue;
+                }
+            };
+            let Question { breaker, force } = question;
+            let mut breakers = self.tended.breakers();
+            if let Some(name) = &breaker {
+                breakers.retain(|breaker| breaker.name() == *name);
+                if breakers.is_empty() {
+                    continue;
+                }
+            }
+            if let Some(force) = force {
+                for breaker in &breakers {
+                    breaker.force(force);
+                }
+            }
+            let panel = Panel {
+                node: self.client.node().to_owned(),
+                path: self.path.to_string(),
+                breakers: breakers.iter().map(Breaker::report).collect(),
+            };
+            if let Some(reply) = message.reply {
+                self.send(reply, &panel).await;
+            }
+        }
+    }
+
+    /// Tells its breakers of others of their names that opened.
+    async fn hear(self: Rc<Self>, mut opened: Subscription) {
+        while let Some(message) = opened.next().await {
+            let Ok(news) = codec::decode::<News>(&message.payload) else {
+                continue;
+            };
+            let is_own = news.node == self.client.node() && news.path == *self.path;
+            let Change { to: State::Open, advised: false, retry_after: Some(time), .. } =
+                news.change
+            else {
+                continue;
+            };
+            if is_own {
+                continue;
+            }
+            let breakers = self.tended.breakers();
+            let same = breakers
+                .iter()
+                .filter(|breaker| breaker.name() == news.breaker);
+            for breaker in same {
+                breaker.advise(time);
+            }
+        }
+    }
+
+    /// Takes tables of policies.
+    async fn take(self: Rc<Self>, mut tables: Subscription, lines: Lines) {
+        while let Some(message) = tables.next().await {
+            let set = codec::decode::<Policies>(&message.payload)
+                .map_err(|error| format!("it is no table of policies: it {error}"))
+                .and_then(|table| lines.set(table).map_err(|error| error.to_string()));
+            match &set {
+                Ok(()) => tracing::info!("the node goes by another table of policies"),
+                Err(reason) => tracing::warn!(reason, "a table of policies was refused"),
+            }
+            if let Some(reply) = message.reply {
+                self.send(reply, &(self.client.node(), set)).await;
+            }
+        }
+    }
+
+    async fn send(&self, subject: String, what: &impl Serialize) {
+        let payload = match codec::encode(what) {
+            Ok(payload) => payload,
+            Err(error) => return tracing::warn!(subject, %error, "news of breakers cannot be told"),
+        };
+        if let Err(error) = self.client.bus().send(Message::new(subject, payload)).await {
+            tracing::warn!(%error, "news of breakers could not be told");
+        }
+    }
+}
+
+/// Hears the events that make replies old.
+async fn age(client: Client, lines: Lines) {
+    let (mut heard, mut hearing) = (BTreeSet::new(), JoinSet::new());
+    loop {
+        let (domains, mut again) = lines.heeded();
+        for domain in domains {
+            if heard.contains(&domain) {
+                continue;
+            }
+            let events = match listen(&client, &domain).await {
+                Ok(events) => events,
+                Err(error) => {
+                    tracing::error!(domain, %error, "events that make replies old are not heard");
+                    return;
+                }
+            };
+            // What happened before it was heard is not known.
+            lines.happened(&domain);
+            heard.insert(domain.clone());
+            hearing.spawn_local(follow(events, lines.clone(), domain));
+        }
+        tokio::select! {
+            changed = again.changed() => if changed.is_err() { return },
+            Some(_) = hearing.join_next() => return,
+        }
+    }
+}
+
+async fn listen(client: &Client, domain: &str) -> Result<Subscription, SubscribeError> {
+    let filter = client.namespace().events(domain);
+    client.bus().subscribe(&filter, None).await
+}
+
+async fn follow(mut events: Subscription, lines: Lines, domain: String) {
+    while events.next().await.is_some() {
+        lines.happened(&domain);
+    }
+}
+
+/// Runs a task, and has its actor look when it ends, also by a panic.
+async fn noticed(task: impl Future<Output = ()>, poke: Poke) {
+    struct End(Poke);
+    impl Drop for End {
+        fn drop(&mut self) {
+            self.0.poke();
+        }
+    }
+    let _end = End(poke);
+    task.await;
+}

@@ -1,0 +1,302 @@
+//! Calls to targets with a policy: the one place that decides about retries.
+
+use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again};
+use crate::{
+    message::{Command, Refused, Reply, Request, Subject, codec},
+    policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
+    telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
+};
+use bytes::Bytes;
+use std::{sync::Arc, time::Duration};
+use tokio::time::{Instant, sleep};
+
+/// One call on its way through a policy.
+pub(super) struct Guarded<'a> {
+    pub(super) client: &'a Client,
+    pub(super) cause: Option<&'a Cause>,
+    pub(super) line: Arc<Line>,
+    pub(super) request: Request,
+    /// Whether trying again what may have been run is fine.
+    pub(super) is_idempotent: bool,
+    /// Whether somebody else tries again.
+    pub(super) is_once: bool,
+    /// Whether only the callee's own reply of now will do.
+    pub(super) is_firsthand: bool,
+    pub(super) deadline: Instant,
+}
+
+type Outcomes<C> = Result<Reply<C>, CallError<Refused<C>>>;
+
+impl Guarded<'_> {
+    /// Calls, as the policy says.
+    pub(super) async fn ask<C: Command>(
+        self,
+        command: C,
+    ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let reads = self.line.reads_commands() && !self.is_firsthand;
+        let payload = reads.then(|| encode(&command)).transpose()?;
+        let era = match (&payload, &self.line.replies) {
+            (Some(payload), Some(replies)) => {
+                if let Some(graded) = self.cached(payload) {
+                    return Ok(graded);
+                }
+                replies.era()
+            }
+            _ => 0,
+        };
+        match self.attempts(command, payload.as_ref()).await {
+            Ok(reply) => {
+                self.keep::<C>(payload, &reply, era);
+                Ok(Graded { reply, grade: Grade::Fresh })
+            }
+            Err(error) if error.is_trouble() && !self.is_firsthand => {
+                self.fall_back::<C>(error, payload).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Tries until there is an outcome, or nothing more to try.
+    async fn attempts<C: Command>(&self, command: C, payload: Option<&Bytes>) -> Outcomes<C> {
+        let subject = C::SUBJECT;
+        let bucket = self.bucket(&command);
+        let (mut next, mut attempt) = (Some(command), 0);
+        if let Some(purse) = &self.line.purse {
+            purse.earn(Instant::now());
+        }
+        loop {
+            attempt += 1;
+            let command = match (next.take(), payload) {
+                (Some(command), _) => command,
+                (None, Some(payload)) => decode(subject, payload)?,
+                (None, None) => unreachable!("who tries again keeps the bytes"),
+            };
+            let error = match self.attempt(command, &bucket, attempt).await {
+                Ok(Err(error)) => error,
+                Ok(Ok(reply)) => return Ok(reply),
+                // What is turned away on this side is not hammered.
+                Err(turned_away) => return Err(turned_away),
+            };
+            let Some(wait) = self.wait_after(&error, attempt) else {
+                return Err(error);
+            };
+            metrics::counter!(CALL_RETRIES_TOTAL, "subject" => subject.as_str()).increment(1);
+            sleep(wait).await;
+        }
+    }
+
+    /// Tries once; the outer error is this side's, and the callee was not asked.
+    async fn attempt<C: Command>(
+        &self,
+        command: C,
+        bucket: &str,
+        attempt: u32,
+    ) -> Result<Outcomes<C>, CallError<Refused<C>>> {
+        let subject = C::SUBJECT;
+        let line = &*self.line;
+        let broken = |refused: policy::Refused| CallError::Broken {
+            subject,
+            retry_after: refused.retry_after,
+        };
+        if let Some(breaker) = &line.breaker {
+            breaker.look().map_err(broken)?;
+        }
+        if let Some(limiter) = &line.limiter {
+            let taken = limiter.take(bucket, Instant::now());
+            taken.map_err(|limited| CallError::Limited {
+                subject,
+                remaining: 0,
+                reset: Some(limited.reset),
+            })?;
+        }
+        let _berth = match &line.berths {
+            Some(berths) => Some(berths.enter(self.deadline).await.map_err(|crowded| {
+                CallError::Unavailable { subject, reason: crowded.to_string() }
+            })?),
+            None => None,
+        };
+        let permit = match &line.breaker {
+            Some(breaker) => Some(breaker.permit().map_err(broken)?),
+            None => None,
+        };
+        let started = Instant::now();
+        let left = self.deadline.duration_since(started);
+        let within = line.policy.per_try().map_or(left, |limit| limit.min(left));
+        if within.is_zero() {
+            return Err(CallError::DeadlinePassed { subject });
+        }
+        let outcome = self.send(command, attempt, (started, within)).await;
+        if let (Some(permit), Some(breaker)) = (permit, &line.breaker) {
+            permit.end(judge(&outcome, |status| breaker.blames(status)));
+        }
+        Ok(outcome)
+    }
+
+    async fn send<C: Command>(
+        &self,
+        command: C,
+        number: u32,
+        times: (Instant, Duration),
+    ) -> Outcomes<C> {
+        let mut request = self.request.clone();
+        request.attempt = number;
+        if self.client.door::<C>().is_some() {
+            let admitted = self.line.admit(self.client.domain(), times.0);
+            admitted.map_err(|reset| CallError::Limited {
+                subject: C::SUBJECT,
+                remaining: 0,
+                reset: Some(reset),
+            })?;
+        }
+        attempt(self.client, command, request, times).await
+    }
+
+    /// Returns how long to wait before another attempt, if there is to be one.
+    fn wait_after<R>(&self, error: &CallError<R>, attempt: u32) -> Option<Duration> {
+        let retry = self.line.policy.retries()?;
+        let may = match error.again() {
+            Again::Safe => true,
+            Again::Unsure => self.is_idempotent,
+            Again::Futile => false,
+        };
+        if self.is_once || !may {
+            return None;
+        }
+        let wait = retry.after(attempt, fastrand::f64(), error.retry_after())?;
+        let now = Instant::now();
+        // A callee may ask for any time at all.
+        now.checked_add(wait).filter(|at| *at < self.deadline)?;
+        let purse = self.line.purse.as_ref()?;
+        if purse.spend(now) {
+            return Some(wait);
+        }
+        let subject = self.line.subject.as_str();
+        metrics::counter!(RETRY_BUDGET_EMPTY_TOTAL, "subject" => subject).increment(1);
+        None
+    }
+
+    /// Returns what the call counts for at the rate limit.
+    fn bucket<C: Command>(&self, command: &C) -> String {
+        match self.line.policy.rates().map(Rate::is_by) {
+            None | Some(By::All) => String::new(),
+            Some(By::Caller) => self.client.domain().to_string(),
+            Some(By::Key) => command.key().into_owned(),
+            Some(By::Field(field)) => {
+                let value = serde_json::to_value(command).unwrap_or_default();
+                value
+                    .get(field)
+                    .map(ToString::to_string)
+                    .unwrap_or_default()
+            }
+        }
+    }
+
+    fn cached<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
+        // Without a cache replies are kept for when there is no other.
+        self.line.policy.keeps()?;
+        let reply = self.line.replies.as_ref()?.fresh(payload, Instant::now())?;
+        let reply = codec::decode(&reply).ok()?;
+        self.spared("cached");
+        Some(Graded { reply, grade: Grade::Cached })
+    }
+
+    fn keep<C: Command>(&self, payload: Option<Bytes>, reply: &Reply<C>, era: u64) {
+        let (Some(payload), Some(replies)) = (payload, &self.line.replies) else {
+            return;
+        };
+        // A reply that cannot be written is not kept.
+        if let Ok(reply) = codec::encode(reply) {
+            replies.put(payload, reply, era, Instant::now());
+        }
+    }
+
+    /// Does what the policy says when there is no answer.
+    async fn fall_back<C: Command>(
+        &self,
+        error: CallError<Refused<C>>,
+        payload: Option<Bytes>,
+    ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let found = match (self.line.policy.falls_back(), payload) {
+            (Some(Fallback::Value(value)), _) => {
+                let reply = serde_json::from_value(value.clone());
+                let reply = reply.map_err(|reason| CallError::Codec {
+                    subject: C::SUBJECT,
+                    reason: format!("has a fallback in its policy that is no reply: {reason}"),
+                })?;
+                Some(Graded { reply, grade: Grade::Substitute })
+            }
+            (Some(Fallback::LastReply), Some(payload)) => self.last(&payload),
+            (Some(Fallback::Job), Some(payload))
+                if self.is_idempotent || error.certainly_not_run() =>
+            {
+                return Err(self.put_off::<C>(error, &payload).await);
+            }
+            _ => None,
+        };
+        let graded = found.ok_or(error)?;
+        self.spared("degraded");
+        Ok(graded)
+    }
+
+    fn last<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
+        let (reply, age) = self.line.replies.as_ref()?.last(payload, Instant::now())?;
+        let reply = codec::decode(&reply).ok()?;
+        Some(Graded { reply, grade: Grade::Old { age } })
+    }
+
+    /// Stores the command as a job; returns what its caller is told.
+    async fn put_off<C: Command>(
+        &self,
+        error: CallError<Refused<C>>,
+        payload: &Bytes,
+    ) -> CallError<Refused<C>> {
+        let subject = C::SUBJECT;
+        let Ok(command) = codec::decode::<C>(payload) else {
+            return error;
+        };
+        let id = self.request.id.clone();
+        let reason = error.to_string();
+        match Job::new(self.client, command, self.cause)
+            .id(id.clone())
+            .await
+        {
+            Ok(_) => {
+                self.spared("job");
+                CallError::PutOff { subject, id, reason }
+            }
+            Err(trouble) => {
+                tracing::warn!(%subject, %trouble, "a call could not be put off");
+                error
+            }
+        }
+    }
+
+    fn spared(&self, grade: &'static str) {
+        let subject = self.line.subject.as_str();
+        metrics::counter!(SPARED_CALLS_TOTAL, "subject" => subject, "grade" => grade).increment(1);
+    }
+}
+
+/// Returns what an attempt says about its target.
+fn judge<T, R>(outcome: &Result<T, CallError<R>>, blames: impl FnOnce(u16) -> bool) -> Outcome {
+    let Err(error) = outcome else {
+        return Outcome::Success;
+    };
+    match error.status() {
+        None => Outcome::Nothing,
+        Some(status) if blames(status.code()) => Outcome::Failure,
+        Some(_) => Outcome::Success,
+    }
+}
+
+fn encode<C: Command>(command: &C) -> Result<Bytes, CallError<Refused<C>>> {
+    codec::encode(command)
+        .map_err(|error| CallError::Codec { subject: C::SUBJECT, reason: error.to_string() })
+}
+
+fn decode<C: Command>(subject: Subject, payload: &Bytes) -> Result<C, CallError<Refused<C>>> {
+    codec::decode(payload).map_err(|error| CallError::Codec {
+        subject,
+        reason: format!("cannot be tried again: it {error}"),
+    })
+}

@@ -1,0 +1,150 @@
+use super::{
+    span,
+    sync::{AtomicU64, Mutex, Ordering},
+};
+use bytes::Bytes;
+use lru::LruCache;
+use serde::{Deserialize, Serialize};
+use std::{fmt, sync::PoisonError, time::Duration};
+use tokio::time::Instant;
+
+/// How replies are kept, to be given again to the same command.
+///
+/// 500 replies for 60 s by default, those used least recently leave first. Any
+/// event of the target's domain, or of others that are named, makes all of them
+/// old; it is heard while the node runs and its bus is connected, and what is
+/// missed is made up for by the time to live.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[must_use]
+pub struct Cache {
+    entries: usize,
+    #[serde(with = "span")]
+    ttl: Duration,
+    domains: Vec<String>,
+}
+
+impl Cache {
+    /// Keeps this many replies, each for so long.
+    pub fn new(entries: usize, ttl: Duration) -> Self {
+        Self { entries, ttl, ..Self::default() }
+    }
+
+    /// Sets the domains whose events make replies old, instead of the target's own.
+    pub fn domains(mut self, domains: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.domains = domains.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Returns the domains whose events make replies of a target's domain old.
+    pub(crate) fn heeds<'a>(&'a self, own: &'a str) -> Vec<&'a str> {
+        if self.domains.is_empty() {
+            return vec![own];
+        }
+        self.domains.iter().map(String::as_str).collect()
+    }
+
+    pub(super) fn fault(&self) -> Option<String> {
+        if !(1..=10_000_000).contains(&self.entries) {
+            return Some(format!("`entries` is {}; use 1 to 10000000", self.entries));
+        }
+        span::fault("ttl", self.ttl)
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self { entries: 500, ttl: Duration::from_mins(1), domains: Vec::new() }
+    }
+}
+
+/// The replies that are kept, by the bytes of their commands.
+pub(crate) struct Replies {
+    cache: Cache,
+    /// Goes up when all replies become old.
+    era: AtomicU64,
+    kept: Mutex<LruCache<Bytes, Kept>>,
+}
+
+#[derive(Clone)]
+struct Kept {
+    reply: Bytes,
+    at: Instant,
+    era: u64,
+}
+
+impl Replies {
+    pub(crate) fn new(cache: Cache) -> Self {
+        Self { cache, era: AtomicU64::new(0), kept: Mutex::new(LruCache::unbounded()) }
+    }
+
+    /// Returns the era in which a call begins.
+    pub(crate) fn era(&self) -> u64 {
+        self.era.load(Ordering::Acquire)
+    }
+
+    /// Keeps the reply of a call that began in an era.
+    pub(crate) fn put(&self, command: Bytes, reply: Bytes, era: u64, now: Instant) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(command, Kept { reply, at: now, era });
+        if kept.len() > self.cache.entries {
+            kept.pop_lru();
+        }
+    }
+
+    /// Returns the reply of a command if it is not old.
+    pub(crate) fn fresh(&self, command: &[u8], now: Instant) -> Option<Bytes> {
+        let (era, kept) = (self.era(), self.find(command)?);
+        let young = now.saturating_duration_since(kept.at) < self.cache.ttl;
+        (young && kept.era == era).then_some(kept.reply)
+    }
+
+    /// Returns the last reply of a command, however old it is, and its age.
+    pub(crate) fn last(&self, command: &[u8], now: Instant) -> Option<(Bytes, Duration)> {
+        let kept = self.find(command)?;
+        Some((kept.reply, now.saturating_duration_since(kept.at)))
+    }
+
+    /// Makes all of them old.
+    pub(crate) fn age(&self) {
+        self.era.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn find(&self, command: &[u8]) -> Option<Kept> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(command).cloned()
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies")
+            .field("cache", &self.cache)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cache, Replies};
+    use std::time::Duration;
+    use tokio::time::Instant;
+
+    #[test]
+    fn replies_are_kept_for_their_time_and_until_something_happens() {
+        let (now, ttl) = (Instant::now(), Duration::from_secs(10));
+        let replies = Replies::new(Cache::new(2, ttl));
+        replies.put("a".into(), "1".into(), replies.era(), now);
+        assert_eq!(replies.fresh(b"a", now), Some("1".into()));
+        assert_eq!(replies.fresh(b"a", now + ttl), None);
+        let era = replies.era();
+        replies.age();
+        replies.put("b".into(), "2".into(), era, now);
+        assert_eq!(replies.fresh(b"a", now), None);
+        assert_eq!(replies.fresh(b"b", now), None, "its call began before");
+        assert_eq!(replies.last(b"b", now + ttl), Some(("2".into(), ttl)));
+        replies.put("c".into(), "3".into(), replies.era(), now);
+        assert_eq!(replies.last(b"a", now), None, "there is room for two");
+        assert_eq!(replies.fresh(b"c", now), Some("3".into()));
+    }
+}

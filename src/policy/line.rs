@@ -1,0 +1,79 @@
+use super::{
+    Breaker, By, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
+    handle::Changes, limiter::Limiter,
+};
+use crate::message::Subject;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A target with a policy, and what is known of it: its breaker, its budget,
+/// its replies.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) subject: Subject,
+    pub(crate) policy: Policy,
+    pub(crate) breaker: Option<Breaker>,
+    pub(crate) berths: Option<Berths>,
+    pub(crate) limiter: Option<Limiter>,
+    pub(crate) door: Option<Limiter>,
+    pub(crate) purse: Option<Purse>,
+    pub(crate) replies: Option<Replies>,
+}
+
+impl Line {
+    /// Opens a line; a breaker of the same limits stays as it is.
+    pub(crate) fn new(
+        subject: Subject,
+        policy: Policy,
+        before: Option<&Self>,
+        changes: &Changes,
+    ) -> Self {
+        let now = Instant::now();
+        let breaker = policy.breaker.as_ref().map(|limits| {
+            let known = before.and_then(|line| line.breaker.clone());
+            known
+                .filter(|breaker| breaker.is_limited_by(limits))
+                .unwrap_or_else(|| Breaker::of(subject.as_str(), limits.clone(), changes.clone()))
+        });
+        let keeps_last = policy.fallback == Some(Fallback::LastReply);
+        let cache = policy.cache.clone();
+        let cache = cache.or_else(|| keeps_last.then(Cache::default));
+        Self {
+            subject,
+            breaker,
+            berths: policy.bulkhead.clone().map(Berths::new),
+            limiter: policy.rate.clone().map(Limiter::new),
+            door: policy.accept.clone().map(Limiter::new),
+            purse: policy
+                .retry
+                .as_ref()
+                .map(|retry| Purse::new(retry.spends().clone(), now)),
+            replies: cache.map(Replies::new),
+            policy,
+        }
+    }
+
+    /// Whether the callee's node takes another call of a domain; if not, after how
+    /// long it will.
+    pub(crate) fn admit(&self, caller: &str, now: Instant) -> Result<(), Duration> {
+        let (Some(door), Some(rate)) = (&self.door, self.policy.accepts()) else {
+            return Ok(());
+        };
+        let key = if *rate.is_by() == By::Caller {
+            caller
+        } else {
+            ""
+        };
+        door.take(key, now)
+            .map(drop)
+            .map_err(|limited| limited.reset)
+    }
+
+    /// Whether it needs the bytes of a command.
+    pub(crate) fn reads_commands(&self) -> bool {
+        let retries = self.policy.retries();
+        self.replies.is_some()
+            || retries.is_some_and(super::Retry::is_any)
+            || self.policy.falls_back() == Some(&Fallback::Job)
+    }
+}

@@ -1,0 +1,298 @@
+use super::Policy;
+use crate::message::{Subject, is_name};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// The policies of all targets: for a command, for a domain, and for the rest.
+///
+/// The most specific one holds, and holds alone: nothing of the others is mixed
+/// in. A target that none is for is called without any.
+///
+/// # Examples
+///
+/// ```
+/// use callboard::policy::Policies;
+///
+/// let policies = Policies::from_toml(
+///     r#"
+///     [default]
+///     deadline = "5s"
+///
+///     [domains.payments]
+///     deadline = "3s"
+///     try_within = "1s"
+///     retry = { attempts = 3, first = "100ms", budget = { share = 0.2 } }
+///     breaker = { failures = 5, within = "10s", open = "60s" }
+///
+///     [commands."payments.quote"]
+///     cache = { entries = 500, ttl = "30s" }
+///     fallback = "last-reply"
+///     "#,
+/// )?;
+/// # Ok::<(), callboard::policy::PoliciesError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[must_use]
+pub struct Policies {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default: Option<Policy>,
+    domains: BTreeMap<String, Policy>,
+    commands: BTreeMap<String, Policy>,
+}
+
+impl Policies {
+    /// Describes a table without policies.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the policy of all targets that have no other.
+    pub fn otherwise(mut self, policy: Policy) -> Self {
+        self.default = Some(policy);
+        self
+    }
+
+    /// Sets the policy of all commands of a domain that have none of their own;
+    /// each of them has its own breaker, limits and budget.
+    pub fn domain(mut self, domain: impl Into<String>, policy: Policy) -> Self {
+        self.domains.insert(domain.into(), policy);
+        self
+    }
+
+    /// Sets the policy of a command.
+    pub fn command(mut self, command: Subject, policy: Policy) -> Self {
+        self.commands.insert(command.as_str().to_owned(), policy);
+        self
+    }
+
+    /// Returns the policy of a command, the most specific one.
+    pub fn of(&self, command: Subject) -> Option<&Policy> {
+        self.commands
+            .get(command.as_str())
+            .or_else(|| self.domains.get(command.domain()))
+            .or(self.default.as_ref())
+    }
+
+    /// Reads a table from TOML.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] with what is wrong, where, and what would be right.
+    pub fn from_toml(text: &str) -> Result<Self, PoliciesError> {
+        let read = toml::from_str::<Self>(text);
+        read.map_err(|error| PoliciesError::Format { reason: error.to_string().trim().to_owned() })?
+            .checked()
+    }
+
+    /// Reads a table from JSON.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] with what is wrong, where, and what would be right.
+    pub fn from_json(text: &str) -> Result<Self, PoliciesError> {
+        let read = serde_json::from_str::<Self>(text);
+        read.map_err(|error| PoliciesError::Format { reason: error.to_string() })?
+            .checked()
+    }
+
+    /// Reads a table from a file, `.toml` or `.json`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] with what is wrong, where, and what would be right.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PoliciesError> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let read = match path.extension().and_then(|end| end.to_str()) {
+            Some("toml") => Self::from_toml,
+            Some("json") => Self::from_json,
+            _ => return Err(PoliciesError::Kind { path: name }),
+        };
+        let text = fs::read_to_string(path).map_err(|error| PoliciesError::Unreadable {
+            path: name.clone(),
+            reason: error.to_string(),
+        })?;
+        read(&text).map_err(|error| PoliciesError::File { path: name, error: Box::new(error) })
+    }
+
+    /// Checks what the types cannot.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] with the first flaw found.
+    pub fn check(&self) -> Result<(), PoliciesError> {
+        if let Some(name) = self.domains.keys().find(|name| !is_name(name)) {
+            return Err(PoliciesError::Domain { name: name.clone() });
+        }
+        let is_command = |name: &str| {
+            let parts = name.split_once('.');
+            parts.is_some_and(|(domain, rest)| is_name(domain) && is_name(rest))
+        };
+        if let Some(name) = self.commands.keys().find(|name| !is_command(name)) {
+            return Err(PoliciesError::Command { name: name.clone() });
+        }
+        let default = self
+            .default
+            .iter()
+            .map(|policy| ("default".to_owned(), policy));
+        let domains = self.domains.iter();
+        let domains = domains.map(|(name, policy)| (format!("domains.{name}"), policy));
+        let commands = self.commands.iter();
+        let commands = commands.map(|(name, policy)| (format!("commands.\"{name}\""), policy));
+        for (place, policy) in default.chain(domains).chain(commands) {
+            if let Some((part, reason)) = policy.fault() {
+                return Err(PoliciesError::Value { place: format!("{place}.{part}"), reason });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether any of them limits what callees take.
+    pub(crate) fn accepts_less(&self) -> bool {
+        let all = self.default.iter();
+        let all = all
+            .chain(self.domains.values())
+            .chain(self.commands.values());
+        all.into_iter().any(|policy| policy.accepts().is_some())
+    }
+
+    fn checked(self) -> Result<Self, PoliciesError> {
+        self.check().map(|()| self)
+    }
+}
+
+/// What is wrong with a table of policies.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PoliciesError {
+    /// A file is neither TOML nor JSON by its name.
+    #[error("`{path}` is neither `.toml` nor `.json`; policies are read from those")]
+    Kind {
+        /// The file.
+        path: String,
+    },
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A file is no table of policies.
+    #[error("`{path}`: {error}")]
+    File {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        error: Box<Self>,
+    },
+    /// The text cannot be read as a table.
+    #[error(
+        "this is no table of policies: {reason}; its parts are `default`, `domains.payments` and `commands.\"payments.charge\"`, a command in quotes"
+    )]
+    Format {
+        /// What, and where.
+        reason: String,
+    },
+    /// A domain's name cannot be one.
+    #[error("`domains.{name}` names no domain; use `a-z 0-9 - _`, such as `domains.payments`")]
+    Domain {
+        /// The name.
+        name: String,
+    },
+    /// A command's name cannot be one.
+    #[error(
+        "`commands.\"{name}\"` names no command; write the domain and the command, such as `commands.\"payments.charge\"`"
+    )]
+    Command {
+        /// The name.
+        name: String,
+    },
+    /// A value is out of range.
+    #[error("`{place}`: {reason}")]
+    Value {
+        /// Where it stands.
+        place: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Policies, Policy};
+    use crate::message::Subject;
+    use std::time::Duration;
+
+    const TABLE: &str = r#"
+        [default]
+        deadline = "5s"
+        [domains.payments]
+        deadline = "3s"
+        breaker = {}
+        [commands."payments.charge"]
+        deadline = "1m 30s"
+        rate = { limit = 5, per = "1s", by = { field = "user" } }
+        fallback = { value = { left = 0 } }
+    "#;
+
+    #[test]
+    fn the_most_specific_policy_holds_and_holds_alone() {
+        let table = Policies::from_toml(TABLE).expect("it is sound");
+        let total = |subject| table.of(subject).and_then(Policy::total);
+        let secs = |secs| Some(Duration::from_secs(secs));
+        assert_eq!(total(Subject::new("payments.charge")), secs(90));
+        assert_eq!(total(Subject::new("payments.refund")), secs(3));
+        assert_eq!(total(Subject::new("orders.place")), secs(5));
+        let charge = table
+            .of(Subject::new("payments.charge"))
+            .expect("it has one");
+        assert!(charge.breaker.is_none(), "the domain's is not mixed in");
+        assert_eq!(Policies::new().of(Subject::new("orders.place")), None);
+    }
+
+    #[test]
+    fn what_is_written_as_json_or_toml_reads_back() {
+        let table = Policies::from_toml(TABLE).expect("it is sound");
+        let json = serde_json::to_string(&table).expect("it is data");
+        assert_eq!(Policies::from_json(&json), Ok(table));
+    }
+
+    #[test]
+    fn every_fault_names_its_place_and_what_would_be_right() {
+        let cases = [
+            ("[commands.charge]", "names no command"),
+            ("[domains.\"a b\"]", "names no domain"),
+            ("[commands.payments.charge]", "a command in quotes"),
+            ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
+            (
+                "[default]\nbreaker = { probes = 0 }",
+                "`default.breaker`: `probes` is 0; use 1",
+            ),
+            ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
+            ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
+            (
+                "[domains.a]\nretry = { budget = { share = -1.0 } }",
+                "`domains.a.retry`: `budget`",
+            ),
+            ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
+            ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
+            (
+                "[domains.a]\nrate = { per = \"99years\" }",
+                "`per` is longer than a year",
+            ),
+            ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
+            (
+                "[domains.a]\nbulkhead = { in_flight = 0 }",
+                "`domains.a.bulkhead`",
+            ),
+        ];
+        for (text, cure) in cases {
+            let error = Policies::from_toml(text).map(drop);
+            let error = error.expect_err(text).to_string();
+            assert!(error.contains(cure), "{text}: {error}");
+        }
+    }
+}

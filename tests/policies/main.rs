@@ -1,0 +1,13 @@
+//! What a policy promises to those who call, through the public API.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod breakers;
+mod callee;
+mod limits;
+mod many;
+mod nested;
+mod retries;
+mod spared;
+mod tended;
