@@ -64,10 +64,12 @@
 //! 7  node          threads, start, intake, drain, stop
 //! 6  entity, projection  state from events: per key, and as read models
 //!    saga          steps that end: done, or undone
+//!    mesh          who is there: heartbeats, health, NATS's service protocol
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
+//!    roster        what is known of who is there, read without waiting
 //! 1  message       what is said: types, headers, bytes, subjects
 //! 0  error, telemetry, time
 //! ```
@@ -118,11 +120,13 @@ pub mod call;
 pub mod cli;
 pub mod entity;
 pub mod error;
+pub mod mesh;
 pub mod message;
 pub mod node;
 pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
+pub mod roster;
 pub mod saga;
 pub mod supervision;
 pub mod telemetry;
@@ -138,5 +142,6 @@ pub use node::{Node, NodeError, Profile, Running, shutdown_signal};
 pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
+pub use roster::{Query, Roster};
 pub use saga::{Abort, Saga, Steps};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

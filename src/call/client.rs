@@ -1,10 +1,11 @@
 use super::{
-    Call, Cause, Doors, Job, JobError, Parks, Publish, Record, TellError, job, local,
+    Call, Cause, Doors, Job, JobError, Parks, Publish, Record, TellError, Ways, job, local,
     meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
+    roster::Roster,
     time::Clock,
 };
 use bytes::Bytes;
@@ -64,6 +65,7 @@ pub(crate) struct Settings {
     pub(crate) is_guest: bool,
     /// Where commands of actors are noted; nothing outside a replay.
     pub(crate) record: Option<Record>,
+    pub(crate) ways: Ways,
 }
 
 impl Client {
@@ -79,6 +81,7 @@ impl Client {
             replicas: 1,
             is_guest: true,
             record: None,
+            ways: Ways::default(),
         };
         Self::of(settings, "client")
     }
@@ -94,6 +97,7 @@ impl Client {
     /// Builds the client of a domain on a node.
     pub(crate) fn of(settings: Settings, domain: &str) -> Self {
         let source = format!("/{}/{domain}/{}", settings.namespace, settings.node);
+        let meters = Meters::new(settings.ways.traffic.clone(), domain);
         Self(Arc::new(Inner {
             settings,
             domain: domain.into(),
@@ -102,7 +106,7 @@ impl Client {
             jobs: DashMap::new(),
             parked: OnceCell::new(),
             snapped: OnceCell::new(),
-            meters: Meters::default(),
+            meters,
         }))
     }
 
@@ -182,6 +186,16 @@ impl Client {
     /// Returns the namespace that it speaks in.
     pub fn namespace(&self) -> &Namespace {
         &self.0.settings.namespace
+    }
+
+    /// Returns who is there, as the node has heard; a client without a node hears
+    /// of nobody.
+    pub fn roster(&self) -> Roster {
+        self.0.settings.ways.roster.clone()
+    }
+
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.0.settings.ways
     }
 
     pub(crate) fn clock(&self) -> Clock {

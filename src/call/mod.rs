@@ -22,6 +22,7 @@ mod parks;
 mod publish;
 mod record;
 mod remote;
+mod ways;
 
 pub use answer::{Answer, Refusal};
 pub use ask::Call;
@@ -41,3 +42,4 @@ pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]
 pub(crate) use record::Noted;
 pub(crate) use record::Record;
+pub(crate) use ways::{Callers, Tally, Traffic, Ways, note_caller};

@@ -1,6 +1,9 @@
-use super::{NodeError, Plan, Profile, Running, operation::Setup, provide, threads};
+use super::{
+    NodeError, Plan, Profile, Running, operation::Setup, presence::Presence, provide, threads,
+};
 use crate::{
     bus::Bus,
+    mesh::Pace,
     message::{Namespace, is_name},
     supervision::{Group, Intensity},
     time::Clock,
@@ -39,6 +42,7 @@ pub struct Node {
     declare: bool,
     threads: usize,
     drain_within: Duration,
+    presence: Presence,
 }
 
 impl Node {
@@ -58,6 +62,7 @@ impl Node {
             declare: true,
             threads: 1,
             drain_within: Duration::from_secs(10),
+            presence: Presence::default(),
         }
     }
 
@@ -124,6 +129,46 @@ impl Node {
     /// Sets how long stopping waits for the messages at hand; 10 s by default.
     pub const fn drain_within(mut self, limit: Duration) -> Self {
         self.drain_within = limit;
+        self
+    }
+
+    /// Says where it runs, for who prefers what is near; nothing by default.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.presence.region = region.into();
+        self
+    }
+
+    /// Says which version of the program this is, for its groups that have none
+    /// of their own; 0.0.0 by default.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.presence.version = version.into();
+        self
+    }
+
+    /// Sets how often it says that it lives, and after how much silence others
+    /// take it for gone; 10 s and 30 s by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the heartbeat is shorter than 300 ms, or the silence shorter
+    /// than 1 s or than two heartbeats.
+    pub fn heartbeat(mut self, every: Duration, silence: Duration) -> Self {
+        assert!(
+            every >= Pace::SHORTEST && silence >= Pace::SHORTEST_TTL && silence >= 2 * every,
+            "a heartbeat is at least 300 ms, and silence 1 s and two heartbeats"
+        );
+        self.presence.pace = Pace { heartbeat: every, ttl: silence, ..self.presence.pace };
+        self
+    }
+
+    /// Sets how often the groups' own checks run; every 10 s by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time is zero.
+    pub const fn check_every(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "checks need time between them");
+        self.presence.pace.checks = time;
         self
     }
 
@@ -213,6 +258,7 @@ impl Node {
             drain_within: self.drain_within,
             clock: Clock::system(),
             record: None,
+            presence: self.presence.checked()?,
         };
         setup.check()?;
         Ok(setup)

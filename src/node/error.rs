@@ -17,6 +17,12 @@ pub enum NodeError {
     /// The namespace cannot stand in a subject.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// Its version is none.
+    #[error("`{}` is not a version; use three numbers, such as `1.4.0`", version.escape_debug())]
+    Version {
+        /// What was given.
+        version: String,
+    },
     /// A group's table is wrong.
     #[error(transparent)]
     Group(#[from] GroupError),

@@ -2,7 +2,7 @@ use super::NodeError;
 use crate::{
     actor::{Jobs, Reaction},
     bus::{Message, Subscription},
-    call::{Arrived, Content, NotTaken, Parcel, Settings, Work},
+    call::{Arrived, Callers, Content, NotTaken, Parcel, Settings, Work, note_caller},
     message::{Request, Status},
 };
 use bytes::Bytes;
@@ -32,6 +32,7 @@ impl Intake {
                 settings: settings.clone(),
                 group: group.into(),
                 prefix: filter.len() - domain.len() - 2,
+                callers: settings.ways.traffic.callers(domain),
             };
             tasks.spawn_local(desk.serve(commands, stopping.clone()));
         }
@@ -62,6 +63,8 @@ struct Desk {
     group: Arc<str>,
     /// The length of `{ns}.cmd.` in a subject.
     prefix: usize,
+    /// Who has sent them.
+    callers: Arc<Callers>,
 }
 
 impl Desk {
@@ -106,6 +109,7 @@ impl Desk {
         };
         let request = Request::read(&message.headers)
             .map_err(|error| (Status::Malformed, format!("{name}: {error}")))?;
+        note_caller(&self.callers, &request.caller);
         let now = self.settings.clock.now();
         let left = request
             .deadline

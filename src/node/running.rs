@@ -1,5 +1,5 @@
 use super::{NodeError, operation::Operation};
-use crate::{call::Client, supervision::Tree};
+use crate::{call::Client, roster::Roster, supervision::Tree};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
@@ -50,6 +50,11 @@ impl Running {
     /// Commands to groups of this node skip the bus.
     pub fn client(&self) -> Client {
         self.handles().client.clone()
+    }
+
+    /// Returns who is there, as the node has heard.
+    pub fn roster(&self) -> Roster {
+        self.handles().client.roster()
     }
 
     /// Returns the supervision tree as it is now.

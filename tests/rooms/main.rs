@@ -9,7 +9,7 @@ use std::{fs, path::Path};
 const FLOORS: [&[&str]; 10] = [
     &["error", "telemetry", "time"],
     &["message"],
-    &["bus"],
+    &["bus", "roster"],
     &["call"],
     &["actor"],
     &["supervision"],
@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 10] = [
         "projection",
         "saga",
         "breaker",
-        "discovery",
+        "mesh",
         "config",
         "limit",
     ],

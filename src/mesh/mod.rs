@@ -1,0 +1,34 @@
+//! Who is there: every node says how its groups are, and hears it of the others.
+//!
+//! A [`Mesh`] is one node's part of it. Its **beacon** says again and again that
+//! the node lives, its **health** runs the groups' own checks, its **ear** keeps
+//! the node's [`Roster`](crate::Roster), and its **services** answer NATS's own
+//! service protocol. They are actors of a group that every node hosts.
+//!
+//! ```text
+//! {ns}.sys.presence.beat        I live, and this is the number of my card
+//! {ns}.sys.presence.news.*      a card that is new, or the word that I leave
+//! {ns}.sys.presence.ask         who starts asks once; one node answers with all
+//! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
+//! ```
+//!
+//! Each node says one small thing per heartbeat, however many hear it. Nobody
+//! answers to a card: who starts hears of the others from one of them.
+//!
+//! This room does not choose whom to call; it only knows who is there.
+
+mod beacon;
+mod card;
+mod ear;
+mod graph;
+mod group;
+mod health;
+mod pace;
+mod question;
+mod services;
+mod wire;
+
+pub(crate) use card::{Mesh, Own, Phase};
+pub use graph::{Edge, Graph};
+pub(crate) use group::{NAME, group};
+pub(crate) use pace::Pace;

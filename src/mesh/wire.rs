@@ -1,0 +1,68 @@
+//! What nodes say to one another, and where.
+
+use crate::{message::Namespace, roster::Card};
+use serde::{Deserialize, Serialize};
+
+/// The queue of those who answer one who starts: one of them does.
+pub(super) const QUEUE: &str = "roster";
+
+/// Asks a node for the cards that it knows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Question {
+    /// The last instance that is known from an answer before.
+    #[serde(default)]
+    pub(super) after: String,
+}
+
+/// A part of what a node knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Page {
+    /// Who answers.
+    pub(super) by: String,
+    pub(super) cards: Vec<Aged>,
+    /// Whether there are more.
+    pub(super) more: bool,
+}
+
+/// A card, and how long ago its node was heard of: clocks of nodes may differ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Aged {
+    pub(super) card: Card,
+    pub(super) age_ms: u64,
+}
+
+/// The word of a node that leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Leave {
+    pub(super) instance: String,
+}
+
+pub(super) fn beat(namespace: &Namespace) -> String {
+    namespace.system("presence.beat")
+}
+
+pub(super) fn card(namespace: &Namespace) -> String {
+    namespace.system("presence.news.card")
+}
+
+pub(super) fn leave(namespace: &Namespace) -> String {
+    namespace.system("presence.news.leave")
+}
+
+pub(super) fn news(namespace: &Namespace) -> String {
+    namespace.system("presence.news.*")
+}
+
+pub(super) fn ask(namespace: &Namespace) -> String {
+    namespace.system("presence.ask")
+}
+
+/// Where one node is asked to show its card, or to go on answering.
+pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
+    namespace.system(&format!("presence.to.{instance}.{what}"))
+}
+
+/// Whether the last token of a subject is this one.
+pub(super) fn is(subject: &str, what: &str) -> bool {
+    subject.rsplit('.').next() == Some(what)
+}
