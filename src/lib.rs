@@ -69,8 +69,9 @@
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
-//!    roster        what is known of who is there, read without waiting
+//!    route         which instance a command goes to
 //! 1  message       what is said: types, headers, bytes, subjects
+//!    roster        what is known of who is there, read without waiting
 //! 0  error, telemetry, time
 //! ```
 //!
@@ -127,6 +128,7 @@ pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
 pub mod roster;
+pub mod route;
 pub mod saga;
 pub mod supervision;
 pub mod telemetry;
@@ -143,5 +145,6 @@ pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
 pub use roster::{Query, Roster};
+pub use route::RouteTable;
 pub use saga::{Abort, Saga, Steps};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

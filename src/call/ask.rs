@@ -1,4 +1,4 @@
-use super::{CallError, Cause, Client, local, remote};
+use super::{CallError, Cause, Client, local, remote, routed};
 use crate::message::{Command, Id, Infallible, Refused, Reply, Request};
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
@@ -32,11 +32,12 @@ pub struct Call<'a, C> {
     pub(super) cause: Option<&'a Cause>,
     id: Option<Id>,
     timeout: Duration,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl<'a, C: Command> Call<'a, C> {
     pub(crate) const fn new(client: &'a Client, command: C, cause: Option<&'a Cause>) -> Self {
-        Self { client, command, cause, id: None, timeout: TIMEOUT }
+        Self { client, command, cause, id: None, timeout: TIMEOUT, headers: Vec::new() }
     }
 
     /// Sets how long to wait for the reply.
@@ -48,6 +49,13 @@ impl<'a, C: Command> Call<'a, C> {
     /// Sets the command's id, the same for every attempt of one intention.
     pub fn id(mut self, id: Id) -> Self {
         self.id = Some(id);
+        self
+    }
+
+    /// Adds a header, by which [routes](crate::route::Rule::header) may tell it
+    /// from others. A command to an actor of this process travels without it.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -90,13 +98,26 @@ impl<'a, C: Command> Call<'a, C> {
         }
         let request = request(self.client, self.cause, self.id.take());
         self.client.note(&self.command);
+        if let Some(chosen) = routed::choose(self.client, (&self.command, &request), &self.headers)
+        {
+            let said = (self.command, request, self.headers);
+            return Box::pin(routed::ask(self.client, said, chosen, (started, timeout))).await;
+        }
         match self.client.door::<C>() {
             Some(door) => {
                 let times = (started, timeout);
                 local::ask(&door, self.command, request, times).await
             }
             // Boxed, so that local calls stay small.
-            None => Box::pin(remote::ask(self.client, self.command, request, timeout)).await,
+            None => {
+                Box::pin(remote::ask(
+                    self.client,
+                    self.command,
+                    (request, self.headers),
+                    timeout,
+                ))
+                .await
+            }
         }
     }
 }

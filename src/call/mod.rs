@@ -22,6 +22,7 @@ mod parks;
 mod publish;
 mod record;
 mod remote;
+mod routed;
 mod ways;
 
 pub use answer::{Answer, Refusal};

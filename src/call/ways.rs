@@ -1,6 +1,6 @@
 //! What the clients of one node share to find their way to others.
 
-use crate::roster::Roster;
+use crate::{roster::Roster, route::Routes};
 use dashmap::{DashMap, DashSet};
 use std::{
     collections::BTreeSet,
@@ -18,6 +18,7 @@ const CALLERS: usize = 256;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ways {
     pub(crate) roster: Roster,
+    pub(crate) routes: Routes,
     pub(crate) traffic: Traffic,
     /// What the node is called in subjects; empty without one.
     pub(crate) instance: Arc<str>,

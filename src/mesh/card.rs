@@ -203,7 +203,9 @@ impl Mesh {
     /// Gives a sign of life.
     pub(super) async fn beat(&self) {
         let revision = lock(&self.0.said).revision;
-        let beat = Beat { instance: self.instance().as_ref().to_owned(), revision, routes: 0 };
+        let (routes, print) = self.0.ways.routes.stamp();
+        let instance = self.instance().as_ref().to_owned();
+        let beat = Beat { instance, revision, routes, print };
         self.0.ways.roster.beat(&beat, Instant::now());
         self.send(wire::beat(&self.0.namespace), &beat).await;
     }

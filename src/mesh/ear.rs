@@ -35,6 +35,8 @@ pub(super) struct Ear {
     beats: Subscription,
     /// Whose cards are missing, from which revision on, and when to ask for them.
     wanted: BTreeMap<String, (u64, Instant)>,
+    /// Who goes by a newer routing table.
+    ahead: Option<String>,
     listening: JoinSet<()>,
 }
 
@@ -57,7 +59,7 @@ impl Ear {
         listening.spawn_local(listen(mesh.clone(), (news, own), learnt));
         // Where nobody answers, signs of life will tell in time.
         timeout(PATIENCE, knows).await.ok();
-        Ok(Self { mesh, beats, wanted: BTreeMap::new(), listening })
+        Ok(Self { mesh, beats, wanted: BTreeMap::new(), ahead: None, listening })
     }
 
     async fn look(&mut self, _: &Context) -> Result<(), Failure> {
@@ -82,13 +84,21 @@ impl Ear {
             taken += 1;
             self.beat(&beat, now);
         }
-        for card in self.mesh.0.ways.roster.expire(now, self.mesh.instance()) {
+        let gone = self.mesh.0.ways.roster.expire(now, self.mesh.instance());
+        for card in &gone {
             metrics::counter!(ROSTER_EXPIRED_TOTAL).increment(1);
             tracing::warn!(
                 node = &*card.node,
                 instance = &*card.instance,
                 "a node has fallen silent"
             );
+        }
+        if !gone.is_empty() {
+            forget(&self.mesh);
+        }
+        if let Some(ahead) = self.ahead.take() {
+            let subject = wire::to(&self.mesh.0.namespace, &ahead, "routes");
+            self.mesh.send(subject, &()).await;
         }
         self.ask(now).await;
         Ok(())
@@ -98,7 +108,11 @@ impl Ear {
         let Ok(beat) = codec::decode::<Beat>(&beat.payload) else {
             return;
         };
-        let roster = &self.mesh.0.ways.roster;
+        let ways = &self.mesh.0.ways;
+        if (beat.routes, beat.print) > ways.routes.stamp() {
+            self.ahead = Some(beat.instance.clone());
+        }
+        let roster = &ways.roster;
         if roster.beat(&beat, now) != Heard::Wanted || self.wanted.len() >= WANTED {
             return;
         }
@@ -168,6 +182,7 @@ async fn listen(
                         mesh.show().await;
                     }
                 }
+                Some(word) if wire::is(&word.subject, "routes") => mesh.show_routes().await,
                 Some(word) => mesh.answer(&word).await,
                 None => return,
             },
@@ -186,6 +201,7 @@ fn hear(mesh: &Mesh, word: &Message) {
             && *leave.instance != **own
         {
             roster.leave(&leave.instance);
+            forget(mesh);
         }
         return;
     }
@@ -199,4 +215,10 @@ fn hear(mesh: &Mesh, word: &Message) {
         }
         Err(error) => tracing::debug!(%error, "a card cannot be read"),
     }
+}
+
+/// Forgets how calls went to instances that are gone.
+fn forget(mesh: &Mesh) {
+    let ways = &mesh.0.ways;
+    ways.routes.keep(|instance| ways.roster.knows(instance, 0));
 }

@@ -10,6 +10,7 @@
 //! {ns}.sys.presence.news.*      a card that is new, or the word that I leave
 //! {ns}.sys.presence.ask         who starts asks once; one node answers with all
 //! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
+//! {ns}.sys.routes.*             the routing table: set, get, told to all
 //! ```
 //!
 //! Each node says one small thing per heartbeat, however many hear it. Nobody
@@ -25,6 +26,7 @@ mod group;
 mod health;
 mod pace;
 mod question;
+mod routes;
 mod services;
 mod wire;
 
@@ -32,3 +34,7 @@ pub(crate) use card::{Mesh, Own, Phase};
 pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, group};
 pub(crate) use pace::Pace;
+pub use routes::TableError;
+#[cfg(feature = "cli")]
+pub(crate) use routes::get as get_routes;
+pub(crate) use routes::set as set_routes;

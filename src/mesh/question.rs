@@ -8,6 +8,7 @@ use crate::{
     bus::{Bus, Message, RequestError},
     message::{Namespace, codec},
     roster::Card,
+    route::RouteTable,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -26,7 +27,10 @@ impl Mesh {
     pub(super) async fn learn(&self) {
         let (bus, namespace) = (&self.0.bus, &self.0.namespace);
         match cards(bus, namespace, PATIENCE).await {
-            Ok(known) => {
+            Ok((known, routes)) => {
+                if let Some(table) = routes {
+                    self.adopt(table);
+                }
                 for (card, age) in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
                     self.0.ways.roster.hear(card, heard);
@@ -67,7 +71,14 @@ impl Mesh {
             card: Card::clone(&card),
             age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
         });
-        Page { by: self.instance().as_ref().to_owned(), cards: aged.collect(), more }
+        let table = self.0.ways.routes.table();
+        let routes = (asked.after.is_empty() && table.version > 0).then_some(table);
+        Page {
+            by: self.instance().as_ref().to_owned(),
+            cards: aged.collect(),
+            more,
+            routes,
+        }
     }
 }
 
@@ -76,8 +87,8 @@ pub(super) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
     patience: Duration,
-) -> Result<Vec<(Card, Duration)>, RequestError> {
-    let mut known = Vec::new();
+) -> Result<(Vec<(Card, Duration)>, Option<RouteTable>), RequestError> {
+    let (mut known, mut routes) = (Vec::new(), None);
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
     for _ in 0..PAGES {
@@ -87,13 +98,14 @@ pub(super) async fn cards(
             question.after.clone_from(&last.card.instance);
         }
         subject = wire::to(namespace, &page.by, "ask");
+        routes = routes.or(page.routes);
         let aged = page.cards.into_iter();
         known.extend(aged.map(|aged| (aged.card, Duration::from_millis(aged.age_ms))));
         if !page.more {
             break;
         }
     }
-    Ok(known)
+    Ok((known, routes))
 }
 
 async fn ask(

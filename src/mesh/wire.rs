@@ -1,6 +1,6 @@
 //! What nodes say to one another, and where.
 
-use crate::{message::Namespace, roster::Card};
+use crate::{message::Namespace, roster::Card, route::RouteTable};
 use serde::{Deserialize, Serialize};
 
 /// The queue of those who answer one who starts: one of them does.
@@ -22,6 +22,9 @@ pub(super) struct Page {
     pub(super) cards: Vec<Aged>,
     /// Whether there are more.
     pub(super) more: bool,
+    /// The routing table, on the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) routes: Option<RouteTable>,
 }
 
 /// A card, and how long ago its node was heard of: clocks of nodes may differ.
@@ -60,6 +63,19 @@ pub(super) fn ask(namespace: &Namespace) -> String {
 /// Where one node is asked to show its card, or to go on answering.
 pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
     namespace.system(&format!("presence.to.{instance}.{what}"))
+}
+
+/// Where the routing table is told to all.
+pub(super) fn table(namespace: &Namespace) -> String {
+    namespace.system("routes.table")
+}
+
+pub(super) fn set(namespace: &Namespace) -> String {
+    namespace.system("routes.set")
+}
+
+pub(super) fn get(namespace: &Namespace) -> String {
+    namespace.system("routes.get")
 }
 
 /// Whether the last token of a subject is this one.

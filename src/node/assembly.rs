@@ -5,6 +5,7 @@ use crate::{
     bus::Bus,
     mesh::Pace,
     message::{Namespace, is_name},
+    route::RouteTable,
     supervision::{Group, Intensity},
     time::Clock,
 };
@@ -142,6 +143,13 @@ impl Node {
     /// of their own; 0.0.0 by default.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.presence.version = version.into();
+        self
+    }
+
+    /// Sets the routing table that it starts with; a newer one that other nodes
+    /// have takes its place.
+    pub fn routes(mut self, table: RouteTable) -> Self {
+        self.presence.routes = Some(table);
         self
     }
 

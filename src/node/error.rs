@@ -1,6 +1,7 @@
 use crate::{
     bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
     message::NamespaceError,
+    route::RouteError,
     supervision::GroupError,
 };
 
@@ -23,6 +24,9 @@ pub enum NodeError {
         /// What was given.
         version: String,
     },
+    /// The routing table is wrong.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
     /// A group's table is wrong.
     #[error(transparent)]
     Group(#[from] GroupError),

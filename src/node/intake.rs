@@ -35,6 +35,16 @@ impl Intake {
                 callers: settings.ways.traffic.callers(domain),
             };
             tasks.spawn_local(desk.serve(commands, stopping.clone()));
+            let instance = &settings.ways.instance;
+            let own = settings.namespace.instance_commands(instance, domain);
+            let commands = settings.bus.subscribe(&own, None).await?;
+            let desk = Desk {
+                settings: settings.clone(),
+                group: group.into(),
+                prefix: own.len() - domain.len() - 2,
+                callers: settings.ways.traffic.callers(domain),
+            };
+            tasks.spawn_local(desk.serve(commands, stopping.clone()));
         }
         for reaction in reactions {
             tasks.spawn_local(reaction.run(stopping.clone()));

@@ -4,6 +4,7 @@ use super::NodeError;
 use crate::{
     call::Settings,
     mesh::{Mesh, NAME, Own, Pace},
+    route::RouteTable,
     supervision::{About, Group, GroupError, Live, Says},
 };
 use std::sync::Arc;
@@ -14,6 +15,7 @@ pub(super) struct Presence {
     pub(super) region: String,
     pub(super) version: String,
     pub(super) pace: Pace,
+    pub(super) routes: Option<RouteTable>,
 }
 
 impl Default for Presence {
@@ -22,16 +24,18 @@ impl Default for Presence {
             region: String::new(),
             version: "0.0.0".to_owned(),
             pace: Pace::default(),
+            routes: None,
         }
     }
 }
 
 impl Presence {
     pub(super) fn checked(self) -> Result<Self, NodeError> {
-        match semver::Version::parse(&self.version) {
-            Ok(_) => Ok(self),
-            Err(_) => Err(NodeError::Version { version: self.version }),
+        if semver::Version::parse(&self.version).is_err() {
+            return Err(NodeError::Version { version: self.version });
         }
+        self.routes.as_ref().map_or(Ok(()), RouteTable::check)?;
+        Ok(self)
     }
 }
 
@@ -66,6 +70,11 @@ pub(super) fn mesh(
 ) -> Option<Mesh> {
     if settings.record.is_some() {
         return None;
+    }
+    if let Some(table) = presence.routes.clone()
+        && let Err(error) = settings.ways.routes.set(table)
+    {
+        tracing::warn!(%error, "the routing table of the description is not used");
     }
     let version = semver::Version::parse(&presence.version).expect("it was checked");
     let groups = groups.into_iter().zip(live);

@@ -64,6 +64,19 @@ pub struct Service {
     pub callers: BTreeSet<String>,
 }
 
+impl Service {
+    /// Returns the domains whose commands it answers, each once.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &str> {
+        let mut last = "";
+        let domains = self
+            .answers
+            .iter()
+            .map(|command| command.split('.').next().unwrap_or(""));
+        // They are sorted, so that those of a domain stand together but for a `-`.
+        domains.filter(move |domain| std::mem::replace(&mut last, domain) != *domain)
+    }
+}
+
 /// How an instance of a service is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

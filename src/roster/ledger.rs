@@ -26,6 +26,9 @@ pub(crate) struct Beat {
     /// Of the routing table that it goes by.
     #[serde(default)]
     pub(crate) routes: u64,
+    /// What tells it from another of that version.
+    #[serde(default)]
+    pub(crate) print: u64,
 }
 
 /// What became of a word.
@@ -164,7 +167,7 @@ mod tests {
     }
 
     fn beat(instance: &str, revision: u64) -> Beat {
-        Beat { instance: instance.into(), revision, routes: 0 }
+        Beat { instance: instance.into(), revision, routes: 0, print: 0 }
     }
 
     #[test]

@@ -23,6 +23,8 @@ struct View {
     /// For who writes; readers have the table below.
     ledger: Mutex<Ledger>,
     services: DashMap<Box<str>, Arc<[Instance]>>,
+    /// The same by the domains whose commands they answer.
+    domains: DashMap<Box<str>, Arc<[Instance]>>,
     changed: watch::Sender<u64>,
 }
 
@@ -46,6 +48,12 @@ impl Roster {
     /// their ids.
     pub fn of(&self, service: &str) -> Arc<[Instance]> {
         let found = self.0.services.get(service);
+        found.map_or_else(Arc::default, |known| Arc::clone(&known))
+    }
+
+    /// Returns all instances that answer the commands of a domain.
+    pub(crate) fn answering(&self, domain: &str) -> Arc<[Instance]> {
+        let found = self.0.domains.get(domain);
         found.map_or_else(Arc::default, |known| Arc::clone(&known))
     }
 
@@ -132,36 +140,50 @@ impl Roster {
         self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Brings the readers' table up to date.
-    fn show(&self, ledger: &Ledger, services: impl IntoIterator<Item = String>) {
-        let mut changed: BTreeMap<String, Vec<Instance>> = services
-            .into_iter()
-            .map(|service| (service, Vec::new()))
-            .collect();
+    /// Brings the readers' tables up to date.
+    fn show(&self, ledger: &Ledger, changed: impl IntoIterator<Item = Named>) {
+        let (mut services, mut domains) = (BTreeMap::new(), BTreeMap::new());
+        for Named { service, domains: its } in changed {
+            services.insert(service, Vec::new());
+            domains.extend(its.into_iter().map(|domain| (domain, Vec::new())));
+        }
         for Seen { card, pulse } in ledger.after("") {
             for (at, service) in card.services.iter().enumerate() {
-                if let Some(instances) = changed.get_mut(&service.name) {
-                    instances.push(Instance {
-                        card: Arc::clone(card),
-                        at,
-                        pulse: Arc::clone(pulse),
-                    });
+                let instance = || Instance { card: Arc::clone(card), at, pulse: Arc::clone(pulse) };
+                if let Some(instances) = services.get_mut(&service.name) {
+                    instances.push(instance());
+                }
+                for domain in service.domains() {
+                    if let Some(instances) = domains.get_mut(domain) {
+                        instances.push(instance());
+                    }
                 }
             }
         }
-        for (service, instances) in changed {
-            if instances.is_empty() {
-                self.0.services.remove(&*service);
-            } else {
-                self.0.services.insert(service.into(), instances.into());
-            }
-        }
+        put(&self.0.services, services);
+        put(&self.0.domains, domains);
         self.0.changed.send_modify(|count| *count += 1);
     }
 }
 
+fn put(table: &DashMap<Box<str>, Arc<[Instance]>>, changed: BTreeMap<String, Vec<Instance>>) {
+    for (name, instances) in changed {
+        if instances.is_empty() {
+            table.remove(&*name);
+        } else {
+            table.insert(name.into(), instances.into());
+        }
+    }
+}
+
+/// What a service is found by.
+struct Named {
+    service: String,
+    domains: Vec<String>,
+}
+
 /// Returns the services that a card may take out of the table.
-fn namesakes(ledger: &Ledger, card: &Card) -> Vec<String> {
+fn namesakes(ledger: &Ledger, card: &Card) -> Vec<Named> {
     if let Some(seen) = ledger.get(&card.instance) {
         return names(&seen.card);
     }
@@ -169,11 +191,12 @@ fn namesakes(ledger: &Ledger, card: &Card) -> Vec<String> {
     same.flat_map(|seen| names(&seen.card)).collect()
 }
 
-fn names(card: &Card) -> Vec<String> {
-    card.services
-        .iter()
-        .map(|service| service.name.clone())
-        .collect()
+fn names(card: &Card) -> Vec<Named> {
+    let named = card.services.iter().map(|service| Named {
+        service: service.name.clone(),
+        domains: service.domains().map(str::to_owned).collect(),
+    });
+    named.collect()
 }
 
 impl Default for Roster {
@@ -181,6 +204,7 @@ impl Default for Roster {
         Self(Arc::new(View {
             ledger: Mutex::default(),
             services: DashMap::new(),
+            domains: DashMap::new(),
             changed: watch::Sender::new(0),
         }))
     }

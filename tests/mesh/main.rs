@@ -7,5 +7,6 @@ mod support;
 mod health;
 mod many;
 mod presence;
+mod routes;
 mod services;
 mod yard;

@@ -8,8 +8,8 @@ use std::{fs, path::Path};
 /// The rooms of `src/`, from the ground up.
 const FLOORS: [&[&str]; 10] = [
     &["error", "telemetry", "time"],
-    &["message"],
-    &["bus", "roster"],
+    &["message", "roster"],
+    &["bus", "route"],
     &["call"],
     &["actor"],
     &["supervision"],
