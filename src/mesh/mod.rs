@@ -34,6 +34,8 @@ pub(crate) use card::{Mesh, Own, Phase};
 pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, group};
 pub(crate) use pace::Pace;
+#[cfg(feature = "cli")]
+pub(crate) use question::cards;
 pub use routes::TableError;
 #[cfg(feature = "cli")]
 pub(crate) use routes::get as get_routes;

@@ -83,7 +83,7 @@ impl Mesh {
 }
 
 /// Asks one node for the cards of all, and how long ago each was heard of.
-pub(super) async fn cards(
+pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
     patience: Duration,

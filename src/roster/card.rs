@@ -93,6 +93,11 @@ pub enum Status {
 }
 
 impl Status {
+    /// Returns whether it works and takes commands.
+    pub const fn is_healthy(self) -> bool {
+        matches!(self, Self::Healthy)
+    }
+
     /// Returns the status in one word.
     pub const fn as_str(self) -> &'static str {
         match self {

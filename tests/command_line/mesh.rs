@@ -1,0 +1,180 @@
+use super::{
+    ask::payments,
+    shell::{Going, run},
+    support::nats::Server,
+};
+use callboard::{Bus, Group, Node, Running};
+use serde_json::Value;
+
+async fn start(server: &Server, name: &str, groups: Vec<Group>) -> Running {
+    let bus = Bus::nats(server.url()).await.expect("a server");
+    let node = Node::new(name, bus)
+        .namespace("shop")
+        .version("1.2.0")
+        .region("eu");
+    let node = groups.into_iter().fold(node, Node::group);
+    node.start().await.expect("a sound node")
+}
+
+fn shop<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [&["--namespace", "shop"], words].concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_services_and_who_needs_whom_are_shown() {
+    let server = Server::start();
+    for words in [["nodes"], ["services"], ["graph"], ["routes"]] {
+        let nobody = run(&server, &shop(&words)).await.failed(4);
+        assert!(
+            nobody.contains("no node answers in namespace `shop`"),
+            "{nobody}"
+        );
+    }
+    let one = start(&server, "n-1", vec![payments().tag("gold")]).await;
+    let sick = async || Err::<(), _>("no paper");
+    let office = Group::new("office")
+        .depends_on("payments")
+        .depends_on("stock");
+    let two = start(&server, "n-2", vec![office.healthy_if("printer", sick)]).await;
+    let charge = r#"{"order":"o-1","amount":12}"#;
+    run(&server, &shop(&["request", "payments.charge", charge]))
+        .await
+        .done();
+
+    let shown = run(&server, &shop(&["nodes"])).await.done();
+    let words: Vec<Vec<_>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(words[0], ["NODE", "INSTANCE", "REGION", "HEALTHY", "HEARD"]);
+    assert_eq!(
+        (words[1][0], words[1][2], words[1][3]),
+        ("n-1", "eu", "1/1"),
+        "{shown}"
+    );
+    assert_eq!((words[2][0], words[2][3]), ("n-2", "0/1"), "{shown}");
+
+    let shown = run(&server, &shop(&["services"])).await.done();
+    assert!(shown.contains("printer: no paper"), "{shown}");
+    assert!(
+        shown.contains("2 services, 2 instances, 1 healthy\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("! none of 1 of office is healthy\n"),
+        "{shown}"
+    );
+    let narrow = [
+        "services",
+        "--healthy",
+        "--tag",
+        "gold",
+        "--version-in",
+        "^1.1",
+        "--json",
+    ];
+    let found = run(&server, &shop(&narrow)).await.done();
+    let found: Value = serde_json::from_str(&found).expect("one line of JSON");
+    assert_eq!(
+        (&found["name"], &found["node"]),
+        (&"payments".into(), &"n-1".into())
+    );
+    assert_eq!(found["version"], "1.2.0");
+    let none = ["services", "--version-in", ">=2", "--json"];
+    assert_eq!(run(&server, &shop(&none)).await.done(), "");
+
+    let graph = run(&server, &shop(&["graph"])).await.done();
+    assert!(
+        graph.contains("office  1 instance\n  -> payments  declared, not seen\n"),
+        "{graph}"
+    );
+    assert!(graph.contains("stock  not there\n"), "{graph}");
+    assert!(
+        graph.ends_with("\ndeclared and not seen:\n  office -> payments\n  office -> stock\n"),
+        "{graph}"
+    );
+    let dot = run(&server, &shop(&["graph", "--dot"])).await.done();
+    assert!(dot.starts_with("digraph callboard {\n"), "{dot}");
+    let mermaid = run(&server, &shop(&["graph", "--mermaid"])).await.done();
+    assert!(mermaid.contains("-- not seen -->"), "{mermaid}");
+    for node in [one, two] {
+        node.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_shows_it_again_and_again() {
+    let server = Server::start();
+    let mut watching = Going::start(&server, &shop(&["services", "--watch"]));
+    assert!(watching.line().await.contains("no node answers"));
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let mut line = String::new();
+    while !line.starts_with("payments ") {
+        line = watching.line().await;
+    }
+    assert!(!line.contains('\u{1b}'), "nobody looks at a terminal");
+    one.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_are_set_from_a_file_and_shown() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let empty = run(&server, &shop(&["routes"])).await.done();
+    assert_eq!(empty, "version 0: no routes, all goes the usual way\n");
+    let file = std::env::temp_dir().join(format!("callboard-routes-{}.toml", std::process::id()));
+    let name = file.to_str().expect("its name is text");
+    let text = r#"
+        [[route]]
+        to = "payments"
+        spread = "least-in-flight"
+        eject = { failures = 5, base = "10s" }
+        rule = [
+            { header = "x-canary", equals = "true", versions = { "^2" = 1 } },
+            { versions = { "^1" = 90, "^2" = 10 } },
+        ]
+    "#;
+    std::fs::write(&file, text).expect("a place for a file");
+    let set = run(&server, &shop(&["routes", "set", name])).await.done();
+    assert_eq!(set, "the nodes go by version 1\n");
+    let shown = run(&server, &shop(&["routes"])).await.done();
+    let row =
+        "payments  least-in-flight  header x-canary=true: ^2 1; ^1 90 / ^2 10  5 failures, for 10s";
+    assert!(
+        shown.starts_with("version 1\nTO ") && shown.contains(row),
+        "{shown}"
+    );
+    // What is shown as JSON can be set again, once its version is the next.
+    let json = run(&server, &shop(&["routes", "--json"])).await.done();
+    let again = file.with_extension("json");
+    std::fs::write(&again, &json).expect("a place for a file");
+    let name = again.to_str().expect("its name is text");
+    let older = run(&server, &shop(&["routes", "set", name]))
+        .await
+        .failed(2);
+    assert!(
+        older.contains("version 1, and 1 is there; use 2"),
+        "{older}"
+    );
+    std::fs::write(&again, json.replace("\"version\":1", "\"version\":2")).expect("a file");
+    assert_eq!(
+        run(&server, &shop(&["routes", "set", name])).await.done(),
+        "the nodes go by version 2\n"
+    );
+    assert_eq!(one.routes().version, 2);
+    std::fs::write(&file, "[[route]]\nto = \"a.b.c\"").expect("a place for a file");
+    let flawed = run(
+        &server,
+        &shop(&["routes", "set", file.to_str().expect("text")]),
+    )
+    .await
+    .failed(2);
+    assert!(
+        flawed.contains("neither a domain nor a command"),
+        "{flawed}"
+    );
+    for file in [file, again] {
+        std::fs::remove_file(file).expect("it is there");
+    }
+    one.stop().await.expect("it stops");
+}
