@@ -73,21 +73,20 @@ async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&C
         return;
     };
     let News { route, instance, ejected_ms, .. } = &news;
-    match ejected_ms {
-        Some(ms) => {
-            metrics::counter!(EJECTED_TOTAL, "route" => route.clone()).increment(1);
-            tracing::warn!(
-                route,
-                instance,
-                ms,
-                "an instance fails and is left out for a while"
-            );
-        }
-        None => tracing::info!(
+    if let Some(ms) = ejected_ms {
+        metrics::counter!(EJECTED_TOTAL, "route" => route.clone()).increment(1);
+        tracing::warn!(
+            route,
+            instance,
+            ms,
+            "an instance fails and is left out for a while"
+        );
+    } else {
+        tracing::info!(
             route,
             instance,
             "an instance that was left out is trusted again"
-        ),
+        );
     }
     let Ok(payload) = codec::encode(&news) else {
         return;

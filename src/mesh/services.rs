@@ -5,7 +5,6 @@ use crate::{
     actor::{Actor, Context},
     bus::{Message, Subscription},
     error::Failure,
-    message::timestamp,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -119,7 +118,9 @@ impl Mesh {
                 said["endpoints"] = self.endpoints(own, |_| json!({ "metadata": {} }));
             }
             Verb::Stats => {
-                said["started"] = timestamp::write(self.0.started).into();
+                // Not to the nanosecond: the Python client reads no more than this.
+                let started = humantime::format_rfc3339_micros(self.0.started);
+                said["started"] = started.to_string().into();
                 said["endpoints"] = self.endpoints(own, |command| self.statistics(command));
             }
         }

@@ -37,10 +37,13 @@ struct Inner {
 /// One route at work.
 struct Way {
     route: Route,
-    rules: Vec<(Rule, Vec<(String, VersionReq, u32)>)>,
+    rules: Vec<(Rule, Shares)>,
     turn: AtomicUsize,
     outliers: Arc<Mutex<Outliers>>,
 }
+
+/// The weight of each range of versions, and the range as it is written.
+type Shares = Vec<(String, VersionReq, u32)>;
 
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {

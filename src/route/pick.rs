@@ -37,8 +37,8 @@ pub(super) fn pick(spread: Spread, all: &[Candidate<'_>], draw: Draw<'_>) -> Opt
         Spread::RoundRobin => Some(draw.turn % all.len()),
         Spread::Random => Some(at(draw.random[0], all.len())),
         Spread::Weighted => weighted(all, draw.random[0]),
-        Spread::LeastInFlight => least(all, every.collect(), draw),
-        Spread::Key if draw.key.is_empty() => least(all, every.collect(), draw),
+        Spread::LeastInFlight => least(all, &every.collect::<Vec<_>>(), draw),
+        Spread::Key if draw.key.is_empty() => least(all, &every.collect::<Vec<_>>(), draw),
         Spread::Key => split(
             draw.key,
             all.iter()
@@ -47,7 +47,7 @@ pub(super) fn pick(spread: Spread, all: &[Candidate<'_>], draw: Draw<'_>) -> Opt
         ),
         Spread::Local => {
             let here = all.iter().position(|it| it.is_here);
-            here.or_else(|| least(all, every.collect(), draw))
+            here.or_else(|| least(all, &every.collect::<Vec<_>>(), draw))
         }
         Spread::Region => {
             let near = every
@@ -61,13 +61,13 @@ pub(super) fn pick(spread: Spread, all: &[Candidate<'_>], draw: Draw<'_>) -> Opt
             } else {
                 room
             };
-            least(all, room, draw)
+            least(all, &room, draw)
         }
     }
 }
 
 /// Chooses the less busy of two that are drawn.
-fn least(all: &[Candidate<'_>], among: Vec<usize>, draw: Draw<'_>) -> Option<usize> {
+fn least(all: &[Candidate<'_>], among: &[usize], draw: Draw<'_>) -> Option<usize> {
     if among.is_empty() {
         return None;
     }
