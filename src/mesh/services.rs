@@ -149,6 +149,8 @@ impl Mesh {
             "last_error": told.last_error,
             "processing_time": nanos,
             "average_processing_time": nanos.checked_div(told.requests).unwrap_or(0),
+            // It may be left out, but the Python client misses it.
+            "data": {},
         })
     }
 }
