@@ -1,4 +1,7 @@
-use super::{Pace, wire};
+use super::{
+    Pace,
+    wire::{self, Digest, Lives},
+};
 use crate::{
     bus::{Bus, Message},
     call::Ways,
@@ -17,6 +20,9 @@ use std::{
     time::SystemTime,
 };
 use tokio::time::Instant;
+
+/// Of how many nodes is told in one go: more would not fit a message.
+const DIGEST: usize = 2_000;
 
 /// A node's part of the mesh; cheap to clone.
 #[derive(Clone, Debug)]
@@ -206,8 +212,26 @@ impl Mesh {
         let (routes, print) = self.0.ways.routes.stamp();
         let instance = self.instance().as_ref().to_owned();
         let beat = Beat { instance, revision, routes, print };
-        self.0.ways.roster.beat(&beat, Instant::now());
+        let roster = &self.0.ways.roster;
+        roster.beat(&beat.instance, revision, Instant::now());
         self.send(wire::beat(&self.0.namespace), &beat).await;
+    }
+
+    /// Tells all who lives, as far as this node has heard.
+    pub(super) async fn tell(&self) {
+        let (routes, print) = self.0.ways.routes.stamp();
+        let known = self.0.ways.roster.page("", usize::MAX);
+        for known in known.chunks(DIGEST) {
+            let lives = |(card, heard): &(Arc<Card>, Instant)| Lives {
+                instance: card.instance.clone(),
+                revision: card.revision,
+                age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
+            let by = self.instance().as_ref().to_owned();
+            let seen = known.iter().map(lives).collect();
+            let digest = Digest { by, routes, print, seen };
+            self.send(wire::digest(&self.0.namespace), &digest).await;
+        }
     }
 
     /// Says that the node is gone.

@@ -1,6 +1,7 @@
 use super::{
     Mesh,
-    wire::{self, Leave},
+    relay::{Duty, RELAYS, Relay},
+    wire::{self, Digest, Leave},
 };
 use crate::{
     actor::{Actor, Context},
@@ -32,7 +33,11 @@ const SHOWN: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(super) struct Ear {
     mesh: Mesh,
-    beats: Subscription,
+    /// All signs of life, while it listens to them.
+    beats: Option<Subscription>,
+    /// What those who listen tell.
+    digests: Subscription,
+    relay: Relay,
     /// Whose cards are missing, from which revision on, and when to ask for them.
     wanted: BTreeMap<String, (u64, Instant)>,
     /// Who goes by a newer routing table.
@@ -52,6 +57,7 @@ impl Ear {
         let (bus, namespace) = (&mesh.0.bus, &mesh.0.namespace);
         let news = bus.subscribe(&wire::news(namespace), None).await?;
         let beats = bus.subscribe(&wire::beat(namespace), None).await?;
+        let digests = bus.subscribe(&wire::digest(namespace), None).await?;
         let own = wire::to(namespace, mesh.instance(), "*");
         let own = bus.subscribe(&own, None).await?;
         let (learnt, knows) = oneshot::channel();
@@ -59,42 +65,27 @@ impl Ear {
         listening.spawn_local(listen(mesh.clone(), (news, own), learnt));
         // Where nobody answers, signs of life will tell in time.
         timeout(PATIENCE, knows).await.ok();
-        Ok(Self { mesh, beats, wanted: BTreeMap::new(), ahead: None, listening })
+        let relay = Relay::new(mesh.0.pace.heartbeat, Instant::now());
+        Ok(Self {
+            mesh,
+            beats: Some(beats),
+            digests,
+            relay,
+            wanted: BTreeMap::new(),
+            ahead: None,
+            listening,
+        })
     }
 
     async fn look(&mut self, _: &Context) -> Result<(), Failure> {
         if self.listening.try_join_next().is_some() {
             return Err(Failure::crash("what listens has ended"));
         }
+        self.hear_all().await?;
         let now = Instant::now();
-        let mut taken = 0_u32;
-        loop {
-            let Some(beat) = self.beats.next().now_or_never() else {
-                if taken == 0 {
-                    break;
-                }
-                // There may be more: a task takes only so many in one go.
-                taken = 0;
-                tokio::task::yield_now().await;
-                continue;
-            };
-            let Some(beat) = beat else {
-                return Err(Failure::crash("signs of life are no longer heard"));
-            };
-            taken += 1;
-            self.beat(&beat, now);
-        }
-        let gone = self.mesh.0.ways.roster.expire(now, self.mesh.instance());
-        for card in &gone {
-            metrics::counter!(ROSTER_EXPIRED_TOTAL).increment(1);
-            tracing::warn!(
-                node = &*card.node,
-                instance = &*card.instance,
-                "a node has fallen silent"
-            );
-        }
-        if !gone.is_empty() {
-            forget(&self.mesh);
+        self.serve(now).await?;
+        if self.relay.trusts_silence(now) {
+            self.forget_silent(now);
         }
         if let Some(ahead) = self.ahead.take() {
             let subject = wire::to(&self.mesh.0.namespace, &ahead, "routes");
@@ -104,25 +95,89 @@ impl Ear {
         Ok(())
     }
 
-    fn beat(&mut self, beat: &Message, now: Instant) {
-        let Ok(beat) = codec::decode::<Beat>(&beat.payload) else {
-            return;
-        };
-        let ways = &self.mesh.0.ways;
-        if (beat.routes, beat.print) > ways.routes.stamp() {
-            self.ahead = Some(beat.instance.clone());
+    /// Takes all signs of life that have come, from each node or from a relay.
+    async fn hear_all(&mut self) -> Result<(), Failure> {
+        let ended = || Failure::crash("signs of life are no longer heard");
+        let mut beats = Vec::new();
+        if let Some(listened) = &mut self.beats {
+            beats = taken(listened).await.ok_or_else(ended)?;
         }
-        let roster = &ways.roster;
-        if roster.beat(&beat, now) != Heard::Wanted || self.wanted.len() >= WANTED {
+        let digests = taken(&mut self.digests).await.ok_or_else(ended)?;
+        let now = Instant::now();
+        for beat in beats {
+            if let Ok(beat) = codec::decode::<Beat>(&beat.payload) {
+                self.compare_routes(&beat.instance, (beat.routes, beat.print));
+                self.beat(beat.instance, beat.revision, now);
+            }
+        }
+        for digest in digests {
+            if let Ok(digest) = codec::decode::<Digest>(&digest.payload) {
+                self.digest(digest, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self, digest: Digest, now: Instant) {
+        if digest.by == **self.mesh.instance() {
+            return;
+        }
+        self.relay.told(now);
+        self.compare_routes(&digest.by, (digest.routes, digest.print));
+        for seen in digest.seen {
+            let age = Duration::from_millis(seen.age_ms);
+            let heard = now.checked_sub(age).unwrap_or(now);
+            self.beat(seen.instance, seen.revision, heard);
+        }
+    }
+
+    fn compare_routes(&mut self, instance: &str, stamp: (u64, u64)) {
+        if stamp > self.mesh.0.ways.routes.stamp() {
+            self.ahead = Some(instance.to_owned());
+        }
+    }
+
+    fn beat(&mut self, instance: String, revision: u64, heard: Instant) {
+        let outcome = self.mesh.0.ways.roster.beat(&instance, revision, heard);
+        if outcome != Heard::Wanted || self.wanted.len() >= WANTED {
             return;
         }
         // Not all who miss it ask at once: the first to ask has it shown to all.
         let patience = self.mesh.0.pace.heartbeat.mul_f64(fastrand::f64() / 4.0);
-        let entry = self
-            .wanted
-            .entry(beat.instance)
-            .or_insert((beat.revision, now + patience));
-        entry.0 = entry.0.max(beat.revision);
+        let due = Instant::now() + patience;
+        let entry = self.wanted.entry(instance).or_insert((revision, due));
+        entry.0 = entry.0.max(revision);
+    }
+
+    /// Does what it has to for the others: listens, or tells them who is there.
+    async fn serve(&mut self, now: Instant) -> Result<(), Failure> {
+        let mesh = self.mesh.clone();
+        let place = mesh.0.ways.roster.place(mesh.instance(), RELAYS);
+        let Duty { listens, tells } = self.relay.duty(now, place);
+        if !listens {
+            self.beats = None;
+        } else if self.beats.is_none() {
+            let beats = wire::beat(&mesh.0.namespace);
+            self.beats = Some(mesh.0.bus.subscribe(&beats, None).await?);
+            self.relay.listens_now(now);
+        }
+        if tells {
+            self.relay.told(now);
+            mesh.tell().await;
+        }
+        Ok(())
+    }
+
+    fn forget_silent(&self, now: Instant) {
+        let gone = self.mesh.0.ways.roster.expire(now, self.mesh.instance());
+        for card in &gone {
+            let (node, instance) = (&*card.node, &*card.instance);
+            metrics::counter!(ROSTER_EXPIRED_TOTAL).increment(1);
+            tracing::warn!(node, instance, "a node has fallen silent");
+        }
+        if !gone.is_empty() {
+            forget(&self.mesh);
+        }
     }
 
     /// Asks for the cards that have not come by themselves.
@@ -134,6 +189,22 @@ impl Ear {
         for (instance, _) in due.collect::<Vec<_>>() {
             let subject = wire::to(&self.mesh.0.namespace, &instance, "show");
             self.mesh.send(subject, &()).await;
+        }
+    }
+}
+
+/// Takes what has come so far; nothing if no more will.
+async fn taken(subscription: &mut Subscription) -> Option<Vec<Message>> {
+    let (mut all, mut before) = (Vec::new(), 0);
+    loop {
+        match subscription.next().now_or_never() {
+            Some(word) => all.push(word?),
+            None if all.len() == before => return Some(all),
+            None => {
+                // There may be more: a task takes only so many in one go.
+                before = all.len();
+                tokio::task::yield_now().await;
+            }
         }
     }
 }

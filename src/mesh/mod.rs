@@ -7,14 +7,17 @@
 //!
 //! ```text
 //! {ns}.sys.presence.beat        I live, and this is the number of my card
+//! {ns}.sys.presence.digest      who listens tells who lives
 //! {ns}.sys.presence.news.*      a card that is new, or the word that I leave
 //! {ns}.sys.presence.ask         who starts asks once; one node answers with all
 //! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
 //! {ns}.sys.routes.*             the routing table: set, get, told to all
 //! ```
 //!
-//! Each node says one small thing per heartbeat, however many hear it. Nobody
-//! answers to a card: who starts hears of the others from one of them.
+//! Each node says one small thing per heartbeat, however many hear it. Among many
+//! nodes a few listen to all of these, and one of them tells the others who is
+//! there, so that what a node hears does not grow with them. Nobody answers to a
+//! card: who starts hears of the others from one of them.
 //!
 //! This room does not choose whom to call; it only knows who is there.
 
@@ -26,6 +29,7 @@ mod group;
 mod health;
 mod pace;
 mod question;
+mod relay;
 mod routes;
 mod services;
 mod wire;

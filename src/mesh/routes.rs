@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// How often it is looked whether all is still listened to.
-const GLANCE: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_secs(10);
 /// How long setting and getting may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 /// How often it is looked whether all is still listened to.
-const GLANCE: Duration = Duration::from_secs(5);
+const GLANCE: Duration = Duration::from_secs(10);
 
 /// Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS`: to all, by a service's
 /// name, and by name and id.

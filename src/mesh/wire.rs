@@ -34,6 +34,24 @@ pub(super) struct Aged {
     pub(super) age_ms: u64,
 }
 
+/// What a node that listens to all has heard.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Digest {
+    pub(super) by: String,
+    /// Of the routing table that it goes by.
+    pub(super) routes: u64,
+    pub(super) print: u64,
+    pub(super) seen: Vec<Lives>,
+}
+
+/// A node that lives, and how long ago it said so.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Lives {
+    pub(super) instance: String,
+    pub(super) revision: u64,
+    pub(super) age_ms: u64,
+}
+
 /// The word of a node that leaves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Leave {
@@ -42,6 +60,10 @@ pub(super) struct Leave {
 
 pub(super) fn beat(namespace: &Namespace) -> String {
     namespace.system("presence.beat")
+}
+
+pub(super) fn digest(namespace: &Namespace) -> String {
+    namespace.system("presence.digest")
 }
 
 pub(super) fn card(namespace: &Namespace) -> String {

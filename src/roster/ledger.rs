@@ -96,20 +96,28 @@ impl Ledger {
         Heard::News
     }
 
-    /// Hears a sign of life.
-    pub(super) fn beat(&mut self, beat: &Beat, now: Instant) -> Heard {
-        match self.nodes.get_mut(&beat.instance) {
+    /// Hears that a node lived at a time, with a card of this revision.
+    pub(super) fn beat(&mut self, instance: &str, revision: u64, heard: Instant) -> Heard {
+        match self.nodes.get_mut(instance) {
             Some(seen) => {
-                seen.pulse.beat(now);
-                if seen.card.revision < beat.revision {
+                seen.pulse.beat(heard);
+                if seen.card.revision < revision {
                     Heard::Wanted
                 } else {
                     Heard::Known
                 }
             }
-            None if self.left.contains(&beat.instance) => Heard::Late,
+            None if self.left.iter().any(|left| left == instance) => Heard::Late,
             None => Heard::Wanted,
         }
+    }
+
+    /// Returns how many nodes there are, and how many have names before this one's,
+    /// of which no more than so many are counted.
+    pub(super) fn place(&self, instance: &str, most: usize) -> (usize, usize) {
+        let before = self.nodes.keys().take(most);
+        let before = before.take_while(|other| other.as_str() < instance);
+        (self.nodes.len(), before.count())
     }
 
     /// Hears that a node has left; returns its card if it was known.
@@ -166,18 +174,14 @@ mod tests {
         }
     }
 
-    fn beat(instance: &str, revision: u64) -> Beat {
-        Beat { instance: instance.into(), revision, routes: 0, print: 0 }
-    }
-
     #[test]
     fn a_silent_node_is_gone_after_its_ttl_and_comes_back_with_its_card() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
         assert_eq!(ledger.card(card("a", 1, 1), start), Heard::News);
-        assert_eq!(ledger.beat(&beat("a-1", 1), start + TTL / 2), Heard::Known);
+        assert_eq!(ledger.beat("a-1", 1, start + TTL / 2), Heard::Known);
         assert!(ledger.expire(start + TTL, "").is_empty());
         assert_eq!(ledger.expire(start + TTL * 3 / 2, "").len(), 1);
-        assert_eq!(ledger.beat(&beat("a-1", 1), start + TTL * 2), Heard::Wanted);
+        assert_eq!(ledger.beat("a-1", 1, start + TTL * 2), Heard::Wanted);
         assert_eq!(ledger.card(card("a", 1, 1), start + TTL * 2), Heard::News);
     }
 
@@ -194,7 +198,7 @@ mod tests {
         ledger.card(card("a", 1, 1), now);
         assert!(ledger.leave("a-1").is_some());
         assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Late);
-        assert_eq!(ledger.beat(&beat("a-1", 2), now), Heard::Late);
+        assert_eq!(ledger.beat("a-1", 2, now), Heard::Late);
         assert!(ledger.leave("a-1").is_none());
     }
 
@@ -215,7 +219,7 @@ mod tests {
         ledger.card(card("a", 1, 2), now);
         assert_eq!(ledger.card(card("a", 1, 1), now), Heard::Late);
         assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Known);
-        assert_eq!(ledger.beat(&beat("a-1", 3), now), Heard::Wanted);
+        assert_eq!(ledger.beat("a-1", 3, now), Heard::Wanted);
         assert_eq!(ledger.card(card("a", 1, 3), now), Heard::News);
     }
 

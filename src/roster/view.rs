@@ -1,5 +1,5 @@
 use super::{
-    Beat, Card, Heard, Instance, Query, Statistics,
+    Card, Heard, Instance, Query, Statistics,
     ledger::{Ledger, Seen},
 };
 use dashmap::DashMap;
@@ -100,8 +100,8 @@ impl Roster {
     }
 
     /// Hears a sign of life.
-    pub(crate) fn beat(&self, beat: &Beat, now: Instant) -> Heard {
-        self.ledger().beat(beat, now)
+    pub(crate) fn beat(&self, instance: &str, revision: u64, heard: Instant) -> Heard {
+        self.ledger().beat(instance, revision, heard)
     }
 
     /// Hears that a node has left.
@@ -127,6 +127,12 @@ impl Roster {
     pub(crate) fn page(&self, after: &str, count: usize) -> Vec<(Arc<Card>, Instant)> {
         let known = |seen: &Seen| (Arc::clone(&seen.card), seen.pulse.last());
         self.ledger().after(after).take(count).map(known).collect()
+    }
+
+    /// Returns how many nodes there are, and how many have names before this one's,
+    /// of which no more than so many are counted.
+    pub(crate) fn place(&self, instance: &str, most: usize) -> (usize, usize) {
+        self.ledger().place(instance, most)
     }
 
     /// Returns whether a card of this revision, or a later one, is known.

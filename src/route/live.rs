@@ -29,6 +29,8 @@ struct Inner {
     /// Whether there is any route: all that a call without one looks at.
     any: AtomicBool,
     table: Mutex<RouteTable>,
+    /// What tells it from others.
+    stamp: Mutex<(u64, u64)>,
     ways: DashMap<Box<str>, Arc<Way>>,
     /// How many calls from here each instance has at hand.
     loads: DashMap<String, Arc<AtomicUsize>>,
@@ -95,7 +97,7 @@ impl Routes {
     /// version, all nodes take the same.
     pub(crate) fn adopt(&self, table: RouteTable) -> bool {
         let mut known = lock(&self.0.table);
-        let is_newer = stamp(&table) > stamp(&known) && table.check().is_ok();
+        let is_newer = stamp(&table) > self.stamp() && table.check().is_ok();
         if is_newer {
             self.put(&mut known, table);
         }
@@ -110,7 +112,7 @@ impl Routes {
 
     /// Returns what tells its table from others, the newer being the greater.
     pub(crate) fn stamp(&self) -> (u64, u64) {
-        stamp(&lock(&self.0.table))
+        *lock(&self.0.stamp)
     }
 
     fn put(&self, known: &mut RouteTable, table: RouteTable) {
@@ -129,6 +131,7 @@ impl Routes {
                 .ways
                 .insert(way.route.to.as_str().into(), Arc::new(way));
         }
+        *lock(&self.0.stamp) = stamp(&table);
         *known = table;
     }
 

@@ -4,10 +4,15 @@ use crate::{
     support::way::{Verdict, Way, until},
     yard::{nodes, yard},
 };
-use callboard::bus::Subscription;
+use callboard::{
+    Running,
+    bus::{Message, Subscription},
+    message::codec,
+};
 use futures_util::future::try_join_all;
-use std::{collections::BTreeMap, time::Duration};
-use tokio::time::timeout;
+use serde_json::json;
+use std::{collections::BTreeMap, error::Error, time::Duration};
+use tokio::time::{Instant, timeout, timeout_at};
 
 const NODES: usize = 60;
 
@@ -51,8 +56,100 @@ async fn sixty_nodes_that_start_at_once_know_each_other_without_a_storm() -> Ver
         of("show") <= NODES && said(&mut beats).await["beat"] <= 2 * NODES,
         "{counts:?}"
     );
-    try_join_all(running.into_iter().map(callboard::Running::stop)).await?;
+    try_join_all(running.into_iter().map(Running::stop)).await?;
     let counts = said(&mut heard).await;
     assert_eq!(counts["leave"], NODES, "{counts:?}");
+    Ok(())
+}
+
+const CROWD: usize = 24;
+const HEARTBEAT: Duration = Duration::from_millis(1_000);
+const SILENCE: Duration = Duration::from_millis(3_000);
+
+async fn crowd(way: &Way) -> Result<Vec<Running>, Box<dyn Error>> {
+    let starting = (0..CROWD).map(|number| {
+        let node = way.node(&format!("n-{number:02}")).group(yard());
+        node.heartbeat(HEARTBEAT, SILENCE).start()
+    });
+    let running = try_join_all(starting).await?;
+    until("all of all", async || {
+        running
+            .iter()
+            .all(|node| nodes(&node.roster(), "yard").len() == CROWD)
+    })
+    .await;
+    Ok(running)
+}
+
+/// Counts what is heard for a while.
+async fn count(heard: &mut Subscription, span: Duration) -> usize {
+    let (end, mut count) = (Instant::now() + span, 0);
+    while let Ok(Some(_)) = timeout_at(end, heard.next()).await {
+        count += 1;
+    }
+    count
+}
+
+#[tokio::test]
+async fn among_many_one_tells_the_others_who_lives_and_others_follow_it() -> Verdict {
+    let way = Way::embedded(true);
+    let mut digests = way
+        .bus
+        .subscribe(&way.names().system("presence.digest"), None)
+        .await?;
+    let mut running = crowd(&way).await?;
+    count(&mut digests, HEARTBEAT).await;
+    let told = count(&mut digests, SILENCE).await;
+    // Twice per heartbeat by one of them, and rarely by one that stood by.
+    assert!((4..=12).contains(&told), "{told}");
+    for relay in running.drain(..3) {
+        relay.stop().await?;
+    }
+    let told = count(&mut digests, SILENCE * 2).await;
+    assert!((8..=24).contains(&told), "{told}");
+    for node in &running {
+        assert_eq!(nodes(&node.roster(), "yard").len(), CROWD - 3);
+    }
+    try_join_all(running.into_iter().map(Running::stop)).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn while_nobody_tells_them_they_listen_for_themselves() -> Verdict {
+    let way = Way::embedded(true);
+    // Three that have the first names, and are there, and say nothing.
+    let ghosts = async || -> Verdict {
+        for number in 0..3 {
+            let card = json!({
+                "instance": format!("a-{number}"), "node": format!("a-{number}"),
+                "revision": 1, "ttl_ms": 60_000, "services": [],
+            });
+            let subject = way.names().system("presence.news.card");
+            let card: callboard::roster::Card = serde_json::from_value(card)?;
+            way.bus
+                .send(Message::new(subject, codec::encode(&card)?))
+                .await?;
+        }
+        Ok(())
+    };
+    let running = crowd(&way).await?;
+    ghosts().await?;
+    until("the ghosts", async || {
+        running
+            .iter()
+            .all(|node| node.roster().cards().len() == CROWD + 3)
+    })
+    .await;
+    let mut digests = way
+        .bus
+        .subscribe(&way.names().system("presence.digest"), None)
+        .await?;
+    count(&mut digests, HEARTBEAT).await;
+    let told = count(&mut digests, SILENCE * 2).await;
+    assert_eq!(told, 0, "those who should tell are ghosts");
+    for node in &running {
+        assert_eq!(nodes(&node.roster(), "yard").len(), CROWD, "{node:?}");
+    }
+    try_join_all(running.into_iter().map(Running::stop)).await?;
     Ok(())
 }
