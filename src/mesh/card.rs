@@ -234,6 +234,11 @@ impl Mesh {
         }
     }
 
+    /// Returns whether there are other nodes.
+    pub(crate) fn has_others(&self) -> bool {
+        self.0.ways.roster.place("", 0).0 > 1
+    }
+
     /// Says that the node is gone.
     pub(crate) async fn leave(&self) {
         let word = wire::Leave { instance: self.instance().as_ref().to_owned() };

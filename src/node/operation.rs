@@ -27,6 +27,9 @@ use tokio::{
 /// How often draining looks whether all is done.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// How long others may take to hear that the node drains.
+const GRACE: Duration = Duration::from_millis(100);
+
 /// How long the groups' checks may take before the node is ready without them.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 
@@ -217,6 +220,10 @@ impl Station {
         let deadline = Instant::now() + self.drain_within;
         if let Some(mesh) = &self.mesh {
             mesh.enter(Phase::Draining).await;
+            // Until the others have heard it they choose this node.
+            if mesh.has_others() {
+                sleep(GRACE.min(self.drain_within)).await;
+            }
         }
         if !self.close_plots(deadline).await {
             tracing::warn!("events at hand did not end in time; they will be delivered again");

@@ -6,7 +6,9 @@ mod support;
 
 mod health;
 mod many;
+mod outage;
 mod presence;
+mod rolling;
 mod routes;
 mod services;
 mod yard;
