@@ -165,9 +165,9 @@ mod tests {
 
     fn card(node: &str, start: u64, revision: u64) -> Card {
         Card {
-            instance: format!("{node}-{start}").into(),
+            instance: format!("{node}-{start}"),
             node: node.into(),
-            region: "".into(),
+            region: String::new(),
             revision,
             ttl_ms: 1_000,
             services: Vec::new(),
@@ -228,7 +228,7 @@ mod tests {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
         for node in 0..LIMIT {
             ledger.nodes.insert(
-                format!("n{node}").into(),
+                format!("n{node}"),
                 Seen { card: Arc::new(card(&format!("n{node}"), 1, 1)), pulse: Pulse::new(now) },
             );
         }

@@ -243,7 +243,7 @@ mod tests {
     use super::*;
     use crate::roster::{Service, Status};
     use semver::Version;
-    use std::time::Duration;
+    use std::{collections::BTreeSet, time::Duration};
 
     fn card(node: &str, revision: u64, services: &[(&str, Status)]) -> Card {
         let service = |(name, status): &(&str, Status)| Service {
@@ -253,15 +253,15 @@ mod tests {
             reason: None,
             tags: ["gold".to_owned()].into(),
             metadata: BTreeMap::new(),
-            depends_on: Default::default(),
-            answers: Default::default(),
-            hears: Default::default(),
-            publishes: Default::default(),
-            calls: Default::default(),
-            callers: Default::default(),
+            depends_on: BTreeSet::default(),
+            answers: BTreeSet::default(),
+            hears: BTreeSet::default(),
+            publishes: BTreeSet::default(),
+            calls: BTreeSet::default(),
+            callers: BTreeSet::default(),
         };
         Card {
-            instance: format!("{node}-1").into(),
+            instance: format!("{node}-1"),
             node: node.into(),
             region: "eu".into(),
             revision,

@@ -63,8 +63,8 @@ async fn sixty_nodes_that_start_at_once_know_each_other_without_a_storm() -> Ver
 }
 
 const CROWD: usize = 24;
-const HEARTBEAT: Duration = Duration::from_millis(1_000);
-const SILENCE: Duration = Duration::from_millis(3_000);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_secs(3);
 
 async fn crowd(way: &Way) -> Result<Vec<Running>, Box<dyn Error>> {
     let starting = (0..CROWD).map(|number| {

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 /// How long after healing all must know one another again.
-const CONVERGED: Duration = Duration::from_millis(1_000 + 2_000);
+const CONVERGED: Duration = Duration::from_secs(1 + 2);
 
 /// Passes on what goes to and fro, and holds it while it is cut.
 struct Cable {
