@@ -72,7 +72,7 @@ impl Service {
             .answers
             .iter()
             .map(|command| command.split('.').next().unwrap_or(""));
-        // They are sorted, so that those of a domain stand together but for a `-`.
+        // They are sorted: those of a domain stand together.
         domains.filter(move |domain| std::mem::replace(&mut last, domain) != *domain)
     }
 }

@@ -8,8 +8,19 @@ use callboard::{
     Actor, Answer, CallError, Client, Command, Context, Failure, Group, Infallible, RouteTable,
     Running, Subject, message::codec, route::News,
 };
+use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap, error::Error, future::pending, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    error::Error,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 /// Answered with the name and version of who does it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +41,8 @@ impl Command for Who {
 struct Porter {
     name: &'static str,
     does: Does,
+    /// Turns one that fails into one that answers.
+    mended: Arc<AtomicBool>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -43,6 +56,7 @@ impl Porter {
     async fn who(&mut self, _: Who, _: &Context) -> Answer<Who> {
         match self.does {
             Does::Answer => Ok(self.name.to_owned()),
+            Does::Fail if self.mended.load(SeqCst) => Ok(self.name.to_owned()),
             Does::Fail => Err(Failure::discard("out of order").into()),
             Does::Hang => pending().await,
         }
@@ -53,9 +67,19 @@ impl Porter {
 async fn porter(
     way: &Way,
     name: &'static str,
-    (version, region, does): (&str, &str, Does),
+    kind: (&str, &str, Does),
 ) -> Result<Running, Box<dyn Error>> {
-    let porter = Porter { name, does };
+    mendable(way, name, kind, &Arc::default()).await
+}
+
+/// Starts one that answers once it is mended.
+async fn mendable(
+    way: &Way,
+    name: &'static str,
+    (version, region, does): (&str, &str, Does),
+    mended: &Arc<AtomicBool>,
+) -> Result<Running, Box<dyn Error>> {
+    let porter = Porter { name, does, mended: Arc::clone(mended) };
     let actor = Actor::new("porter", async move || Ok(porter.clone()))
         .answer(Porter::who)
         .stop_within(A_MOMENT);
@@ -185,7 +209,7 @@ async fn a_canary_gets_its_share_of_keys_and_no_key_flips() -> Verdict {
 }
 
 #[tokio::test]
-async fn an_instance_that_fails_is_left_out_told_of_and_comes_back() -> Verdict {
+async fn an_instance_that_fails_is_left_out_and_told_of() -> Verdict {
     both_buses(async |way| {
         let good = porter(way, "good", FINE).await?;
         let bad = porter(way, "bad", ("1.0.0", "eu", Does::Fail)).await?;
@@ -223,6 +247,45 @@ async fn an_instance_that_fails_is_left_out_told_of_and_comes_back() -> Verdict 
             "{out:?}"
         );
         for node in [good, bad, hung, fine, node] {
+            node.stop().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_again_is_trusted_again_and_that_is_told() -> Verdict {
+    both_buses(async |way| {
+        let mended = Arc::default();
+        let good = porter(way, "good", FINE).await?;
+        let bad = mendable(way, "bad", ("1.0.0", "eu", Does::Fail), &mended).await?;
+        let node = caller(way, 2).await?;
+        let mut news = way
+            .bus
+            .subscribe(&way.names().system("routes.news"), None)
+            .await?;
+        let eject = r#"{"failures": 2, "base": "200ms"}"#;
+        let route = format!(r#"{{"to": "porter", "spread": "round-robin", "eject": {eject}}}"#);
+        node.set_routes(&table(&route)).await?;
+        let client = node.client();
+        let call = async || client.call(Who { key: String::new() }).await;
+        let (mut spans, mut back) = (Vec::new(), false);
+        while !back {
+            call().await.ok();
+            while let Some(told) = news.next().now_or_never().flatten() {
+                let told: News = codec::decode(&told.payload)?;
+                back = told.ejected_ms.is_none();
+                spans.extend(told.ejected_ms);
+                // It failed on probation, and is mended while it is left out again.
+                mended.store(spans.len() == 2, SeqCst);
+            }
+        }
+        assert_eq!(spans, [200, 400], "longer for the second time");
+        for _ in 0..10 {
+            call().await?;
+        }
+        for node in [good, bad, node] {
             node.stop().await?;
         }
         Ok(())
