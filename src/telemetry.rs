@@ -52,8 +52,9 @@ pub const JOBS_ORPHANED_TOTAL: &str = "callboard_jobs_orphaned_total";
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.
 pub const SETTLED_TOTAL: &str = "callboard_settled_total";
-/// Counts commands that went where a route says, by `subject` and `way`.
-pub const ROUTED_TOTAL: &str = "callboard_routed_total";
+/// Counts commands to instances that turned out to be gone, which went the usual
+/// way, by `subject`.
+pub const ROUTED_GONE_TOTAL: &str = "callboard_routed_gone_total";
 /// Counts instances that were left out because they failed, by `route`.
 pub const EJECTED_TOTAL: &str = "callboard_ejected_total";
 /// Counts nodes that fell silent and were taken for gone.

@@ -5,7 +5,7 @@ use crate::{
     bus::Message,
     message::{Command, Refused, Rejection, Reply, Request, Status, codec},
     route::{Chosen, News, Wish},
-    telemetry::{EJECTED_TOTAL, ROUTED_TOTAL},
+    telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
 };
 use serde_json::Value;
 use std::{cell::OnceCell, time::Duration};
@@ -35,10 +35,7 @@ pub(super) async fn ask<C: Command>(
     chosen: Chosen,
     (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
-    let subject = C::SUBJECT.as_str();
     let here = chosen.is_here().then(|| client.door::<C>()).flatten();
-    let way = if here.is_some() { "here" } else { "instance" };
-    metrics::counter!(ROUTED_TOTAL, "subject" => subject, "way" => way).increment(1);
     if let Some(door) = here {
         let answer = local::ask(&door, command, request, (started, timeout)).await;
         settle(client, &chosen, answer.as_ref().err()).await;
@@ -54,7 +51,7 @@ pub(super) async fn ask<C: Command>(
     let Err(CallError::NoResponders { .. }) = answer else {
         return answer;
     };
-    metrics::counter!(ROUTED_TOTAL, "subject" => subject, "way" => "gone").increment(1);
+    metrics::counter!(ROUTED_GONE_TOTAL, "subject" => C::SUBJECT.as_str()).increment(1);
     drop(chosen);
     question.subject = client.namespace().command(C::SUBJECT);
     let left = timeout.saturating_sub(started.elapsed());
