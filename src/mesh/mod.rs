@@ -1,7 +1,7 @@
 //! Who is there: every node says how its groups are, and hears it of the others.
 //!
-//! A [`Mesh`] is one node's part of it. Its **beacon** says again and again that
-//! the node lives, its **health** runs the groups' own checks, its **ear** keeps
+//! Each node has its part in it. Its **beacon** says again and again that the node
+//! lives, its **health** runs the groups' own checks, its **ear** keeps
 //! the node's [`Roster`](crate::Roster), and its **services** answer NATS's own
 //! service protocol. They are actors of a group that every node hosts.
 //!
