@@ -65,12 +65,15 @@
 //! 6  entity, projection  state from events: per key, and as read models
 //!    saga          steps that end: done, or undone
 //!    breaker       breakers in the tree: told, heard, obeying
+//!    mesh          who is there: heartbeats, health, NATS's service protocol
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
 //! 3  call          one request, one reply, one deadline; publishing, jobs
 //! 2  bus           send, ask, append, read, consume; embedded and NATS
 //!    policy        how a target is called that may be slow, broken or overrun
+//!    route         which instance a command goes to
 //! 1  message       what is said: types, headers, bytes, subjects
+//!    roster        what is known of who is there, read without waiting
 //! 0  error, telemetry, time
 //! ```
 //!
@@ -121,12 +124,15 @@ pub mod call;
 pub mod cli;
 pub mod entity;
 pub mod error;
+pub mod mesh;
 pub mod message;
 pub mod node;
 pub mod policy;
 pub mod projection;
 #[cfg(feature = "test-util")]
 pub mod replay;
+pub mod roster;
+pub mod route;
 pub mod saga;
 pub mod supervision;
 pub mod telemetry;
@@ -142,5 +148,7 @@ pub use node::{Node, NodeError, Profile, Running, shutdown_signal};
 pub use projection::Projection;
 #[cfg(feature = "test-util")]
 pub use replay::{Heard, Replay, ReplayError};
+pub use roster::{Query, Roster};
+pub use route::RouteTable;
 pub use saga::{Abort, Saga, Steps};
 pub use supervision::{Backoff, Child, Group, GroupError, Strategy};

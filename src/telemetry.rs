@@ -52,6 +52,15 @@ pub const JOBS_ORPHANED_TOTAL: &str = "callboard_jobs_orphaned_total";
 pub const DROPPED_TOTAL: &str = "callboard_dropped_total";
 /// Counts appends whose outcome had to be settled by reading, by `outcome`.
 pub const SETTLED_TOTAL: &str = "callboard_settled_total";
+/// Counts commands to instances that turned out to be gone, which went the usual
+/// way, by `subject`.
+pub const ROUTED_GONE_TOTAL: &str = "callboard_routed_gone_total";
+/// Counts instances that were left out because they failed, by `route`.
+pub const EJECTED_TOTAL: &str = "callboard_ejected_total";
+/// Counts nodes that fell silent and were taken for gone.
+pub const ROSTER_EXPIRED_TOTAL: &str = "callboard_roster_expired_total";
+/// Counts cards of nodes that were not taken in because too many are known.
+pub const ROSTER_FULL_TOTAL: &str = "callboard_roster_full_total";
 /// Counts connections made again to the server.
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
 /// Counts consumers and reads that were built again after a stall or a loss, by `reason`.

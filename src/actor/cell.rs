@@ -51,10 +51,11 @@ pub(super) fn spawn<A: 'static>(
     let gauge = Arc::new(Gauge::new(Arc::clone(&seat.path), mailbox));
     let (control, orders) = mpsc::channel(4);
     let meters = plan.routes.iter();
+    let traffic = seat.client.ways().traffic.clone();
     let host = Host {
         plan: Arc::clone(plan),
         meters: meters
-            .map(|(subject, _)| Arc::new(Meter::new(&seat.path, subject)))
+            .map(|(subject, _)| Arc::new(Meter::new(&seat.path, subject, traffic.tally(subject))))
             .collect(),
         state: None,
         client: seat.client,

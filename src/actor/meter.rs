@@ -1,5 +1,5 @@
 use crate::{
-    call::Ended,
+    call::{Ended, Tally},
     telemetry::{HANDLED_TOTAL, HANDLER_SECONDS},
 };
 use metrics::{Counter, Histogram, SharedString};
@@ -14,16 +14,18 @@ pub(super) struct Meter {
     subject: &'static str,
     done: Counter,
     seconds: Histogram,
+    tally: Arc<Tally>,
 }
 
 impl Meter {
-    pub(super) fn new(path: &Arc<str>, subject: &'static str) -> Self {
+    pub(super) fn new(path: &Arc<str>, subject: &'static str, tally: Arc<Tally>) -> Self {
         let child = SharedString::from_shared(Arc::clone(path));
         Self {
             done: handled(&child, subject, "done"),
             seconds: metrics::histogram!(HANDLER_SECONDS, "child" => child.clone(), "subject" => subject),
             child,
             subject,
+            tally,
         }
     }
 
@@ -36,6 +38,11 @@ impl Meter {
             Ended::Unhandled => handled(&self.child, self.subject, "unhandled").increment(1),
         }
         self.seconds.record(took);
+        match ended {
+            Ended::Done | Ended::Unhandled => self.tally.done(took),
+            Ended::Failed(failure) => self.tally.failed(took, &failure.to_string()),
+            Ended::Crashed(reason) => self.tally.failed(took, reason),
+        }
     }
 }
 

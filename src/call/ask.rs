@@ -1,4 +1,4 @@
-use super::{CallError, Cause, Client, guarded::Guarded, local, remote};
+use super::{CallError, Cause, Client, guarded::Guarded, local, remote, routed};
 use crate::{
     message::{Command, Id, Infallible, Refused, Reply, Request},
     policy::{Grade, Graded, Line},
@@ -40,6 +40,7 @@ pub struct Call<'a, C> {
     timeout: Option<Duration>,
     once: bool,
     firsthand: bool,
+    headers: Vec<(&'static str, String)>,
 }
 
 impl<'a, C: Command> Call<'a, C> {
@@ -53,6 +54,7 @@ impl<'a, C: Command> Call<'a, C> {
             timeout: None,
             once: false,
             firsthand: false,
+            headers: Vec::new(),
         }
     }
 
@@ -112,6 +114,13 @@ impl<'a, C: Command> Call<'a, C> {
         answer
     }
 
+    /// Adds a header, by which [routes](crate::route::Rule::header) may tell it
+    /// from others. A command to an actor of this process travels without it.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
     /// Awaits the outcome, and leaves only trouble to `?`.
     ///
     /// # Examples
@@ -156,7 +165,8 @@ impl<'a, C: Command> Call<'a, C> {
             // Boxed, so that calls without a policy stay small.
             return Box::pin(self.guarded(line, request, started + timeout)).await;
         }
-        let reply = attempt(self.client, self.command, request, (started, timeout)).await;
+        let said = (request, self.headers);
+        let reply = attempt(self.client, self.command, said, (started, timeout)).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -180,6 +190,7 @@ impl<'a, C: Command> Call<'a, C> {
             client: self.client,
             cause: self.cause,
             request,
+            headers: self.headers,
             is_idempotent: self.named || line.policy.is_idempotent(),
             is_firsthand: self.firsthand,
             is_once: self.once || self.cause.is_some_and(|cause| cause.attempt > 1),
@@ -190,18 +201,22 @@ impl<'a, C: Command> Call<'a, C> {
     }
 }
 
-/// Makes one attempt: straight to the command's actor if it lives here, else over
-/// the bus.
+/// Makes one attempt: at the instance that a route chooses, else straight to the
+/// command's actor if it lives here, else over the bus.
 pub(super) async fn attempt<C: Command>(
     client: &Client,
     command: C,
-    request: Request,
-    (started, timeout): (Instant, Duration),
+    (request, headers): (Request, remote::Said),
+    times: (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
+    if let Some(chosen) = routed::choose(client, (&command, &request), &headers) {
+        let said = (command, request, headers);
+        return Box::pin(routed::ask(client, said, chosen, times)).await;
+    }
     match client.door::<C>() {
-        Some(door) => local::ask(&door, command, request, (started, timeout)).await,
+        Some(door) => local::ask(&door, command, request, times).await,
         // Boxed, so that local calls stay small.
-        None => Box::pin(remote::ask(client, command, request, timeout)).await,
+        None => Box::pin(remote::ask(client, command, (request, headers), times.1)).await,
     }
 }
 

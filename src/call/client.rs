@@ -1,11 +1,12 @@
 use super::{
-    Call, CallAll, Cause, Doors, Job, JobError, Lines, Parks, Publish, Record, TellError, job,
-    local, meters::Meters, remote,
+    Call, CallAll, Cause, Doors, Job, JobError, Lines, Parks, Publish, Record, TellError, Ways,
+    job, local, meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
     policy::{Line, Policies, PoliciesError},
+    roster::Roster,
     time::Clock,
 };
 use bytes::Bytes;
@@ -67,6 +68,7 @@ pub(crate) struct Settings {
     pub(crate) record: Option<Record>,
     /// How targets are called; nothing if there are no policies.
     pub(crate) lines: Option<Lines>,
+    pub(crate) ways: Ways,
 }
 
 impl Client {
@@ -83,6 +85,7 @@ impl Client {
             is_guest: true,
             record: None,
             lines: None,
+            ways: Ways::default(),
         };
         Self::of(settings, "client")
     }
@@ -115,6 +118,7 @@ impl Client {
     /// Builds the client of a domain on a node.
     pub(crate) fn of(settings: Settings, domain: &str) -> Self {
         let source = format!("/{}/{domain}/{}", settings.namespace, settings.node);
+        let meters = Meters::new(settings.ways.traffic.clone(), domain);
         Self(Arc::new(Inner {
             settings,
             domain: domain.into(),
@@ -123,7 +127,7 @@ impl Client {
             jobs: DashMap::new(),
             parked: OnceCell::new(),
             snapped: OnceCell::new(),
-            meters: Meters::default(),
+            meters,
         }))
     }
 
@@ -208,6 +212,16 @@ impl Client {
     /// Returns the namespace that it speaks in.
     pub fn namespace(&self) -> &Namespace {
         &self.0.settings.namespace
+    }
+
+    /// Returns who is there, as the node has heard; a client without a node hears
+    /// of nobody.
+    pub fn roster(&self) -> Roster {
+        self.0.settings.ways.roster.clone()
+    }
+
+    pub(crate) fn ways(&self) -> &Ways {
+        &self.0.settings.ways
     }
 
     pub(crate) fn clock(&self) -> Clock {

@@ -1,6 +1,6 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
-use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again};
+use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said};
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
@@ -16,6 +16,7 @@ pub(super) struct Guarded<'a> {
     pub(super) cause: Option<&'a Cause>,
     pub(super) line: Arc<Line>,
     pub(super) request: Request,
+    pub(super) headers: Said,
     /// Whether trying again what may have been run is fine.
     pub(super) is_idempotent: bool,
     /// Whether somebody else tries again.
@@ -148,7 +149,8 @@ impl Guarded<'_> {
                 reset: Some(reset),
             })?;
         }
-        attempt(self.client, command, request, times).await
+        let said = (request, self.headers.clone());
+        attempt(self.client, command, said, times).await
     }
 
     /// Returns how long to wait before another attempt, if there is to be one.

@@ -1,23 +1,34 @@
-use super::{CallError, PublishError, by_type::ByType};
+use super::{CallError, PublishError, Traffic, by_type::ByType};
 use crate::{
     message::{Command, Event, Refused},
     telemetry::{CALL_SECONDS, CALLS_TOTAL, PUBLISHED_TOTAL},
 };
 use dashmap::mapref::one::Ref;
 use metrics::{Counter, Histogram};
-use std::{any::TypeId, time::Duration};
+use std::{any::TypeId, sync::Arc, time::Duration};
 
 /// The metrics of a client, by command and event.
 ///
 /// Those of what goes well are looked up once each: a program installs its
 /// recorder before it calls or publishes.
-#[derive(Default)]
 pub(super) struct Meters {
+    /// Notes each command and event that the domain begins to send.
+    traffic: Traffic,
+    domain: Arc<str>,
     calls: ByType<(Counter, Histogram)>,
     stored: ByType<Counter>,
 }
 
 impl Meters {
+    pub(super) fn new(traffic: Traffic, domain: &str) -> Self {
+        Self {
+            traffic,
+            domain: domain.into(),
+            calls: ByType::default(),
+            stored: ByType::default(),
+        }
+    }
+
     /// Counts a call and how long its caller waited.
     pub(super) fn called<C: Command>(&self, error: Option<&CallError<Refused<C>>>, took: Duration) {
         if let Some(error) = error {
@@ -39,6 +50,7 @@ impl Meters {
         if let Some(stored) = self.stored.get(&TypeId::of::<E>()) {
             return stored.increment(1);
         }
+        self.traffic.publishes(&self.domain, subject);
         let stored = self.stored.entry(TypeId::of::<E>());
         stored
             .or_insert_with(|| published(subject, "stored"))
@@ -50,6 +62,7 @@ impl Meters {
             return known;
         }
         let subject = C::SUBJECT.as_str();
+        self.traffic.calls(&self.domain, C::SUBJECT.domain());
         let new = self.calls.entry(TypeId::of::<C>()).or_insert_with(|| {
             let seconds = metrics::histogram!(CALL_SECONDS, "subject" => subject);
             (called(subject, "replied"), seconds)

@@ -27,6 +27,8 @@ mod parks;
 mod publish;
 mod record;
 mod remote;
+mod routed;
+mod ways;
 
 pub use answer::{Answer, Refusal};
 pub use ask::Call;
@@ -48,3 +50,4 @@ pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]
 pub(crate) use record::Noted;
 pub(crate) use record::Record;
+pub(crate) use ways::{Callers, Tally, Traffic, Ways, note_caller};

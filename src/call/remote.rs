@@ -12,21 +12,45 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 
+/// Headers beside those that every command has.
+pub(super) type Said = Vec<(&'static str, String)>;
+
 pub(super) async fn ask<C: Command>(
     client: &Client,
     command: C,
-    mut request: Request,
+    said: (Request, Said),
     timeout: Duration,
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
-    let subject = C::SUBJECT;
+    let to = client.namespace().command(C::SUBJECT);
+    let message = question(client, to, (&command, said), timeout)?;
+    put::<C>(client, message, timeout).await
+}
+
+/// Writes a command to a subject, which may be that of one instance.
+pub(super) fn question<C: Command>(
+    client: &Client,
+    to: String,
+    (command, (mut request, said)): (&C, (Request, Said)),
+    timeout: Duration,
+) -> Result<Message, CallError<Refused<C>>> {
     request.deadline = Some(client.clock().now() + timeout);
-    let message = message(client, &command, &request)
-        .map_err(|reason| CallError::Codec { subject, reason })?;
-    let reply = client
-        .bus()
-        .request(message, timeout)
-        .await
-        .map_err(|error| CallError::of_request(subject, error))?;
+    let codec = |reason| CallError::Codec { subject: C::SUBJECT, reason };
+    let mut message = message(to, command, &request).map_err(codec)?;
+    for (name, value) in said {
+        let inserted = message.headers.insert(name, value);
+        inserted.map_err(|error| codec(error.to_string()))?;
+    }
+    Ok(message)
+}
+
+/// Puts a question and reads the answer.
+pub(super) async fn put<C: Command>(
+    client: &Client,
+    question: Message,
+    timeout: Duration,
+) -> Result<Reply<C>, CallError<Refused<C>>> {
+    let asked = client.bus().request(question, timeout).await;
+    let reply = asked.map_err(|error| CallError::of_request(C::SUBJECT, error))?;
     answer::<C>(&reply)
 }
 
@@ -36,15 +60,19 @@ pub(super) async fn tell<C: Command>(
     cause: Option<&Cause>,
 ) -> Result<(), TellError> {
     let subject = C::SUBJECT;
-    let message = message(client, &command, &request(client, cause, None))
-        .map_err(|reason| TellError::Codec { subject, reason })?;
+    let message = message(
+        client.namespace().command(subject),
+        &command,
+        &request(client, cause, None),
+    )
+    .map_err(|reason| TellError::Codec { subject, reason })?;
     Ok(client.bus().send(message).await?)
 }
 
-fn message<C: Command>(client: &Client, command: &C, request: &Request) -> Result<Message, String> {
+fn message<C: Command>(to: String, command: &C, request: &Request) -> Result<Message, String> {
     let payload = codec::encode(command).map_err(|error| error.to_string())?;
     let headers = request.headers().map_err(|error| error.to_string())?;
-    Ok(Message::new(client.namespace().command(C::SUBJECT), payload).headers(headers))
+    Ok(Message::new(to, payload).headers(headers))
 }
 
 fn answer<C: Command>(reply: &Message) -> Result<Reply<C>, CallError<Refused<C>>> {

@@ -3,7 +3,7 @@ use super::{
     filter::Filter,
     parked,
     place::Place,
-    saga,
+    roster, routes, saga,
     target::{Target, id, kind, wait},
 };
 use crate::message::{Id, Key, Subject};
@@ -20,6 +20,8 @@ Examples:
   callboard --namespace shop parked
   callboard --namespace shop dead list
   callboard --namespace shop saga list
+  callboard --namespace shop services
+  callboard --namespace shop graph
 
 Exit codes:
   0  done
@@ -101,6 +103,42 @@ Examples:
   callboard saga compensate checkout o-1  undo what was done, also past its pivot
 A word is stored in the saga's journal: it works while no runner is up.";
 
+const NODES: &str = "\
+Examples:
+  callboard nodes
+  callboard nodes --watch
+  callboard nodes --json | jq -r 'select(.region == \"eu\") | .instance'";
+
+const SERVICES: &str = "\
+Examples:
+  callboard services                            all of them, also those that are sick
+  callboard services payments --version-in '^2' --healthy
+  callboard services --tag gold --region eu --watch
+  callboard services --json | jq -r 'select(.status != \"healthy\") | .reason'";
+
+const GRAPH: &str = "\
+Examples:
+  callboard graph                   what is seen and not declared comes last
+  callboard graph --dot | dot -Tsvg > graph.svg
+  callboard graph --mermaid
+What is declared comes from `depends_on` and from the events that groups hear;
+what is seen, from who has sent commands since the nodes were started.";
+
+const ROUTES: &str = "\
+Examples:
+  callboard routes
+  callboard routes set routes.toml
+  callboard routes --json > routes.json
+A file has routes, and the first rule that fits decides:
+  [[route]]
+  to = \"orders.place\"                  # a command, or a whole domain
+  spread = \"least-in-flight\"           # queue, round-robin, random, weighted, key, local, region
+  eject = { failures = 7, base = \"30s\" }
+  [[route.rule]]
+  versions = { \"^1\" = 90, \"^2\" = 10 }
+A key keeps its version as long as that is there. Without `version` at its top the
+table is the next one; with it, it must be newer than the one that is there.";
+
 const COMPLETIONS: &str = "\
 Examples:
   callboard completions bash > ~/.local/share/bash-completion/completions/callboard
@@ -141,12 +179,37 @@ pub(super) enum Command {
     /// Shows sagas step by step, and tells them to go on or to turn back.
     #[command(after_help = SAGA)]
     Saga(saga::Args),
+    /// Shows which nodes are there.
+    #[command(after_help = NODES)]
+    Nodes(roster::Nodes),
+    /// Shows which services are there, where, and how they are.
+    #[command(after_help = SERVICES)]
+    Services(roster::Services),
+    /// Shows who needs whom, as declared and as seen.
+    #[command(after_help = GRAPH)]
+    Graph(roster::Drawn),
+    /// Shows and sets where commands go.
+    #[command(after_help = ROUTES, args_conflicts_with_subcommands = true)]
+    Routes(routes::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {
         /// The shell.
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether it goes on until it is interrupted.
+    pub(super) const fn follows(&self) -> bool {
+        match self {
+            Self::Tail(_) => true,
+            Self::Nodes(nodes) => nodes.follow.watch,
+            Self::Services(services) => services.follow.watch,
+            Self::Routes(routes) => routes.follow.watch,
+            _ => false,
+        }
+    }
 }
 
 #[derive(Debug, Options)]

@@ -4,6 +4,7 @@ use crate::{
         AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
     },
     call::OperatorError,
+    mesh::TableError,
     message::{HeaderError, Id, Status, Subject, codec::DecodeError},
     saga::SagaError,
 };
@@ -68,6 +69,10 @@ pub(super) enum CommandError {
     Operator(#[from] OperatorError),
     #[error(transparent)]
     Saga(#[from] SagaError),
+    #[error(transparent)]
+    Table(TableError),
+    #[error("{name}: {reason}")]
+    File { name: String, reason: String },
     #[error("interrupted")]
     Interrupted,
     #[error("standard output cannot be written: {0}")]
@@ -80,6 +85,8 @@ impl CommandError {
             Self::Input(_)
             | Self::Usage(_)
             | Self::Header(_)
+            | Self::File { .. }
+            | Self::Table(TableError::Refused { .. })
             | Self::Saga(SagaError::Id(_))
             | Self::Operator(OperatorError::Record { .. }) => Exit::Usage,
             Self::Rejected { .. } => Exit::Rejected,

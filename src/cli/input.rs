@@ -31,6 +31,15 @@ pub(super) fn payload(argument: &str) -> Result<Bytes, InputError> {
     })
 }
 
+/// Reads a file, `-` for standard input.
+pub(super) fn text(name: &str) -> Result<String, InputError> {
+    if name == "-" {
+        return read("standard input", io::stdin().lock());
+    }
+    let unreadable = |reason| InputError::Unreadable { name: name.into(), reason };
+    read(name, File::open(name).map_err(unreadable)?)
+}
+
 fn read(name: &str, from: impl Read) -> Result<String, InputError> {
     let mut text = String::new();
     let read = from.take(LONGEST + 1).read_to_string(&mut text);

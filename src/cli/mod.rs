@@ -8,6 +8,7 @@
 //! to that binary.
 
 mod args;
+mod columns;
 mod dead;
 mod draw;
 mod error;
@@ -22,10 +23,13 @@ mod parked;
 mod place;
 mod publish;
 mod request;
+mod roster;
+mod routes;
 mod saga;
 mod tail;
 mod target;
 mod tree;
+mod watch;
 
 pub use args::Args;
 pub use exit::Exit;
@@ -62,7 +66,7 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Args, Exit> {
 pub async fn run(args: Args) -> Exit {
     log(args.place.verbose);
     let mut out = Out::stdout();
-    let follows = matches!(args.command, Command::Tail(_));
+    let follows = args.command.follows();
     let ended = tokio::select! {
         ended = Box::pin(command(args, &mut out)) => ended,
         _ = signal::ctrl_c() => {
@@ -92,6 +96,10 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Parked(parked) => parked::run(place, parked, out).await,
         Command::Dead(dead) => dead::run(place, dead, out).await,
         Command::Saga(saga) => saga::run(place, saga, out).await,
+        Command::Nodes(nodes) => roster::nodes(place, nodes, out).await,
+        Command::Services(services) => roster::services(place, services, out).await,
+        Command::Graph(drawn) => roster::graph(place, drawn, out).await,
+        Command::Routes(routes) => routes::run(place, routes, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

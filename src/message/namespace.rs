@@ -61,6 +61,16 @@ impl Namespace {
         format!("{self}.cmd.{command}")
     }
 
+    /// Returns the subject of a command to one instance.
+    pub fn instance(&self, instance: &str, command: Subject) -> String {
+        format!("{self}.inst.{instance}.{command}")
+    }
+
+    /// Returns the filter for all commands of a domain to one instance.
+    pub fn instance_commands(&self, instance: &str, domain: &str) -> String {
+        format!("{self}.inst.{instance}.{domain}.>")
+    }
+
     /// Returns the filter for all commands of a domain.
     pub fn commands(&self, domain: &str) -> String {
         format!("{self}.cmd.{domain}.>")

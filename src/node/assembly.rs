@@ -1,5 +1,6 @@
 use super::{
-    NodeError, Plan, Profile, Running, StrandedSaga, operation::Setup, provide, review, threads,
+    NodeError, Plan, Profile, Running, StrandedSaga, operation::Setup, presence::Presence, provide,
+    review, threads,
 };
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
@@ -7,8 +8,10 @@ use crate::{
     breaker::Policed,
     bus::Bus,
     call::{Lines, Record},
+    mesh::Pace,
     message::{Namespace, is_name},
     policy::Policies,
+    route::RouteTable,
     supervision::{Group, Intensity},
     time::Clock,
 };
@@ -48,6 +51,7 @@ pub struct Node {
     drain_within: Duration,
     record: Option<Record>,
     policies: Option<Policies>,
+    presence: Presence,
 }
 
 impl Node {
@@ -69,6 +73,7 @@ impl Node {
             drain_within: Duration::from_secs(10),
             record: None,
             policies: None,
+            presence: Presence::default(),
         }
     }
 
@@ -151,6 +156,53 @@ impl Node {
     /// `policies` tends their breakers. See [`policy`](crate::policy).
     pub fn policies(mut self, table: Policies) -> Self {
         self.policies = Some(table);
+        self
+    }
+
+    /// Says where it runs, for who prefers what is near; nothing by default.
+    pub fn region(mut self, region: impl Into<String>) -> Self {
+        self.presence.region = region.into();
+        self
+    }
+
+    /// Says which version of the program this is, for its groups that have none
+    /// of their own; 0.0.0 by default.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.presence.version = version.into();
+        self
+    }
+
+    /// Sets the routing table that it starts with; a newer one that other nodes
+    /// have takes its place.
+    pub fn routes(mut self, table: RouteTable) -> Self {
+        self.presence.routes = Some(table);
+        self
+    }
+
+    /// Sets how often it says that it lives, and after how much silence others
+    /// take it for gone; 10 s and 30 s by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the heartbeat is shorter than 300 ms, or the silence shorter
+    /// than 1 s or than two heartbeats.
+    pub fn heartbeat(mut self, every: Duration, silence: Duration) -> Self {
+        assert!(
+            every >= Pace::SHORTEST && silence >= Pace::SHORTEST_TTL && silence >= 2 * every,
+            "a heartbeat is at least 300 ms, and silence 1 s and two heartbeats"
+        );
+        self.presence.pace = Pace { heartbeat: every, ttl: silence, ..self.presence.pace };
+        self
+    }
+
+    /// Sets how often the groups' own checks run; every 10 s by default.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time is zero.
+    pub const fn check_every(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "checks need time between them");
+        self.presence.pace.checks = time;
         self
     }
 
@@ -271,6 +323,7 @@ impl Node {
             clock: Clock::system(),
             record: self.record,
             lines,
+            presence: self.presence.checked()?,
         };
         setup.check()?;
         Ok(setup)

@@ -3,6 +3,7 @@ use crate::{
     error::BoxError,
     message::NamespaceError,
     policy::PoliciesError,
+    route::RouteError,
     supervision::GroupError,
 };
 
@@ -19,6 +20,15 @@ pub enum NodeError {
     /// The namespace cannot stand in a subject.
     #[error(transparent)]
     Namespace(#[from] NamespaceError),
+    /// Its version is none.
+    #[error("`{}` is not a version; use three numbers, such as `1.4.0`", version.escape_debug())]
+    Version {
+        /// What was given.
+        version: String,
+    },
+    /// The routing table is wrong.
+    #[error(transparent)]
+    Routes(#[from] RouteError),
     /// A group's table is wrong.
     #[error(transparent)]
     Group(#[from] GroupError),

@@ -2,7 +2,7 @@ use super::NodeError;
 use crate::{
     actor::{Jobs, Reaction},
     bus::{Message, Subscription},
-    call::{Arrived, Content, Door, NotTaken, Parcel, Settings, Work},
+    call::{Arrived, Callers, Content, Door, NotTaken, Parcel, Settings, Work, note_caller},
     message::{
         Headers, Request, Status,
         headers::{CB_REMAINING, CB_RETRY_AFTER},
@@ -36,6 +36,17 @@ impl Intake {
                 settings: settings.clone(),
                 group: group.into(),
                 prefix: filter.len() - domain.len() - 2,
+                callers: settings.ways.traffic.callers(domain),
+            };
+            tasks.spawn_local(desk.serve(commands, stopping.clone()));
+            let instance = &settings.ways.instance;
+            let own = settings.namespace.instance_commands(instance, domain);
+            let commands = settings.bus.subscribe(&own, None).await?;
+            let desk = Desk {
+                settings: settings.clone(),
+                group: group.into(),
+                prefix: own.len() - domain.len() - 2,
+                callers: settings.ways.traffic.callers(domain),
             };
             tasks.spawn_local(desk.serve(commands, stopping.clone()));
         }
@@ -66,6 +77,8 @@ struct Desk {
     group: Arc<str>,
     /// The length of `{ns}.cmd.` in a subject.
     prefix: usize,
+    /// Who has sent them.
+    callers: Arc<Callers>,
 }
 
 impl Desk {
@@ -111,6 +124,7 @@ impl Desk {
         let request = Request::read(&message.headers)
             .map_err(|error| NoEntry::new(Status::Malformed, format!("{name}: {error}")))?;
         self.admit(&door, &request.caller)?;
+        note_caller(&self.callers, &request.caller);
         let now = self.settings.clock.now();
         let left = request
             .deadline

@@ -11,6 +11,7 @@ mod error;
 mod intake;
 mod operation;
 mod plan;
+mod presence;
 mod profile;
 mod provide;
 mod review;

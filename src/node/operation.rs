@@ -1,7 +1,9 @@
 //! A node's life, from its first check to its last farewell.
 
 use super::{
-    NodeError, Profile, provide,
+    NodeError, Profile,
+    presence::{self, Facts, Presence},
+    provide,
     running::Handles,
     site::{Plot, Site},
     system::System,
@@ -9,7 +11,8 @@ use super::{
 use crate::{
     actor::Report,
     bus::{Bus, StreamConfig, overlap},
-    call::{Client, Doors, Lines, Record, Settings},
+    call::{Client, Doors, Lines, Record, Settings, Ways},
+    mesh::{self, Mesh, Phase},
     message::Namespace,
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
@@ -23,6 +26,12 @@ use tokio::{
 
 /// How often draining looks whether all is done.
 const GLANCE: Duration = Duration::from_millis(5);
+
+/// How long others may take to hear that the node drains.
+const GRACE: Duration = Duration::from_millis(100);
+
+/// How long the groups' checks may take before the node is ready without them.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// How long refusing and handing back what was left over may take.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -43,6 +52,7 @@ pub(crate) struct Setup {
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
     pub(super) lines: Option<Lines>,
+    pub(super) presence: Presence,
 }
 
 /// The node's ends of what connects it to its handle.
@@ -67,6 +77,8 @@ struct Station {
     drain_within: Duration,
     /// Answers what is asked of the node itself.
     system: JoinSet<()>,
+    /// Its part of the mesh; a replay has none.
+    mesh: Option<Mesh>,
 }
 
 /// Runs a node on this thread until it is told to stop or gives up, and returns
@@ -137,6 +149,10 @@ impl Station {
                 return Err(error);
             }
         }
+        if let Some(mesh) = &station.mesh {
+            mesh.look(FIRST_LOOK).await;
+            mesh.enter(Phase::Up).await;
+        }
         Ok((
             station,
             Handles { client: Client::of(outside, "client"), tree },
@@ -149,13 +165,15 @@ impl Station {
         sites: &[Site],
         settings: Settings,
     ) -> Result<(Self, Told), NodeError> {
-        let (report, reports) = mpsc::channel(2 * plan.groups.len() + 1);
+        // One more place: the node's own group stands before the others.
+        let (report, reports) = mpsc::channel(2 * plan.groups.len() + 3);
         let (losing, lost) = mpsc::channel(1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
+        let facts: Vec<_> = plan.groups.iter().map(Facts::of).collect();
         for (place, group) in plan.groups.into_iter().enumerate() {
             let site = &sites[place % sites.len()];
             let (member, plot) = site
-                .plant(group, &settings, place, (&report, &losing))
+                .plant(group, &settings, place + 1, (&report, &losing))
                 .await?;
             members.push(member);
             plots.push(plot);
@@ -165,14 +183,22 @@ impl Station {
             .iter()
             .map(|member| Arc::clone(Member::live(member)))
             .collect();
-        let tree = tell(&settings, live.clone());
-        let system = System::open(
-            &settings.bus,
-            &plan.namespace,
-            &plan.name,
-            Arc::clone(&tree),
-        )
-        .await?;
+        let mesh = presence::mesh(&settings, &plan.presence, facts, &live);
+        let own = mesh
+            .as_ref()
+            .map_or_else(|| Group::new(mesh::NAME), mesh::group);
+        let (own, plot) = sites[0]
+            .plant(own, &settings, 0, (&report, &losing))
+            .await?;
+        let tree = tell(
+            &settings,
+            &live,
+            mesh.is_some().then(|| Arc::clone(own.live())),
+        );
+        members.insert(0, own);
+        plots.push(plot);
+        let (bus, namespace) = (&settings.bus, &plan.namespace);
+        let system = System::open(bus, namespace, &plan.name, Arc::clone(&tree)).await?;
         let mut serving = JoinSet::new();
         serving.spawn_local(system.serve());
         let (parent, end) = mpsc::channel(1);
@@ -185,6 +211,7 @@ impl Station {
             lost,
             drain_within: plan.drain_within,
             system: serving,
+            mesh,
         };
         Ok((station, tree))
     }
@@ -192,6 +219,13 @@ impl Station {
     /// Drains and stops, within the drain limit and what each child may take.
     async fn close(mut self) {
         let deadline = Instant::now() + self.drain_within;
+        if let Some(mesh) = &self.mesh {
+            mesh.enter(Phase::Draining).await;
+            // Until the others have heard it they choose this node.
+            if mesh.has_others() {
+                sleep(GRACE.min(self.drain_within)).await;
+            }
+        }
         if !self.close_plots(deadline).await {
             tracing::warn!("events at hand did not end in time; they will be delivered again");
         }
@@ -203,6 +237,9 @@ impl Station {
     /// Refuses and hands back what is left over, then closes the connection.
     async fn hang_up(mut self) {
         self.root.close().await;
+        if let Some(mesh) = &self.mesh {
+            mesh.leave().await;
+        }
         // Who starts a node of this name next must not meet this one.
         self.system.shutdown().await;
         let deadline = Instant::now() + FAREWELL;
@@ -236,6 +273,7 @@ impl Station {
 impl Setup {
     /// Checks names, and that every command and domain has one answerer.
     pub(super) fn check(&self) -> Result<(), NodeError> {
+        presence::refuse_own_name(&self.groups)?;
         let mut answerers = BTreeMap::new();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         let mut names = std::collections::HashSet::new();
@@ -280,6 +318,11 @@ impl Setup {
             is_guest: false,
             record: self.record.clone(),
             lines: self.lines.clone(),
+            ways: Ways {
+                instance: format!("{}-{:08x}", self.name, fastrand::u32(..)).into(),
+                region: self.presence.region.as_str().into(),
+                ..Ways::default()
+            },
         }
     }
 }
@@ -330,7 +373,9 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     Ok(())
 }
 
-fn tell(settings: &Settings, live: Vec<Arc<Live>>) -> Told {
+/// Tells the groups, the node's own last.
+fn tell(settings: &Settings, live: &[Arc<Live>], own: Option<Arc<Live>>) -> Told {
+    let live: Vec<_> = live.iter().cloned().chain(own).collect();
     let (node, bus) = (settings.node.to_string(), settings.bus.to_string());
     Arc::new(move || Tree {
         node: node.clone(),

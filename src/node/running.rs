@@ -1,5 +1,11 @@
 use super::{NodeError, operation::Operation};
-use crate::{call::Client, supervision::Tree};
+use crate::{
+    call::Client,
+    mesh::{self, TableError},
+    roster::Roster,
+    route::RouteTable,
+    supervision::Tree,
+};
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 
@@ -50,6 +56,38 @@ impl Running {
     /// Commands to groups of this node skip the bus.
     pub fn client(&self) -> Client {
         self.handles().client.clone()
+    }
+
+    /// Returns who is there, as the node has heard.
+    pub fn roster(&self) -> Roster {
+        self.handles().client.roster()
+    }
+
+    /// Returns the routing table that the node goes by.
+    pub fn routes(&self) -> RouteTable {
+        self.handles().client.ways().routes.table()
+    }
+
+    /// Has all nodes of the namespace go by a routing table, this one from now on;
+    /// returns its version.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`TableError`] if the table is flawed or not newer than the one
+    /// that is there, or no node answers in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future may or may not set the table.
+    pub async fn set_routes(&self, table: &RouteTable) -> Result<u64, TableError> {
+        let client = &self.handles().client;
+        let version = mesh::set_routes(client.bus(), client.namespace(), table).await?;
+        // The word of it may still be on its way to this node.
+        client
+            .ways()
+            .routes
+            .adopt(RouteTable { version, ..table.clone() });
+        Ok(version)
     }
 
     /// Returns the supervision tree as it is now.

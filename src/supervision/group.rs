@@ -1,4 +1,4 @@
-use super::{Backoff, Child, Intensity, Strategy, child::Kind};
+use super::{About, Backoff, Child, Intensity, Strategy, child::Kind};
 use crate::{
     actor::{Answered, Restart},
     message::{Subject, is_name},
@@ -47,6 +47,7 @@ pub struct Group {
     pub(super) backoff: Backoff,
     pub(super) restart: Restart,
     pub(super) children: Vec<Child>,
+    pub(super) about: About,
 }
 
 impl Group {
@@ -63,6 +64,7 @@ impl Group {
             backoff: Backoff::default(),
             restart: Restart::default(),
             children: Vec::new(),
+            about: About::default(),
         }
     }
 
@@ -135,6 +137,11 @@ impl Group {
     ) -> Result<(), GroupError> {
         let path = join(parent, &self.name);
         check_name(&path, &self.name)?;
+        if let Some(version) = &self.about.version
+            && semver::Version::parse(version).is_err()
+        {
+            return Err(GroupError::Version { path, version: version.clone() });
+        }
         let mut names = HashSet::new();
         for child in &self.children {
             let path = join(&path, child.name());
@@ -189,6 +196,14 @@ pub enum GroupError {
     Name {
         /// Where it stands in the tree.
         path: String,
+    },
+    /// Its version is none.
+    #[error("`{path}` has the version `{version}`; use three numbers, such as `1.4.0`")]
+    Version {
+        /// The group.
+        path: String,
+        /// What was given.
+        version: String,
     },
     /// Two children have the same name.
     #[error("`{path}` is there twice; siblings need different names")]

@@ -9,6 +9,7 @@
 //! This room does not look at messages; what becomes of one whose handler
 //! failed is its [`Verdict`](crate::Verdict)'s business.
 
+mod about;
 mod backoff;
 mod child;
 mod errands;
@@ -27,6 +28,7 @@ mod strategy;
 mod supervisor;
 mod tree;
 
+pub(crate) use about::{About, Check, Says};
 pub use backoff::Backoff;
 pub use child::Child;
 pub use group::{Group, GroupError};

@@ -31,8 +31,9 @@ async fn every_node_shows_its_tree() {
     let head = format!("n-1  callboard {}, ", env!("CARGO_PKG_VERSION"));
     assert!(heads[0].starts_with(&head), "{drawn}");
     assert!(heads[1].starts_with("n-2  "), "{drawn}");
-    assert_eq!(drawn.matches("└─ payments").count(), 2, "{drawn}");
-    assert_eq!(drawn.matches("   └─ till").count(), 2, "{drawn}");
+    assert_eq!(drawn.matches("├─ payments").count(), 2, "{drawn}");
+    assert_eq!(drawn.matches("│  └─ till").count(), 2, "{drawn}");
+    assert_eq!(drawn.matches("└─ mesh").count(), 2, "{drawn}");
     assert!(
         drawn.contains("1 restart") && drawn.contains("unlucky"),
         "{drawn}"

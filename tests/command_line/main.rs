@@ -6,6 +6,7 @@ mod support;
 mod ask;
 mod connect;
 mod look;
+mod mesh;
 mod parked;
 mod publish;
 mod saga;

@@ -6,6 +6,7 @@ mod support;
 
 mod batches;
 mod python;
+mod services;
 
 use callboard::{
     Actor, Answer, Bus, Command, Context, Event, Failure, Group, Node, Rejection, Running, Subject,

@@ -8,8 +8,8 @@ use std::{fs, path::Path};
 /// The rooms of `src/`, from the ground up.
 const FLOORS: [&[&str]; 10] = [
     &["error", "telemetry", "time"],
-    &["message"],
-    &["bus", "policy"],
+    &["message", "roster"],
+    &["bus", "policy", "route"],
     &["call"],
     &["actor"],
     &["supervision"],
@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 10] = [
         "projection",
         "saga",
         "breaker",
-        "discovery",
+        "mesh",
         "config",
         "limit",
     ],

@@ -1,0 +1,285 @@
+//! Who is there: what reading it costs while it changes, what 300 nodes that know
+//! one another take of a core, and what choosing an instance adds to a call.
+//!
+//! Quantity: reads of one service's 50 instances per second while 2,000 cards a
+//! second come in, against a hash map behind a lock that is written as often; the
+//! share of a core over 20 s; calls per second with and without a route. Linux only.
+
+mod support;
+
+use callboard::{
+    Actor, Answer, Bus, Client, Context, Failure, Group, Node, Roster, RouteTable, Running,
+    bus::Message,
+    message::codec,
+    roster::{Card, Service, Status, Version},
+};
+use futures_util::future::try_join_all;
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+use support::{
+    Outcome, Task,
+    child::{Assistant, until_dismissed},
+    order::Order,
+    round::{Round, compare},
+    servers::nats::Server,
+    wanted,
+};
+use tokio::time::{Instant, interval, sleep};
+
+const SLICE: Duration = Duration::from_millis(300);
+const SPAN: Duration = Duration::from_secs(20);
+/// Heartbeats and first looks are over by then.
+const SETTLING: Duration = Duration::from_secs(12);
+const NODES: usize = 300;
+/// The unit of times in `/proc`, on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+fn main() -> Outcome {
+    match support::task() {
+        Task::Measure => support::runtime().block_on(measure()),
+        Task::Assist(role) => support::runtime().block_on(many(&role[0])),
+        Task::Nothing => Ok(()),
+    }
+}
+
+async fn measure() -> Outcome {
+    reading().await?;
+    let server = Server::start();
+    crowd("roster/300", "embedded", None)?;
+    crowd("roster/300-nats", &server.url(), server.pid())?;
+    let bus = Bus::nats(&*server.url()).await?;
+    routing("route/local", bus.clone(), true).await?;
+    routing("route/remote", bus, false).await
+}
+
+/// Describes the `number`-th of 50 nodes that offer six services.
+fn card(number: usize, revision: u64) -> Card {
+    let service = |name: usize| Service {
+        name: format!("service-{name}"),
+        version: Version::new(1, 2, revision),
+        status: Status::Healthy,
+        reason: None,
+        tags: ["bench".to_owned()].into(),
+        metadata: [("weight".to_owned(), "100".to_owned())].into(),
+        depends_on: ["service-0".to_owned()].into(),
+        answers: (0..8).map(|at| format!("service-{name}.do-{at}")).collect(),
+        hears: (0..4).map(|at| format!("service-{at}.done")).collect(),
+        publishes: [format!("service-{name}.done")].into(),
+        calls: ["service-0".to_owned()].into(),
+        callers: ["service-1".to_owned()].into(),
+    };
+    Card {
+        instance: format!("node-{number}-1"),
+        node: format!("node-{number}"),
+        region: "eu".to_owned(),
+        revision,
+        ttl_ms: 3_600_000,
+        services: (0..6).map(service).collect(),
+    }
+}
+
+type Locked = Arc<RwLock<HashMap<String, Vec<Card>>>>;
+
+/// Reads while cards come in, here and where a lock is taken.
+async fn reading() -> Outcome {
+    if !wanted("roster") {
+        return Ok(());
+    }
+    let bus = Bus::embedded();
+    let node = Node::new("reader", bus.clone()).start().await?;
+    let (roster, locked) = (node.roster(), Locked::default());
+    let writing = Arc::new(AtomicBool::new(true));
+    let (going, written) = (Arc::clone(&writing), Arc::clone(&locked));
+    let writer = std::thread::spawn(move || {
+        support::runtime().block_on(write(&bus, &written, &going));
+    });
+    while roster.of("service-3").len() < 50 {
+        sleep(Duration::from_millis(10)).await;
+    }
+    compare("roster", async || ours(&roster), async || theirs(&locked)).await;
+    writing.store(false, Relaxed);
+    writer.join().map_err(|_| "the writer failed")?;
+    Ok(node.stop().await?)
+}
+
+async fn write(bus: &Bus, locked: &Locked, going: &AtomicBool) {
+    let mut beat = interval(Duration::from_micros(500));
+    let mut revision = 0;
+    while going.load(Relaxed) {
+        beat.tick().await;
+        revision += 1;
+        let number = usize::try_from(revision % 50).unwrap_or_default();
+        let card = card(number, revision);
+        let payload = codec::encode(&card).expect("a card is short");
+        let said = Message::new("callboard.sys.presence.news.card", payload);
+        bus.send(said).await.expect("the bus is here");
+        put(locked, &card);
+    }
+}
+
+fn put(locked: &Locked, card: &Card) {
+    for service in &card.services {
+        let name = service.name.clone();
+        let mut known = locked.write().unwrap_or_else(PoisonError::into_inner);
+        let cards = known.entry(name).or_default();
+        cards.retain(|known| known.node != card.node);
+        cards.push(card.clone());
+        drop(known);
+    }
+}
+
+fn ours(roster: &Roster) -> Round {
+    let (started, mut count) = (Instant::now(), 0);
+    while started.elapsed() < SLICE {
+        for _ in 0..1_000 {
+            std::hint::black_box(roster.of("service-3"));
+        }
+        count += 1_000;
+    }
+    Round::of(count, started.elapsed())
+}
+
+fn theirs(locked: &Locked) -> Round {
+    let (started, mut count) = (Instant::now(), 0);
+    while started.elapsed() < SLICE {
+        for _ in 0..1_000 {
+            let known = locked.read().unwrap_or_else(PoisonError::into_inner);
+            std::hint::black_box(known.get("service-3").map(Vec::len));
+        }
+        count += 1_000;
+    }
+    Round::of(count, started.elapsed())
+}
+
+/// Measures what many idle nodes in one process take.
+#[expect(clippy::print_stdout, reason = "this is what a bench is for")]
+fn crowd(name: &str, place: &str, server: Option<u32>) -> Outcome {
+    if !wanted(name) {
+        return Ok(());
+    }
+    let crowd = Assistant::start(&[place]);
+    std::thread::sleep(SETTLING);
+    let all: Vec<_> = [Some(crowd.pid()), server].into_iter().flatten().collect();
+    let before = all
+        .iter()
+        .map(|pid| ticks(*pid))
+        .collect::<Outcome<Vec<_>>>()?;
+    std::thread::sleep(SPAN);
+    for ((pid, before), who) in all.iter().zip(before).zip(["nodes", "server"]) {
+        let share = (ticks(*pid)? - before) / TICKS_PER_SECOND / SPAN.as_secs_f64();
+        println!("name={name}/{who} core={:.2}%", share * 100.0);
+    }
+    Ok(())
+}
+
+/// Reads how long a process was on a core, in ticks.
+fn ticks(pid: u32) -> Outcome<f64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, fields) = stat.rsplit_once(") ").ok_or("a name stands in brackets")?;
+    let mut fields = fields.split(' ').skip(11);
+    let (user, system) = (fields.next(), fields.next());
+    let (user, system) = user.zip(system).ok_or("there are 52 fields")?;
+    Ok(user.parse::<f64>()? + system.parse::<f64>()?)
+}
+
+async fn many(place: &str) -> Outcome {
+    let bus = match place {
+        "embedded" => Bus::embedded(),
+        url => Bus::nats(url).await?,
+    };
+    let mut nodes: Vec<Running> = Vec::new();
+    for tens in 0..NODES / 10 {
+        let starting = (0..10).map(|one| {
+            let name = format!("n-{tens}-{one}");
+            Node::new(name, bus.clone())
+                .namespace("crowd")
+                .group(desk())
+                .start()
+        });
+        nodes.extend(try_join_all(starting).await?);
+    }
+    while nodes
+        .iter()
+        .any(|node| node.roster().of("bench").len() < NODES)
+    {
+        sleep(Duration::from_millis(100)).await;
+    }
+    until_dismissed().await;
+    Ok(())
+}
+
+struct Desk;
+
+impl Desk {
+    async fn open() -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn order(&mut self, order: Order, _: &Context) -> Answer<Order> {
+        Ok(order)
+    }
+}
+
+fn desk() -> Group {
+    Group::new("bench").child(Actor::new("desk", Desk::open).answer(Desk::order))
+}
+
+/// A node that calls, and one that answers unless the first does it itself.
+async fn pair(name: &str, bus: &Bus, local: bool) -> Outcome<Vec<Running>> {
+    let node = |part: &str| {
+        let node = Node::new(part, bus.clone()).namespace(name.replace('/', "-"));
+        if local || part == "desk" {
+            node.group(desk())
+        } else {
+            node
+        }
+    };
+    let mut nodes = vec![node("front").start().await?];
+    if !local {
+        nodes.push(node("desk").start().await?);
+    }
+    while nodes[0].roster().of("bench").is_empty() {
+        sleep(Duration::from_millis(10)).await;
+    }
+    Ok(nodes)
+}
+
+/// Calls with a route that chooses the instance, and without one.
+async fn routing(name: &str, bus: Bus, local: bool) -> Outcome {
+    if !wanted(name) {
+        return Ok(());
+    }
+    let plain = pair(&format!("{name}/plain"), &bus, local).await?;
+    let routed = pair(name, &bus, local).await?;
+    let table = r#"{"route": [{"to": "bench", "spread": "local",
+        "eject": {"failures": 7, "base": "30s"}, "rule": [{"versions": {"*": 1}}]}]}"#;
+    let table: RouteTable = serde_json::from_str(table)?;
+    routed[0].set_routes(&table).await?;
+    let (ours, bare) = (routed[0].client(), plain[0].client());
+    compare(
+        name,
+        async || calls(&ours).await,
+        async || calls(&bare).await,
+    )
+    .await;
+    for node in plain.into_iter().chain(routed) {
+        node.stop().await?;
+    }
+    Ok(())
+}
+
+async fn calls(client: &Client) -> Round {
+    let (started, mut count) = (Instant::now(), 0);
+    while started.elapsed() < SLICE {
+        let all = (0..64).map(|number| client.call(Order::new(number)).into_future());
+        count += try_join_all(all).await.expect("there is a desk").len() as u64;
+    }
+    Round::of(count, started.elapsed())
+}

@@ -1,0 +1,140 @@
+//! Commands that go where the routing table says.
+
+use super::{CallError, Client, local, remote};
+use crate::{
+    bus::Message,
+    message::{Command, Refused, Rejection, Reply, Request, Status, codec},
+    route::{Chosen, News, Wish},
+    telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
+};
+use serde_json::Value;
+use std::{cell::OnceCell, time::Duration};
+use tokio::time::Instant;
+
+/// Chooses an instance; nothing if the command goes the usual way. Without any
+/// route this costs one look at a flag.
+pub(super) fn choose<C: Command>(
+    client: &Client,
+    (command, request): (&C, &Request),
+    headers: &remote::Said,
+) -> Option<Chosen> {
+    let ways = client.ways();
+    if !ways.routes.any() {
+        return None;
+    }
+    let wish = Wanted { command, request, headers, fields: OnceCell::new() };
+    ways.routes
+        .choose(&wish, &ways.roster, (&ways.instance, &ways.region))
+}
+
+/// Asks the instance that was chosen. If nobody listens there any more, the
+/// command was not delivered, and goes the usual way.
+pub(super) async fn ask<C: Command>(
+    client: &Client,
+    (command, request, headers): (C, Request, remote::Said),
+    chosen: Chosen,
+    (started, timeout): (Instant, Duration),
+) -> Result<Reply<C>, CallError<Refused<C>>> {
+    let here = chosen.is_here().then(|| client.door::<C>()).flatten();
+    if let Some(door) = here {
+        let answer = local::ask(&door, command, request, (started, timeout)).await;
+        settle(client, &chosen, answer.as_ref().err()).await;
+        return answer;
+    }
+    let to = client
+        .namespace()
+        .instance(chosen.instance().id(), C::SUBJECT);
+    let mut question = remote::question(client, to, (&command, (request, headers)), timeout)?;
+    drop(command);
+    let answer = remote::put::<C>(client, question.clone(), timeout).await;
+    settle(client, &chosen, answer.as_ref().err()).await;
+    let Err(CallError::NoResponders { .. }) = answer else {
+        return answer;
+    };
+    metrics::counter!(ROUTED_GONE_TOTAL, "subject" => C::SUBJECT.as_str()).increment(1);
+    drop(chosen);
+    question.subject = client.namespace().command(C::SUBJECT);
+    let left = timeout.saturating_sub(started.elapsed());
+    remote::put::<C>(client, question, left).await
+}
+
+/// Notes how a call ended, and tells others of an instance that is left out.
+async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&CallError<R>>) {
+    // A domain that says no, or that limits a caller, is in good health.
+    let well = match error {
+        None | Some(CallError::Rejected(_) | CallError::Codec { .. }) => true,
+        Some(CallError::Refused { status, .. }) => *status == Status::Limited,
+        Some(_) => false,
+    };
+    let Some(news) = chosen.ended(well, client.source()) else {
+        return;
+    };
+    let News { route, instance, ejected_ms, .. } = &news;
+    if let Some(ms) = ejected_ms {
+        metrics::counter!(EJECTED_TOTAL, "route" => route.clone()).increment(1);
+        tracing::warn!(
+            route,
+            instance,
+            ms,
+            "an instance fails and is left out for a while"
+        );
+    } else {
+        tracing::info!(
+            route,
+            instance,
+            "an instance that was left out is trusted again"
+        );
+    }
+    let Ok(payload) = codec::encode(&news) else {
+        return;
+    };
+    let subject = client.namespace().system("routes.news");
+    if let Err(error) = client.bus().send(Message::new(subject, payload)).await {
+        tracing::debug!(%error, "nobody hears of it");
+    }
+}
+
+/// A command that looks for its way.
+struct Wanted<'a, C> {
+    command: &'a C,
+    request: &'a Request,
+    headers: &'a remote::Said,
+    /// Written out only if a rule asks for a field.
+    fields: OnceCell<Value>,
+}
+
+impl<C: Command> Wish for Wanted<'_, C> {
+    fn command(&self) -> &'static str {
+        C::SUBJECT.as_str()
+    }
+
+    fn domain(&self) -> &'static str {
+        C::SUBJECT.domain()
+    }
+
+    fn key(&self) -> String {
+        self.command.key().into_owned()
+    }
+
+    fn header(&self, name: &str) -> Option<String> {
+        let own = self.headers.iter().find(|(own, _)| *own == name);
+        if let Some((_, value)) = own {
+            return Some(value.clone());
+        }
+        let sent = self.request.headers().ok()?;
+        sent.get(name).map(str::to_owned)
+    }
+
+    fn field(&self, path: &str) -> Option<String> {
+        let all = self
+            .fields
+            .get_or_init(|| serde_json::to_value(self.command).unwrap_or_default());
+        let found = path
+            .split('.')
+            .try_fold(all, |value, name| value.get(name))?;
+        Some(match found {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! What is shown once, or again and again in its place.
+
+use super::{error::CommandError, out::Out};
+use clap::Args as Options;
+use std::{io::IsTerminal, time::Duration};
+use tokio::time::sleep;
+
+/// How often it is shown.
+const OFTEN: Duration = Duration::from_secs(1);
+/// Goes to the top of the terminal, and clears what is below.
+const TOP: &str = "\u{1b}[H\u{1b}[J";
+
+#[derive(Clone, Copy, Debug, Options)]
+pub(super) struct Follow {
+    /// Shows it every second, in its place; Ctrl-C ends it with exit code 0.
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+/// Shows lines, once or until it is interrupted. Where nobody looks at a
+/// terminal, each time is followed by an empty line.
+pub(super) async fn show(
+    follow: Follow,
+    out: &mut Out,
+    mut lines: impl AsyncFnMut() -> Result<Vec<String>, CommandError>,
+) -> Result<(), CommandError> {
+    let in_place = follow.watch && std::io::stdout().is_terminal();
+    loop {
+        let shown = match lines().await {
+            Ok(shown) => shown,
+            // Who watches wants to see it come.
+            Err(error @ CommandError::NoNode(_)) if follow.watch => vec![error.to_string()],
+            Err(error) => return Err(error),
+        };
+        if in_place {
+            out.text(TOP.as_bytes())?;
+        }
+        for line in shown {
+            out.line(&line)?;
+        }
+        if !follow.watch {
+            return Ok(());
+        }
+        if !in_place {
+            out.line("")?;
+        }
+        out.flush()?;
+        sleep(OFTEN).await;
+    }
+}

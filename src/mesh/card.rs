@@ -1,0 +1,276 @@
+use super::{
+    Pace,
+    wire::{self, Digest, Lives},
+};
+use crate::{
+    bus::{Bus, Message},
+    call::Ways,
+    message::{Namespace, codec},
+    roster::{Beat, Card, Service, Status},
+    supervision::{About, Branch, Live, Says, State},
+};
+use semver::Version;
+use serde::Serialize;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::SystemTime,
+};
+use tokio::time::Instant;
+
+/// Of how many nodes is told in one go: more would not fit a message.
+const DIGEST: usize = 2_000;
+
+/// A node's part of the mesh; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Mesh(pub(super) Arc<Inner>);
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) bus: Bus,
+    pub(super) namespace: Namespace,
+    pub(super) ways: Ways,
+    pub(super) pace: Pace,
+    pub(super) groups: Vec<Own>,
+    /// When the node was started, for who asks.
+    pub(super) started: SystemTime,
+    node: Arc<str>,
+    phase: Mutex<Phase>,
+    /// What was said last.
+    said: Mutex<Card>,
+}
+
+/// Where a node is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Starting,
+    Up,
+    Draining,
+}
+
+/// One group of the node, as the mesh looks at it.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(super) name: String,
+    pub(super) version: Version,
+    pub(super) about: About,
+    pub(super) says: Says,
+    pub(super) live: Arc<Live>,
+    /// Why its last look found it sick.
+    pub(super) found: Mutex<Option<String>>,
+    /// How many restarts the last look found.
+    pub(super) restarts: AtomicU64,
+}
+
+impl Own {
+    /// Describes a group that grows; its version is the node's if it has none.
+    pub(crate) fn new(
+        name: String,
+        (about, says): (About, Says),
+        live: Arc<Live>,
+        version: &Version,
+    ) -> Self {
+        let own = about
+            .version
+            .as_deref()
+            .and_then(|text| Version::parse(text).ok());
+        Self {
+            name,
+            version: own.unwrap_or_else(|| version.clone()),
+            about,
+            says,
+            live,
+            found: Mutex::default(),
+            restarts: AtomicU64::new(0),
+        }
+    }
+
+    /// Notes how many restarts there were; returns how many since the last time.
+    pub(super) fn count_restarts(&self) -> u64 {
+        let now = restarts(&self.live.branch());
+        now.saturating_sub(self.restarts.swap(now, Relaxed))
+    }
+
+    fn service(&self, ways: &Ways, phase: Phase) -> Service {
+        let found = lock(&self.found).clone();
+        let reason = found.or_else(|| trouble(&self.live.branch(), &self.name));
+        let (status, reason) = match (phase, reason) {
+            (Phase::Starting, _) => (Status::Starting, None),
+            (Phase::Draining, _) => (Status::Draining, None),
+            (Phase::Up, None) => (Status::Healthy, None),
+            (Phase::Up, Some(reason)) => (Status::Sick, Some(reason)),
+        };
+        let text = |set: &BTreeSet<&str>| set.iter().map(|&text| text.to_owned()).collect();
+        let callers = self.domains().into_iter().flat_map(|domain| {
+            let callers = ways.traffic.callers(domain);
+            callers
+                .iter()
+                .map(|caller| caller.to_string())
+                .collect::<Vec<_>>()
+        });
+        Service {
+            name: self.name.clone(),
+            version: self.version.clone(),
+            status,
+            reason,
+            tags: self.about.tags.clone(),
+            metadata: self.about.metadata.clone(),
+            depends_on: self.about.depends_on.clone(),
+            answers: text(&self.says.answers),
+            hears: text(&self.says.hears),
+            publishes: ways.traffic.published_by(&self.name),
+            calls: ways.traffic.called_by(&self.name),
+            callers: callers.collect(),
+        }
+    }
+
+    /// Returns the domains whose commands it answers.
+    fn domains(&self) -> BTreeSet<&'static str> {
+        let domain = |command: &&'static str| command.split('.').next().unwrap_or_default();
+        self.says.answers.iter().map(domain).collect()
+    }
+}
+
+impl Mesh {
+    pub(crate) fn new(
+        (bus, namespace, node): (Bus, Namespace, Arc<str>),
+        (ways, pace): (Ways, Pace),
+        groups: Vec<Own>,
+        started: SystemTime,
+    ) -> Self {
+        let ttl_ms = u64::try_from(pace.ttl.as_millis()).unwrap_or(u64::MAX);
+        let said = Card {
+            instance: ways.instance.as_ref().to_owned(),
+            node: node.as_ref().to_owned(),
+            region: ways.region.as_ref().to_owned(),
+            revision: 0,
+            ttl_ms,
+            services: Vec::new(),
+        };
+        Self(Arc::new(Inner {
+            bus,
+            namespace,
+            ways,
+            pace,
+            groups,
+            started,
+            node,
+            phase: Mutex::new(Phase::Starting),
+            said: Mutex::new(said),
+        }))
+    }
+
+    /// Returns the node's name.
+    pub(super) fn node(&self) -> &Arc<str> {
+        &self.0.node
+    }
+
+    /// Returns what the node is called in subjects.
+    pub(super) fn instance(&self) -> &Arc<str> {
+        &self.0.ways.instance
+    }
+
+    /// Comes to another phase, and says so.
+    pub(crate) async fn enter(&self, phase: Phase) {
+        *lock(&self.0.phase) = phase;
+        self.refresh().await;
+    }
+
+    /// Says the card anew if something has changed.
+    pub(super) async fn refresh(&self) {
+        let phase = *lock(&self.0.phase);
+        let groups = self.0.groups.iter();
+        let services: Vec<_> = groups.map(|own| own.service(&self.0.ways, phase)).collect();
+        let changed = {
+            let mut said = lock(&self.0.said);
+            let changed = said.services != services;
+            if changed {
+                said.services = services;
+                said.revision += 1;
+            }
+            changed
+        };
+        if changed {
+            self.show().await;
+        }
+    }
+
+    /// Says the card, to itself first.
+    pub(super) async fn show(&self) {
+        let card = lock(&self.0.said).clone();
+        let subject = wire::card(&self.0.namespace);
+        self.0.ways.roster.hear(card.clone(), Instant::now());
+        self.send(subject, &card).await;
+    }
+
+    /// Gives a sign of life.
+    pub(super) async fn beat(&self) {
+        let revision = lock(&self.0.said).revision;
+        let (routes, print) = self.0.ways.routes.stamp();
+        let instance = self.instance().as_ref().to_owned();
+        let beat = Beat { instance, revision, routes, print };
+        let roster = &self.0.ways.roster;
+        roster.beat(&beat.instance, revision, Instant::now());
+        self.send(wire::beat(&self.0.namespace), &beat).await;
+    }
+
+    /// Tells all who lives, as far as this node has heard.
+    pub(super) async fn tell(&self) {
+        let (routes, print) = self.0.ways.routes.stamp();
+        let known = self.0.ways.roster.page("", usize::MAX);
+        for known in known.chunks(DIGEST) {
+            let lives = |(card, heard): &(Arc<Card>, Instant)| Lives {
+                instance: card.instance.clone(),
+                revision: card.revision,
+                age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
+            let by = self.instance().as_ref().to_owned();
+            let seen = known.iter().map(lives).collect();
+            let digest = Digest { by, routes, print, seen };
+            self.send(wire::digest(&self.0.namespace), &digest).await;
+        }
+    }
+
+    /// Returns whether there are other nodes.
+    pub(crate) fn has_others(&self) -> bool {
+        self.0.ways.roster.place("", 0).0 > 1
+    }
+
+    /// Says that the node is gone.
+    pub(crate) async fn leave(&self) {
+        let word = wire::Leave { instance: self.instance().as_ref().to_owned() };
+        self.0.ways.roster.leave(self.instance());
+        self.send(wire::leave(&self.0.namespace), &word).await;
+    }
+
+    /// Sends what others miss only for a while if it is lost.
+    pub(super) async fn send<T: Serialize>(&self, subject: String, word: &T) {
+        let payload = match codec::encode(word) {
+            Ok(payload) => payload,
+            Err(error) => return tracing::warn!(subject, %error, "what the node says of itself"),
+        };
+        if let Err(error) = self.0.bus.send(Message::new(subject, payload)).await {
+            tracing::debug!(%error, "the others do not hear of this node now");
+        }
+    }
+}
+
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says what is wrong below, if something is.
+fn trouble(branch: &Branch, path: &str) -> Option<String> {
+    if branch.state == State::Restarting {
+        return Some(format!("`{path}` is being started again"));
+    }
+    let mut below = branch.children.iter();
+    below.find_map(|child| trouble(child, &format!("{path}/{}", child.name)))
+}
+
+fn restarts(branch: &Branch) -> u64 {
+    u64::from(branch.restarts) + branch.children.iter().map(restarts).sum::<u64>()
+}

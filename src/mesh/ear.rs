@@ -1,0 +1,295 @@
+use super::{
+    Mesh,
+    relay::{Duty, RELAYS, Relay},
+    wire::{self, Digest, Leave},
+};
+use crate::{
+    actor::{Actor, Context},
+    bus::{Message, SubscribeError, Subscription},
+    error::Failure,
+    message::codec,
+    roster::{Beat, Card, Heard},
+    telemetry::{ROSTER_EXPIRED_TOTAL, ROSTER_FULL_TOTAL},
+};
+use futures_util::FutureExt;
+use std::{collections::BTreeMap, future::pending, pin::pin, time::Duration};
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{Instant, timeout},
+};
+
+/// How many nodes are waited for with their cards at most.
+const WANTED: usize = 10_000;
+/// How long to wait for others to say who is there.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a card that was shown need not be shown again.
+const SHOWN: Duration = Duration::from_millis(100);
+
+/// Keeps the roster.
+///
+/// What is new is heard at once, by a task; signs of life are many, and are
+/// looked at together, now and then.
+#[derive(Debug)]
+pub(super) struct Ear {
+    mesh: Mesh,
+    /// All signs of life, while it listens to them.
+    beats: Option<Subscription>,
+    /// What those who listen tell.
+    digests: Subscription,
+    relay: Relay,
+    /// Whose cards are missing, from which revision on, and when to ask for them.
+    wanted: BTreeMap<String, (u64, Instant)>,
+    /// Who goes by a newer routing table.
+    ahead: Option<String>,
+    listening: JoinSet<()>,
+}
+
+impl Ear {
+    pub(super) fn actor(mesh: &Mesh) -> Actor<Self> {
+        let (mesh, glance) = (mesh.clone(), mesh.0.pace.glance());
+        Actor::new("roster", async move || Self::open(mesh.clone()).await).every(glance, Self::look)
+    }
+
+    /// Listens, then asks who is there, then answers those who ask that: whoever
+    /// answers knows all that is there.
+    async fn open(mesh: Mesh) -> Result<Self, Failure> {
+        let (bus, namespace) = (&mesh.0.bus, &mesh.0.namespace);
+        let news = bus.subscribe(&wire::news(namespace), None).await?;
+        let beats = bus.subscribe(&wire::beat(namespace), None).await?;
+        let digests = bus.subscribe(&wire::digest(namespace), None).await?;
+        let own = wire::to(namespace, mesh.instance(), "*");
+        let own = bus.subscribe(&own, None).await?;
+        let (learnt, knows) = oneshot::channel();
+        let mut listening = JoinSet::new();
+        listening.spawn_local(listen(mesh.clone(), (news, own), learnt));
+        // Where nobody answers, signs of life will tell in time.
+        timeout(PATIENCE, knows).await.ok();
+        let relay = Relay::new(mesh.0.pace.heartbeat, Instant::now());
+        Ok(Self {
+            mesh,
+            beats: Some(beats),
+            digests,
+            relay,
+            wanted: BTreeMap::new(),
+            ahead: None,
+            listening,
+        })
+    }
+
+    async fn look(&mut self, _: &Context) -> Result<(), Failure> {
+        if self.listening.try_join_next().is_some() {
+            return Err(Failure::crash("what listens has ended"));
+        }
+        self.hear_all().await?;
+        let now = Instant::now();
+        self.serve(now).await?;
+        if self.relay.trusts_silence(now) {
+            self.forget_silent(now);
+        }
+        if let Some(ahead) = self.ahead.take() {
+            let subject = wire::to(&self.mesh.0.namespace, &ahead, "routes");
+            self.mesh.send(subject, &()).await;
+        }
+        self.ask(now).await;
+        Ok(())
+    }
+
+    /// Takes all signs of life that have come, from each node or from a relay.
+    async fn hear_all(&mut self) -> Result<(), Failure> {
+        let ended = || Failure::crash("signs of life are no longer heard");
+        let mut beats = Vec::new();
+        if let Some(listened) = &mut self.beats {
+            beats = taken(listened).await.ok_or_else(ended)?;
+        }
+        let digests = taken(&mut self.digests).await.ok_or_else(ended)?;
+        let now = Instant::now();
+        for beat in beats {
+            if let Ok(beat) = codec::decode::<Beat>(&beat.payload) {
+                self.compare_routes(&beat.instance, (beat.routes, beat.print));
+                self.beat(beat.instance, beat.revision, now);
+            }
+        }
+        for digest in digests {
+            if let Ok(digest) = codec::decode::<Digest>(&digest.payload) {
+                self.digest(digest, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self, digest: Digest, now: Instant) {
+        if digest.by == **self.mesh.instance() {
+            return;
+        }
+        self.relay.told(now);
+        self.compare_routes(&digest.by, (digest.routes, digest.print));
+        for seen in digest.seen {
+            let age = Duration::from_millis(seen.age_ms);
+            let heard = now.checked_sub(age).unwrap_or(now);
+            self.beat(seen.instance, seen.revision, heard);
+        }
+    }
+
+    fn compare_routes(&mut self, instance: &str, stamp: (u64, u64)) {
+        if stamp > self.mesh.0.ways.routes.stamp() {
+            self.ahead = Some(instance.to_owned());
+        }
+    }
+
+    fn beat(&mut self, instance: String, revision: u64, heard: Instant) {
+        let outcome = self.mesh.0.ways.roster.beat(&instance, revision, heard);
+        if outcome != Heard::Wanted || self.wanted.len() >= WANTED {
+            return;
+        }
+        // Not all who miss it ask at once: the first to ask has it shown to all.
+        let patience = self.mesh.0.pace.heartbeat.mul_f64(fastrand::f64() / 4.0);
+        let due = Instant::now() + patience;
+        let entry = self.wanted.entry(instance).or_insert((revision, due));
+        entry.0 = entry.0.max(revision);
+    }
+
+    /// Does what it has to for the others: listens, or tells them who is there.
+    async fn serve(&mut self, now: Instant) -> Result<(), Failure> {
+        let mesh = self.mesh.clone();
+        let place = mesh.0.ways.roster.place(mesh.instance(), RELAYS);
+        let Duty { listens, tells } = self.relay.duty(now, place);
+        if !listens {
+            self.beats = None;
+        } else if self.beats.is_none() {
+            let beats = wire::beat(&mesh.0.namespace);
+            self.beats = Some(mesh.0.bus.subscribe(&beats, None).await?);
+            self.relay.listens_now(now);
+        }
+        if tells {
+            self.relay.told(now);
+            mesh.tell().await;
+        }
+        Ok(())
+    }
+
+    fn forget_silent(&self, now: Instant) {
+        let gone = self.mesh.0.ways.roster.expire(now, self.mesh.instance());
+        for card in &gone {
+            let (node, instance) = (&*card.node, &*card.instance);
+            metrics::counter!(ROSTER_EXPIRED_TOTAL).increment(1);
+            tracing::warn!(node, instance, "a node has fallen silent");
+        }
+        if !gone.is_empty() {
+            forget(&self.mesh);
+        }
+    }
+
+    /// Asks for the cards that have not come by themselves.
+    async fn ask(&mut self, now: Instant) {
+        let roster = self.mesh.0.ways.roster.clone();
+        self.wanted
+            .retain(|instance, (revision, _)| !roster.knows(instance, *revision));
+        let due = self.wanted.extract_if(.., |_, (_, due)| *due <= now);
+        for (instance, _) in due.collect::<Vec<_>>() {
+            let subject = wire::to(&self.mesh.0.namespace, &instance, "show");
+            self.mesh.send(subject, &()).await;
+        }
+    }
+}
+
+/// Takes what has come so far; nothing if no more will.
+async fn taken(subscription: &mut Subscription) -> Option<Vec<Message>> {
+    let (mut all, mut before) = (Vec::new(), 0);
+    loop {
+        match subscription.next().now_or_never() {
+            Some(word) => all.push(word?),
+            None if all.len() == before => return Some(all),
+            None => {
+                // There may be more: a task takes only so many in one go.
+                before = all.len();
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+/// Asks who is there, then joins those who answer that.
+async fn join(mesh: &Mesh) -> Result<Subscription, SubscribeError> {
+    mesh.learn().await;
+    let asked = wire::ask(&mesh.0.namespace);
+    mesh.0.bus.subscribe(&asked, Some(wire::QUEUE)).await
+}
+
+async fn next(asked: &mut Option<Subscription>) -> Option<Message> {
+    match asked {
+        Some(asked) => asked.next().await,
+        None => pending().await,
+    }
+}
+
+/// Hears what is new, and answers, until the bus is closed.
+async fn listen(
+    mesh: Mesh,
+    (mut news, mut own): (Subscription, Subscription),
+    learnt: oneshot::Sender<()>,
+) {
+    let (mut shown, mut asked, mut learnt) = (None, None, Some(learnt));
+    let mut joining = pin!(join(&mesh));
+    loop {
+        tokio::select! {
+            joined = &mut joining, if asked.is_none() => match joined {
+                Ok(joined) => {
+                    asked = Some(joined);
+                    // Who waited for it may have stopped.
+                    learnt.take().map(|learnt| learnt.send(()));
+                }
+                Err(error) => return tracing::warn!(%error, "who asks is not heard"),
+            },
+            word = news.next() => match word {
+                Some(word) => hear(&mesh, &word),
+                None => return,
+            },
+            word = own.next() => match word {
+                Some(word) if wire::is(&word.subject, "show") => {
+                    let recent = shown.is_some_and(|then: Instant| then.elapsed() < SHOWN);
+                    if !recent {
+                        shown = Some(Instant::now());
+                        mesh.show().await;
+                    }
+                }
+                Some(word) if wire::is(&word.subject, "routes") => mesh.show_routes().await,
+                Some(word) => mesh.answer(&word).await,
+                None => return,
+            },
+            question = next(&mut asked) => match question {
+                Some(question) => mesh.answer(&question).await,
+                None => return,
+            },
+        }
+    }
+}
+
+fn hear(mesh: &Mesh, word: &Message) {
+    let (roster, own) = (&mesh.0.ways.roster, mesh.instance());
+    if wire::is(&word.subject, "leave") {
+        if let Ok(leave) = codec::decode::<Leave>(&word.payload)
+            && *leave.instance != **own
+        {
+            roster.leave(&leave.instance);
+            forget(mesh);
+        }
+        return;
+    }
+    match codec::decode::<Card>(&word.payload) {
+        // What this node said of itself it knows.
+        Ok(card) if *card.instance == **own => {}
+        Ok(card) => {
+            if roster.hear(card, Instant::now()) == Heard::Full {
+                metrics::counter!(ROSTER_FULL_TOTAL).increment(1);
+            }
+        }
+        Err(error) => tracing::debug!(%error, "a card cannot be read"),
+    }
+}
+
+/// Forgets how calls went to instances that are gone.
+fn forget(mesh: &Mesh) {
+    let ways = &mesh.0.ways;
+    ways.routes.keep(|instance| ways.roster.knows(instance, 0));
+}

@@ -1,0 +1,127 @@
+//! How one who starts hears of all others: from one of them, page by page.
+
+use super::{
+    Mesh,
+    wire::{self, Aged, Page, Question},
+};
+use crate::{
+    bus::{Bus, Message, RequestError},
+    message::{Namespace, codec},
+    roster::Card,
+    route::RouteTable,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many cards are on one page.
+const CARDS: usize = 32;
+/// How many pages are read of one who answers: more than its roster can hold.
+const PAGES: usize = 1_000;
+/// How long one answer may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often a question is asked that nobody answers in time.
+const ATTEMPTS: u32 = 3;
+
+impl Mesh {
+    /// Hears of all others.
+    pub(super) async fn learn(&self) {
+        let (bus, namespace) = (&self.0.bus, &self.0.namespace);
+        match cards(bus, namespace, PATIENCE).await {
+            Ok((known, routes)) => {
+                if let Some(table) = routes {
+                    self.adopt(table);
+                }
+                for (card, age) in known {
+                    let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+                    self.0.ways.roster.hear(card, heard);
+                }
+            }
+            Err(RequestError::NoResponders { .. }) => tracing::debug!("the first node here"),
+            // Signs of life will tell.
+            Err(error) => tracing::warn!(%error, "nobody says who is there"),
+        }
+    }
+
+    /// Tells who is there to one who asks.
+    pub(super) async fn answer(&self, question: &Message) {
+        let Some(reply) = question.reply.clone() else {
+            return;
+        };
+        let asked: Question = codec::decode(&question.payload).unwrap_or_default();
+        let mut count = CARDS;
+        while count > 0 {
+            let page = self.page_of(&asked, count);
+            if let Ok(payload) = codec::encode(&page) {
+                if let Err(error) = self.0.bus.send(Message::new(reply, payload)).await {
+                    tracing::debug!(%error, "an answer was not sent");
+                }
+                return;
+            }
+            // Some cards are long.
+            count /= 2;
+        }
+        tracing::warn!(after = asked.after, "a card is too long to be told");
+    }
+
+    fn page_of(&self, asked: &Question, count: usize) -> Page {
+        let mut known = self.0.ways.roster.page(&asked.after, count + 1);
+        let more = known.len() > count;
+        known.truncate(count);
+        let aged = known.into_iter().map(|(card, heard)| Aged {
+            card: Card::clone(&card),
+            age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+        });
+        let table = self.0.ways.routes.table();
+        let routes = (asked.after.is_empty() && table.version > 0).then_some(table);
+        Page {
+            by: self.instance().as_ref().to_owned(),
+            cards: aged.collect(),
+            more,
+            routes,
+        }
+    }
+}
+
+/// Asks one node for the cards of all, and how long ago each was heard of.
+pub(crate) async fn cards(
+    bus: &Bus,
+    namespace: &Namespace,
+    patience: Duration,
+) -> Result<(Vec<(Card, Duration)>, Option<RouteTable>), RequestError> {
+    let (mut known, mut routes) = (Vec::new(), None);
+    let mut subject = wire::ask(namespace);
+    let mut question = Question::default();
+    for _ in 0..PAGES {
+        let page = ask(bus, &subject, &question, patience).await?;
+        let Some(page) = page else { break };
+        if let Some(last) = page.cards.last() {
+            question.after.clone_from(&last.card.instance);
+        }
+        subject = wire::to(namespace, &page.by, "ask");
+        routes = routes.or(page.routes);
+        let aged = page.cards.into_iter();
+        known.extend(aged.map(|aged| (aged.card, Duration::from_millis(aged.age_ms))));
+        if !page.more {
+            break;
+        }
+    }
+    Ok((known, routes))
+}
+
+async fn ask(
+    bus: &Bus,
+    subject: &str,
+    question: &Question,
+    patience: Duration,
+) -> Result<Option<Page>, RequestError> {
+    let payload = codec::encode(question).expect("a question is short");
+    let mut attempt = 1;
+    loop {
+        let message = Message::new(subject, payload.clone());
+        match bus.request(message, patience).await {
+            Ok(answer) => return Ok(codec::decode(&answer.payload).ok()),
+            Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) => return Err(error),
+        }
+    }
+}

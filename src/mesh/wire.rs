@@ -1,0 +1,106 @@
+//! What nodes say to one another, and where.
+
+use crate::{message::Namespace, roster::Card, route::RouteTable};
+use serde::{Deserialize, Serialize};
+
+/// The queue of those who answer one who starts: one of them does.
+pub(super) const QUEUE: &str = "roster";
+
+/// Asks a node for the cards that it knows.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Question {
+    /// The last instance that is known from an answer before.
+    #[serde(default)]
+    pub(super) after: String,
+}
+
+/// A part of what a node knows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Page {
+    /// Who answers.
+    pub(super) by: String,
+    pub(super) cards: Vec<Aged>,
+    /// Whether there are more.
+    pub(super) more: bool,
+    /// The routing table, on the first page.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) routes: Option<RouteTable>,
+}
+
+/// A card, and how long ago its node was heard of: clocks of nodes may differ.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Aged {
+    pub(super) card: Card,
+    pub(super) age_ms: u64,
+}
+
+/// What a node that listens to all has heard.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Digest {
+    pub(super) by: String,
+    /// Of the routing table that it goes by.
+    pub(super) routes: u64,
+    pub(super) print: u64,
+    pub(super) seen: Vec<Lives>,
+}
+
+/// A node that lives, and how long ago it said so.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Lives {
+    pub(super) instance: String,
+    pub(super) revision: u64,
+    pub(super) age_ms: u64,
+}
+
+/// The word of a node that leaves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Leave {
+    pub(super) instance: String,
+}
+
+pub(super) fn beat(namespace: &Namespace) -> String {
+    namespace.system("presence.beat")
+}
+
+pub(super) fn digest(namespace: &Namespace) -> String {
+    namespace.system("presence.digest")
+}
+
+pub(super) fn card(namespace: &Namespace) -> String {
+    namespace.system("presence.news.card")
+}
+
+pub(super) fn leave(namespace: &Namespace) -> String {
+    namespace.system("presence.news.leave")
+}
+
+pub(super) fn news(namespace: &Namespace) -> String {
+    namespace.system("presence.news.*")
+}
+
+pub(super) fn ask(namespace: &Namespace) -> String {
+    namespace.system("presence.ask")
+}
+
+/// Where one node is asked to show its card, or to go on answering.
+pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
+    namespace.system(&format!("presence.to.{instance}.{what}"))
+}
+
+/// Where the routing table is told to all.
+pub(super) fn table(namespace: &Namespace) -> String {
+    namespace.system("routes.table")
+}
+
+pub(super) fn set(namespace: &Namespace) -> String {
+    namespace.system("routes.set")
+}
+
+pub(super) fn get(namespace: &Namespace) -> String {
+    namespace.system("routes.get")
+}
+
+/// Whether the last token of a subject is this one.
+pub(super) fn is(subject: &str, what: &str) -> bool {
+    subject.rsplit('.').next() == Some(what)
+}

@@ -1,0 +1,237 @@
+//! Who is there, decided from what was heard and when: no clock, no bus.
+
+use super::{Card, card::Pulse};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// How many nodes are known at most.
+pub(super) const LIMIT: usize = 10_000;
+/// How many that have left are remembered, so that a late word does not bring one back.
+const REMEMBERED: usize = 1_024;
+/// The least and the most silence that a node may ask for.
+const TTL_MS: std::ops::RangeInclusive<u64> = 300..=3_600_000;
+
+/// A sign of life: what a node says again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Beat {
+    /// Whose.
+    pub(crate) instance: String,
+    /// Of its card.
+    pub(crate) revision: u64,
+    /// Of the routing table that it goes by.
+    #[serde(default)]
+    pub(crate) routes: u64,
+    /// What tells it from another of that version.
+    #[serde(default)]
+    pub(crate) print: u64,
+}
+
+/// What became of a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It says something new.
+    News,
+    /// It says what is known.
+    Known,
+    /// It is of somebody whose card is not known, or is older than this.
+    Wanted,
+    /// It is late: who said it has left, or said more since.
+    Late,
+    /// There is no room for more nodes.
+    Full,
+}
+
+/// What was heard of each node, and when, by this process's own clock.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    nodes: BTreeMap<String, Seen>,
+    left: VecDeque<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Seen {
+    pub(super) card: Arc<Card>,
+    pub(super) pulse: Arc<Pulse>,
+}
+
+impl Ledger {
+    /// Hears a card that was said at a time.
+    ///
+    /// A node of the same name that was heard of before is gone: it was started anew.
+    pub(super) fn card(&mut self, card: Card, heard: Instant) -> Heard {
+        if self.left.contains(&card.instance) {
+            return Heard::Late;
+        }
+        if let Some(seen) = self.nodes.get_mut(&card.instance) {
+            seen.pulse.beat(heard);
+            if seen.card.revision > card.revision {
+                return Heard::Late;
+            }
+            if seen.card.revision == card.revision {
+                return Heard::Known;
+            }
+            seen.card = Arc::new(card);
+            return Heard::News;
+        }
+        let namesake = self.nodes.values().find(|seen| seen.card.node == card.node);
+        if let Some(Seen { card: old, pulse }) = namesake {
+            if pulse.last() > heard {
+                return Heard::Late;
+            }
+            let old = old.instance.clone();
+            self.leave(&old);
+        }
+        if self.nodes.len() >= LIMIT {
+            return Heard::Full;
+        }
+        let instance = card.instance.clone();
+        let pulse = Pulse::new(heard);
+        self.nodes
+            .insert(instance, Seen { card: Arc::new(card), pulse });
+        Heard::News
+    }
+
+    /// Hears that a node lived at a time, with a card of this revision.
+    pub(super) fn beat(&mut self, instance: &str, revision: u64, heard: Instant) -> Heard {
+        match self.nodes.get_mut(instance) {
+            Some(seen) => {
+                seen.pulse.beat(heard);
+                if seen.card.revision < revision {
+                    Heard::Wanted
+                } else {
+                    Heard::Known
+                }
+            }
+            None if self.left.iter().any(|left| left == instance) => Heard::Late,
+            None => Heard::Wanted,
+        }
+    }
+
+    /// Returns how many nodes there are, and how many have names before this one's,
+    /// of which no more than so many are counted.
+    pub(super) fn place(&self, instance: &str, most: usize) -> (usize, usize) {
+        let before = self.nodes.keys().take(most);
+        let before = before.take_while(|other| other.as_str() < instance);
+        (self.nodes.len(), before.count())
+    }
+
+    /// Hears that a node has left; returns its card if it was known.
+    pub(super) fn leave(&mut self, instance: &str) -> Option<Arc<Card>> {
+        let (instance, seen) = self.nodes.remove_entry(instance)?;
+        if self.left.len() >= REMEMBERED {
+            self.left.pop_front();
+        }
+        self.left.push_back(instance);
+        Some(seen.card)
+    }
+
+    /// Forgets those that have been silent too long, but for one; they may come back.
+    pub(super) fn expire(&mut self, now: Instant, own: &str) -> Vec<Arc<Card>> {
+        let silent = |seen: &Seen| now.duration_since(seen.pulse.last()) >= ttl(&seen.card);
+        let gone = self
+            .nodes
+            .extract_if(.., |name, seen| *name != *own && silent(seen));
+        gone.map(|(_, seen)| seen.card).collect()
+    }
+
+    pub(super) fn get(&self, instance: &str) -> Option<&Seen> {
+        self.nodes.get(instance)
+    }
+
+    /// Returns all of them in the order of their instances, from after one on.
+    pub(super) fn after<'a>(&'a self, instance: &'a str) -> impl Iterator<Item = &'a Seen> {
+        let behind = (
+            std::ops::Bound::Excluded(instance),
+            std::ops::Bound::Unbounded,
+        );
+        self.nodes.range::<str, _>(behind).map(|(_, seen)| seen)
+    }
+}
+
+fn ttl(card: &Card) -> Duration {
+    Duration::from_millis(card.ttl_ms.clamp(*TTL_MS.start(), *TTL_MS.end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(1);
+
+    fn card(node: &str, start: u64, revision: u64) -> Card {
+        Card {
+            instance: format!("{node}-{start}"),
+            node: node.into(),
+            region: String::new(),
+            revision,
+            ttl_ms: 1_000,
+            services: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_silent_node_is_gone_after_its_ttl_and_comes_back_with_its_card() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        assert_eq!(ledger.card(card("a", 1, 1), start), Heard::News);
+        assert_eq!(ledger.beat("a-1", 1, start + TTL / 2), Heard::Known);
+        assert!(ledger.expire(start + TTL, "").is_empty());
+        assert_eq!(ledger.expire(start + TTL * 3 / 2, "").len(), 1);
+        assert_eq!(ledger.beat("a-1", 1, start + TTL * 2), Heard::Wanted);
+        assert_eq!(ledger.card(card("a", 1, 1), start + TTL * 2), Heard::News);
+    }
+
+    #[test]
+    fn a_process_never_forgets_itself() {
+        let (mut ledger, start) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 1, 1), start);
+        assert!(ledger.expire(start + TTL * 9, "a-1").is_empty());
+    }
+
+    #[test]
+    fn who_has_left_is_not_brought_back_by_a_late_word() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 1, 1), now);
+        assert!(ledger.leave("a-1").is_some());
+        assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Late);
+        assert_eq!(ledger.beat("a-1", 2, now), Heard::Late);
+        assert!(ledger.leave("a-1").is_none());
+    }
+
+    #[test]
+    fn a_node_that_was_started_anew_takes_the_place_of_its_namesake() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 1, 7), now);
+        assert_eq!(ledger.card(card("a", 2, 1), now + TTL / 2), Heard::News);
+        assert!(ledger.get("a-1").is_none() && ledger.get("a-2").is_some());
+        // Somebody else's older memory does not turn that back.
+        assert_eq!(ledger.card(card("a", 1, 7), now), Heard::Late);
+        assert_eq!(ledger.card(card("a", 0, 7), now), Heard::Late);
+    }
+
+    #[test]
+    fn an_older_card_changes_nothing_and_a_newer_one_is_asked_for() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 1, 2), now);
+        assert_eq!(ledger.card(card("a", 1, 1), now), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Known);
+        assert_eq!(ledger.beat("a-1", 3, now), Heard::Wanted);
+        assert_eq!(ledger.card(card("a", 1, 3), now), Heard::News);
+    }
+
+    #[test]
+    fn the_book_is_bounded() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        for node in 0..LIMIT {
+            ledger.nodes.insert(
+                format!("n{node}"),
+                Seen { card: Arc::new(card(&format!("n{node}"), 1, 1)), pulse: Pulse::new(now) },
+            );
+        }
+        assert_eq!(ledger.card(card("more", 1, 1), now), Heard::Full);
+    }
+}

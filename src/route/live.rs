@@ -1,0 +1,356 @@
+use super::{
+    Eject, News, Route, RouteError, RouteTable, Rule, Spread,
+    eject::Outliers,
+    hash::hash,
+    pick::{Candidate, Draw, pick},
+    split::split,
+};
+use crate::roster::{Instance, Roster};
+use dashmap::DashMap;
+use semver::VersionReq;
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tokio::time::Instant;
+
+/// The share of an instance that says nothing of it.
+const WEIGHT: u32 = 100;
+
+/// The table that a node goes by; cheap to clone, changed for all clones at once.
+#[derive(Clone, Default)]
+pub(crate) struct Routes(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    /// Whether there is any route: all that a call without one looks at.
+    any: AtomicBool,
+    table: Mutex<RouteTable>,
+    /// What tells it from others.
+    stamp: Mutex<(u64, u64)>,
+    ways: DashMap<Box<str>, Arc<Way>>,
+    /// How many calls from here each instance has at hand.
+    loads: DashMap<String, Arc<AtomicUsize>>,
+}
+
+/// One route at work.
+struct Way {
+    route: Route,
+    rules: Vec<(Rule, Shares)>,
+    turn: AtomicUsize,
+    outliers: Arc<Mutex<Outliers>>,
+}
+
+/// The weight of each range of versions, and the range as it is written.
+type Shares = Vec<(String, VersionReq, u32)>;
+
+/// What is known of a command that looks for its way.
+pub(crate) trait Wish {
+    /// Returns the command, as `domain.name`.
+    fn command(&self) -> &'static str;
+    /// Returns its domain.
+    fn domain(&self) -> &'static str;
+    /// Returns its key; empty if it has none.
+    fn key(&self) -> String;
+    /// Returns a header.
+    fn header(&self, name: &str) -> Option<String>;
+    /// Returns a field.
+    fn field(&self, path: &str) -> Option<String>;
+}
+
+/// An instance that was chosen for one call; it is counted as busy with it until
+/// this is dropped.
+pub(crate) struct Chosen {
+    instance: Instance,
+    is_here: bool,
+    load: Arc<AtomicUsize>,
+    way: Arc<Way>,
+    others: usize,
+}
+
+impl Routes {
+    /// Takes a table that is newer than the one that is there; returns its version.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RouteError`] if the table is flawed or not newer; then all stays
+    /// as it is.
+    pub(crate) fn set(&self, mut table: RouteTable) -> Result<u64, RouteError> {
+        table.check()?;
+        let mut known = lock(&self.0.table);
+        if table.version == 0 {
+            table.version = known.version + 1;
+        }
+        if table.version <= known.version {
+            return Err(RouteError::Older { version: table.version, known: known.version });
+        }
+        let version = table.version;
+        self.put(&mut known, table);
+        drop(known);
+        Ok(version)
+    }
+
+    /// Takes a table that another node goes by, if it is newer; of two of one
+    /// version, all nodes take the same.
+    pub(crate) fn adopt(&self, table: RouteTable) -> bool {
+        let mut known = lock(&self.0.table);
+        let is_newer = stamp(&table) > self.stamp() && table.check().is_ok();
+        if is_newer {
+            self.put(&mut known, table);
+        }
+        drop(known);
+        is_newer
+    }
+
+    /// Returns the table.
+    pub(crate) fn table(&self) -> RouteTable {
+        lock(&self.0.table).clone()
+    }
+
+    /// Returns what tells its table from others, the newer being the greater.
+    pub(crate) fn stamp(&self) -> (u64, u64) {
+        *lock(&self.0.stamp)
+    }
+
+    fn put(&self, known: &mut RouteTable, table: RouteTable) {
+        let old: Vec<_> = self.0.ways.iter().map(|way| Arc::clone(&way)).collect();
+        let ways: Vec<_> = table
+            .routes
+            .iter()
+            .map(|route| Way::of(route, &old))
+            .collect();
+        self.0
+            .ways
+            .retain(|to, _| table.routes.iter().any(|route| *route.to == **to));
+        self.0.any.store(!ways.is_empty(), Relaxed);
+        for way in ways {
+            self.0
+                .ways
+                .insert(way.route.to.as_str().into(), Arc::new(way));
+        }
+        *lock(&self.0.stamp) = stamp(&table);
+        *known = table;
+    }
+
+    /// Returns whether there is any route.
+    pub(crate) fn any(&self) -> bool {
+        self.0.any.load(Relaxed)
+    }
+
+    /// Chooses an instance for a command; nothing if it has no route, or its route
+    /// has nobody to choose: then it goes the usual way.
+    pub(crate) fn choose(
+        &self,
+        wish: &impl Wish,
+        roster: &Roster,
+        (here, region): (&str, &str),
+    ) -> Option<Chosen> {
+        let way = self.way(wish.command(), wish.domain())?;
+        if way.route.spread == Spread::Queue && way.rules.is_empty() && way.route.eject.is_none() {
+            return None;
+        }
+        let service = roster.answering(wish.domain());
+        let known: Vec<_> = service.iter().filter(|it| it.is_healthy()).collect();
+        let key = wish.key();
+        let mut able = way.able(known, wish, &key);
+        let others = able.len();
+        way.leave_out(&mut able);
+        let loads: Vec<_> = able.iter().map(|it| self.load(it.id())).collect();
+        let candidates: Vec<_> = able
+            .iter()
+            .zip(&loads)
+            .map(|(it, load)| Candidate {
+                id: it.id(),
+                weight: weight(it),
+                load: load.load(Relaxed),
+                is_here: it.id() == here,
+                is_near: it.region() == region,
+            })
+            .collect();
+        let spread = match way.route.spread {
+            Spread::Queue => Spread::LeastInFlight,
+            spread => spread,
+        };
+        let draw = Draw {
+            key: &key,
+            turn: way.turn.fetch_add(1, Relaxed),
+            random: [fastrand::u64(..), fastrand::u64(..)],
+            overflow: way.route.overflow,
+        };
+        let at = pick(spread, &candidates, draw)?;
+        let (instance, load) = (able[at].clone(), Arc::clone(&loads[at]));
+        load.fetch_add(1, Relaxed);
+        let is_here = instance.id() == here;
+        Some(Chosen { instance, is_here, load, way, others })
+    }
+
+    fn way(&self, command: &str, domain: &str) -> Option<Arc<Way>> {
+        if !self.any() {
+            return None;
+        }
+        let found = self.0.ways.get(command).or_else(|| self.0.ways.get(domain));
+        found.map(|way| Arc::clone(&way))
+    }
+
+    fn load(&self, instance: &str) -> Arc<AtomicUsize> {
+        if let Some(load) = self.0.loads.get(instance) {
+            return Arc::clone(&load);
+        }
+        Arc::clone(&self.0.loads.entry(instance.to_owned()).or_default())
+    }
+
+    /// Forgets what is known of instances that are gone.
+    pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
+        self.0.loads.retain(|instance, _| is_there(instance));
+        for way in &self.0.ways {
+            lock(&way.outliers).keep(&is_there);
+        }
+    }
+}
+
+impl Way {
+    /// Makes a route work; it remembers what an older one of the same target knew.
+    fn of(route: &Route, old: &[Arc<Self>]) -> Self {
+        let same = old
+            .iter()
+            .find(|way| way.route.to == route.to && way.route.eject == route.eject);
+        let rules = route.rules.iter().map(|rule| {
+            let ranges = rule.versions.iter().filter_map(|(range, weight)| {
+                let read = VersionReq::parse(range).ok()?;
+                Some((range.clone(), read, *weight))
+            });
+            (rule.clone(), ranges.collect())
+        });
+        Self {
+            rules: rules.collect(),
+            turn: AtomicUsize::new(0),
+            outliers: same.map_or_else(Arc::default, |way| Arc::clone(&way.outliers)),
+            route: route.clone(),
+        }
+    }
+
+    /// Returns the instances of the version that the rules give the command.
+    fn able<'a>(&self, known: Vec<&'a Instance>, wish: &impl Wish, key: &str) -> Vec<&'a Instance> {
+        let Some((_, ranges)) = self.rules.iter().find(|(rule, _)| fits(rule, wish)) else {
+            return known;
+        };
+        let has = |range: &VersionReq| known.iter().any(|it| range.matches(&it.service().version));
+        // A command without a key is a draw of its own.
+        let drawn = if key.is_empty() {
+            fastrand::u64(..).to_string()
+        } else {
+            key.to_owned()
+        };
+        let there = ranges.iter().filter(|(_, range, _)| has(range));
+        let range = split(
+            &drawn,
+            there.map(|(name, range, weight)| (&**name, *weight, range)),
+        );
+        let Some(range) = range.cloned() else {
+            return Vec::new();
+        };
+        known
+            .into_iter()
+            .filter(|it| range.matches(&it.service().version))
+            .collect()
+    }
+
+    fn leave_out(&self, able: &mut Vec<&Instance>) {
+        if self.route.eject.is_none() {
+            return;
+        }
+        let outliers = lock(&self.outliers);
+        if outliers.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let left: Vec<_> = able
+            .iter()
+            .copied()
+            .filter(|it| !outliers.is_out(it.id(), now))
+            .collect();
+        drop(outliers);
+        // Somebody rather than nobody.
+        if !left.is_empty() {
+            *able = left;
+        }
+    }
+}
+
+impl Chosen {
+    /// Returns the instance.
+    pub(crate) const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Returns whether it is this process.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.is_here
+    }
+
+    /// Notes how the call ended; returns what others should know.
+    pub(crate) fn ended(&self, well: bool, by: &str) -> Option<News> {
+        let eject: &Eject = self.way.route.eject.as_ref()?;
+        let mut outliers = lock(&self.way.outliers);
+        let id = self.instance.id();
+        let span = outliers.after((id, well), eject, (Instant::now(), self.others));
+        drop(outliers);
+        let ejected = span?;
+        let ejected_ms = u64::try_from(ejected.as_millis()).unwrap_or(u64::MAX);
+        Some(News {
+            route: self.way.route.to.clone(),
+            instance: id.to_owned(),
+            ejected_ms: (!ejected.is_zero()).then_some(ejected_ms),
+            by: by.to_owned(),
+        })
+    }
+}
+
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Relaxed);
+    }
+}
+
+fn fits(rule: &Rule, wish: &impl Wish) -> bool {
+    let is = |found: Option<String>| match (&rule.equals, found) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(wanted), Some(found)) => *wanted == found,
+    };
+    rule.header
+        .as_ref()
+        .is_none_or(|name| is(wish.header(name)))
+        && rule.field.as_ref().is_none_or(|path| is(wish.field(path)))
+}
+
+fn weight(instance: &Instance) -> u32 {
+    let said = instance.service().metadata.get("weight");
+    said.and_then(|text| text.parse().ok()).unwrap_or(WEIGHT)
+}
+
+fn stamp(table: &RouteTable) -> (u64, u64) {
+    if table.version == 0 {
+        return (0, 0);
+    }
+    (table.version, hash(&format!("{:?}", table.routes), ""))
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl fmt::Debug for Routes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Routes({:?})", self.table())
+    }
+}
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chosen({:?})", self.instance)
+    }
+}

@@ -1,0 +1,21 @@
+//! Which instance a command goes to.
+//!
+//! A [`RouteTable`] is data: [`Route`]s say for a command or a domain how calls
+//! are spread, which versions get which share, and when an instance that fails is
+//! left out for a while. The table that a node goes by is
+//! changed while the node runs. A command without a route goes where it always
+//! did: to the group in this process, else to any node that answers it.
+//!
+//! This room decides and sends nothing. Each decision is a function of what it is
+//! given: who is there, the key, the time, and a number drawn at random.
+
+mod eject;
+mod hash;
+mod live;
+mod pick;
+mod split;
+mod table;
+
+pub use eject::{Eject, News};
+pub(crate) use live::{Chosen, Routes, Wish};
+pub use table::{Route, RouteError, RouteTable, Rule, Spread};

@@ -1,0 +1,114 @@
+//! What a group says of itself to who looks for it.
+
+use super::{Group, child::Kind};
+use futures_util::future::LocalBoxFuture;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+/// Looks whether a group can work; the text says why not.
+pub(crate) type Look = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<(), String>> + Send + Sync>;
+
+/// One of a group's own checks.
+#[derive(Clone)]
+pub(crate) struct Check {
+    pub(crate) name: String,
+    pub(crate) look: Look,
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Check").field(&self.name).finish()
+    }
+}
+
+/// What a group says of itself beside its table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    pub(crate) version: Option<String>,
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) metadata: BTreeMap<String, String>,
+    pub(crate) depends_on: BTreeSet<String>,
+    pub(crate) checks: Vec<Check>,
+}
+
+/// What a group's table says: the commands it answers and the events it hears.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Says {
+    pub(crate) answers: BTreeSet<&'static str>,
+    pub(crate) hears: BTreeSet<&'static str>,
+}
+
+impl Group {
+    /// Says which version of its domain this is, as [semver](https://semver.org)
+    /// has them; that of its [node](crate::Node::version) by default.
+    pub fn version(mut self, version: impl Into<String>) -> Self {
+        self.about.version = Some(version.into());
+        self
+    }
+
+    /// Adds a tag, by which others may look for it.
+    pub fn tag(mut self, tag: impl Into<String>) -> Self {
+        self.about.tags.insert(tag.into());
+        self
+    }
+
+    /// Says something else of it, under a name.
+    pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.about.metadata.insert(name.into(), value.into());
+        self
+    }
+
+    /// Says that it needs a domain, for the graph of who needs whom.
+    pub fn depends_on(mut self, domain: impl Into<String>) -> Self {
+        self.about.depends_on.insert(domain.into());
+        self
+    }
+
+    /// Adds a check of its health: while one fails, the group is there and is
+    /// not healthy.
+    ///
+    /// Checks run every 10 s, side by side, on the node's own thread, and may
+    /// take 5 s.
+    pub fn healthy_if<F, E>(mut self, name: impl Into<String>, look: F) -> Self
+    where
+        F: AsyncFn() -> Result<(), E> + Clone + Send + Sync + 'static,
+        E: fmt::Display + 'static,
+    {
+        let look: Look = Arc::new(move || {
+            let look = look.clone();
+            Box::pin(async move { look().await.map_err(|error| error.to_string()) })
+        });
+        self.about.checks.push(Check { name: name.into(), look });
+        self
+    }
+
+    /// Returns what it says of itself.
+    pub(crate) fn about(&self) -> About {
+        self.about.clone()
+    }
+
+    /// Returns what its table says, with all that is below it.
+    pub(crate) fn says(&self) -> Says {
+        let mut says = Says::default();
+        self.add_words(&mut says);
+        says
+    }
+
+    fn add_words(&self, says: &mut Says) {
+        for child in &self.children {
+            match &child.0 {
+                Kind::Group(group) => group.add_words(says),
+                Kind::Actor(actor) => {
+                    let answers = actor.answers.iter();
+                    says.answers
+                        .extend(answers.map(|answered| answered.subject.as_str()));
+                    says.hears
+                        .extend(actor.hears.iter().map(|(event, _)| event.as_str()));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+use super::{
+    ask::payments,
+    shell::{Going, run},
+    support::nats::Server,
+};
+use callboard::{Bus, Group, Node, Running};
+use serde_json::Value;
+use std::path::PathBuf;
+
+async fn start(server: &Server, name: &str, groups: Vec<Group>) -> Running {
+    let bus = Bus::nats(server.url()).await.expect("a server");
+    let node = Node::new(name, bus)
+        .namespace("shop")
+        .version("1.2.0")
+        .region("eu");
+    let node = groups.into_iter().fold(node, Node::group);
+    node.start().await.expect("a sound node")
+}
+
+fn shop<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    [&["--namespace", "shop"], words].concat()
+}
+
+/// Starts one node that is well, and one that is not.
+async fn two(server: &Server) -> [Running; 2] {
+    let one = start(server, "n-1", vec![payments().tag("gold")]).await;
+    let sick = async || Err::<(), _>("no paper");
+    let office = Group::new("office")
+        .depends_on("payments")
+        .depends_on("stock");
+    let two = start(server, "n-2", vec![office.healthy_if("printer", sick)]).await;
+    [one, two]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_not_there_is_told_with_the_cure() {
+    let server = Server::start();
+    for words in [["nodes"], ["services"], ["graph"], ["routes"]] {
+        let nobody = run(&server, &shop(&words)).await.failed(4);
+        assert!(
+            nobody.contains("no node answers in namespace `shop`"),
+            "{nobody}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_and_services_are_shown() {
+    let server = Server::start();
+    let nodes = two(&server).await;
+    let shown = run(&server, &shop(&["nodes"])).await.done();
+    let words: Vec<Vec<_>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(words[0], ["NODE", "INSTANCE", "REGION", "HEALTHY", "HEARD"]);
+    assert_eq!(
+        (words[1][0], words[1][2], words[1][3]),
+        ("n-1", "eu", "1/1"),
+        "{shown}"
+    );
+    assert_eq!((words[2][0], words[2][3]), ("n-2", "0/1"), "{shown}");
+
+    let shown = run(&server, &shop(&["services"])).await.done();
+    assert!(shown.contains("printer: no paper"), "{shown}");
+    assert!(
+        shown.contains("2 services, 2 instances, 1 healthy\n"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("! none of 1 of office is healthy\n"),
+        "{shown}"
+    );
+    let narrow = [
+        "services",
+        "--healthy",
+        "--tag",
+        "gold",
+        "--version-in",
+        "^1.1",
+        "--json",
+    ];
+    let found = run(&server, &shop(&narrow)).await.done();
+    let found: Value = serde_json::from_str(&found).expect("one line of JSON");
+    assert_eq!(
+        (&found["name"], &found["node"]),
+        (&"payments".into(), &"n-1".into())
+    );
+    assert_eq!(found["version"], "1.2.0");
+    let none = ["services", "--version-in", ">=2", "--json"];
+    assert_eq!(run(&server, &shop(&none)).await.done(), "");
+    for node in nodes {
+        node.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_needs_whom_is_drawn() {
+    let server = Server::start();
+    let nodes = two(&server).await;
+    let graph = run(&server, &shop(&["graph"])).await.done();
+    assert!(
+        graph.contains("office  1 instance\n  -> payments  declared, not seen\n"),
+        "{graph}"
+    );
+    assert!(graph.contains("stock  not there\n"), "{graph}");
+    let unseen = "\ndeclared and not seen:\n  office -> payments\n  office -> stock\n";
+    assert!(graph.ends_with(unseen), "{graph}");
+    let dot = run(&server, &shop(&["graph", "--dot"])).await.done();
+    assert!(dot.starts_with("digraph callboard {\n"), "{dot}");
+    let mermaid = run(&server, &shop(&["graph", "--mermaid"])).await.done();
+    assert!(mermaid.contains("-- not seen -->"), "{mermaid}");
+    for node in nodes {
+        node.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_shows_it_again_and_again() {
+    let server = Server::start();
+    let mut watching = Going::start(&server, &shop(&["services", "--watch"]));
+    assert!(watching.line().await.contains("no node answers"));
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let mut line = String::new();
+    while !line.starts_with("payments ") {
+        line = watching.line().await;
+    }
+    assert!(!line.contains('\u{1b}'), "nobody looks at a terminal");
+    one.stop().await.expect("it stops");
+}
+
+/// A file that is gone with the test.
+struct Paper(PathBuf);
+
+impl Paper {
+    fn new(name: &str, text: &str) -> Self {
+        let name = format!("callboard-{}-{name}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).expect("a place for a file");
+        Self(path)
+    }
+
+    fn name(&self) -> &str {
+        self.0.to_str().expect("its name is text")
+    }
+}
+
+impl Drop for Paper {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
+
+const ROUTES: &str = r#"
+    [[route]]
+    to = "payments"
+    spread = "least-in-flight"
+    eject = { failures = 5, base = "10s" }
+    rule = [
+        { header = "x-canary", equals = "true", versions = { "^2" = 1 } },
+        { versions = { "^1" = 90, "^2" = 10 } },
+    ]
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn routes_are_set_from_a_file_and_shown() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let empty = run(&server, &shop(&["routes"])).await.done();
+    assert_eq!(empty, "version 0: no routes, all goes the usual way\n");
+    let set = async |paper: Paper| run(&server, &shop(&["routes", "set", paper.name()])).await;
+    let taken = set(Paper::new("routes.toml", ROUTES)).await.done();
+    assert_eq!(taken, "the nodes go by version 1\n");
+    let shown = run(&server, &shop(&["routes"])).await.done();
+    let row =
+        "payments  least-in-flight  header x-canary=true: ^2 1; ^1 90 / ^2 10  5 failures, for 10s";
+    assert!(
+        shown.starts_with("version 1\nTO ") && shown.contains(row),
+        "{shown}"
+    );
+    // What is shown as JSON can be set again, once its version is the next.
+    let json = run(&server, &shop(&["routes", "--json"])).await.done();
+    let older = set(Paper::new("same.json", &json)).await.failed(2);
+    assert!(
+        older.contains("version 1, and 1 is there; use 2"),
+        "{older}"
+    );
+    let next = json.replace("\"version\":1", "\"version\":2");
+    assert_eq!(
+        set(Paper::new("next.json", &next)).await.done(),
+        "the nodes go by version 2\n"
+    );
+    assert_eq!(one.routes().version, 2);
+    let flawed = set(Paper::new("flawed.toml", "[[route]]\nto = \"a.b.c\""))
+        .await
+        .failed(2);
+    assert!(
+        flawed.contains("neither a domain nor a command"),
+        "{flawed}"
+    );
+    one.stop().await.expect("it stops");
+}

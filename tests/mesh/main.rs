@@ -1,0 +1,14 @@
+//! Nodes know one another: who is there, how they are, and who has gone.
+#![cfg(feature = "nats")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod health;
+mod many;
+mod outage;
+mod presence;
+mod rolling;
+mod routes;
+mod services;
+mod yard;

@@ -1,0 +1,204 @@
+//! Who is there is known soon, and who has gone is known as soon.
+
+use crate::{
+    support::way::{Verdict, both_buses, until},
+    yard::{HEARTBEAT, TTL, gate, nodes, quick, yard},
+};
+use callboard::{
+    Node, NodeError, Query,
+    bus::Message,
+    message::codec,
+    roster::{Card, Version},
+};
+use serde::Serialize;
+use serde_json::json;
+use std::time::Instant;
+
+#[tokio::test]
+async fn who_starts_knows_the_others_and_is_known() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one")
+            .region("eu")
+            .group(yard().tag("gold"))
+            .start()
+            .await?;
+        let two = quick(way, "two")
+            .version("0.9.1")
+            .group(yard())
+            .group(gate())
+            .start()
+            .await?;
+        // What was there before is known at once, without waiting for a heartbeat.
+        assert_eq!(nodes(&two.roster(), "yard"), ["one", "two"]);
+        until("the newcomer", async || {
+            nodes(&one.roster(), "gate") == ["two"]
+        })
+        .await;
+        let roster = two.client().roster();
+        let golden = roster.find(&Query::of("yard").tag("gold").region("eu"));
+        let [golden] = &golden[..] else {
+            unreachable!("{golden:?}")
+        };
+        assert_eq!(golden.node(), "one");
+        assert_eq!(golden.service().version, Version::new(1, 4, 2));
+        assert!(golden.service().answers.contains("yard.double"));
+        let gates = roster.find(&Query::of("gate"));
+        assert_eq!(gates[0].service().version, Version::new(0, 9, 1));
+        assert!(gates[0].service().depends_on.contains("yard"));
+        let counted = roster.statistics();
+        assert_eq!(
+            (counted.services, counted.instances, counted.healthy),
+            (2, 3, 3)
+        );
+        two.stop().await?;
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_leaves_is_gone_at_once() -> Verdict {
+    both_buses(async |way| {
+        // With the usual heartbeat: nothing but the word of leaving can tell.
+        let one = way.node("one").group(gate()).start().await?;
+        let two = way.node("two").group(yard()).start().await?;
+        until("the newcomer", async || {
+            nodes(&one.roster(), "yard") == ["two"]
+        })
+        .await;
+        let mut changes = one.roster().watch();
+        two.stop().await?;
+        until("the word of leaving", async || {
+            one.roster().of("yard").is_empty()
+        })
+        .await;
+        assert!(changes.next().await);
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_that_was_started_anew_is_another_instance() -> Verdict {
+    both_buses(async |way| {
+        let watcher = quick(way, "watcher").group(gate()).start().await?;
+        let roster = watcher.roster();
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let node = quick(way, "one").group(yard()).start().await?;
+            until("the newcomer", async || nodes(&roster, "yard") == ["one"]).await;
+            ids.extend(roster.of("yard").iter().map(|one| one.id().to_owned()));
+            node.stop().await?;
+        }
+        ids.dedup();
+        assert_eq!(ids.len(), 3, "{ids:?}");
+        Ok(watcher.stop().await?)
+    })
+    .await
+}
+
+/// A card as a program in another language would write it.
+fn stranger(ttl_ms: u64) -> Card {
+    let card = json!({
+        "instance": "stranger-1", "node": "stranger", "revision": 1, "ttl_ms": ttl_ms,
+        "services": [{"name": "far", "version": "2.0.0", "status": "healthy"}],
+    });
+    serde_json::from_value(card).expect("a card")
+}
+
+fn word(subject: String, word: &impl Serialize) -> Message {
+    Message::new(subject, codec::encode(word).expect("it is short"))
+}
+
+#[tokio::test]
+async fn who_falls_silent_is_gone_after_its_time_to_live() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").start().await?;
+        let roster = one.roster();
+        let ttl = u64::try_from(TTL.as_millis())?;
+        let news = way.names().system("presence.news.card");
+        let said = Instant::now();
+        way.bus.send(word(news, &stranger(ttl))).await?;
+        until("the stranger", async || {
+            nodes(&roster, "far") == ["stranger"]
+        })
+        .await;
+        until("its end", async || roster.of("far").is_empty()).await;
+        let (passed, glance) = (said.elapsed(), HEARTBEAT / 10);
+        assert!(passed >= TTL && passed < TTL * 2 + glance, "{passed:?}");
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_is_heard_of_without_a_card_is_asked_for_it() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").start().await?;
+        let roster = one.roster();
+        let beat = way.names().system("presence.beat");
+        let shows = way.names().system("presence.to.stranger-1.show");
+        let mut asked = way.bus.subscribe(&shows, None).await?;
+        way.bus
+            .send(word(
+                beat,
+                &json!({"instance": "stranger-1", "revision": 1}),
+            ))
+            .await?;
+        assert!(asked.next().await.is_some());
+        let news = way.names().system("presence.news.card");
+        way.bus.send(word(news, &stranger(60_000))).await?;
+        until("the stranger", async || {
+            nodes(&roster, "far") == ["stranger"]
+        })
+        .await;
+        let leave = way.names().system("presence.news.leave");
+        way.bus
+            .send(word(leave, &json!({"instance": "stranger-1"})))
+            .await?;
+        until("its end", async || roster.of("far").is_empty()).await;
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_changes_nothing() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").group(yard()).start().await?;
+        for what in [
+            "news.card",
+            "news.leave",
+            "news.else",
+            "beat",
+            "ask",
+            "to.one.show",
+        ] {
+            let subject = way.names().system(&format!("presence.{what}"));
+            way.bus
+                .send(Message::new(subject.clone(), &b"\xc1"[..]))
+                .await?;
+            way.bus.send(word(subject, &json!([1, 2, 3]))).await?;
+        }
+        let two = quick(way, "two").start().await?;
+        assert_eq!(nodes(&two.roster(), "yard"), ["one"]);
+        two.stop().await?;
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn versions_are_checked_and_the_nodes_own_group_keeps_its_name() -> Verdict {
+    both_buses(async |way| {
+        let refused = async |node: Node| node.start().await.err();
+        let odd = refused(way.node("one").version("one")).await;
+        assert!(matches!(odd, Some(NodeError::Version { .. })), "{odd:?}");
+        for group in [yard().version("1.4"), callboard::Group::new("mesh")] {
+            let odd = refused(way.node("one").group(group)).await;
+            assert!(matches!(odd, Some(NodeError::Group(_))), "{odd:?}");
+        }
+        Ok(())
+    })
+    .await
+}
