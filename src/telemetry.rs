@@ -8,6 +8,9 @@ pub const HANDLED_TOTAL: &str = "callboard_handled_total";
 /// Measures the time of one handler, in seconds, by `child` and `subject`; of an
 /// entity's command, the time from when it was taken until it was answered.
 pub const HANDLER_SECONDS: &str = "callboard_handler_seconds";
+/// Counts commands from the bus that a node turned away because it had too many in
+/// hand, by `group`.
+pub const SHED_TOTAL: &str = "callboard_shed_total";
 /// Counts commands whose deadline passed before their turn came, by `child`.
 pub const EXPIRED_TOTAL: &str = "callboard_expired_total";
 /// Counts restarts of a child, by `child`.

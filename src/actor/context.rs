@@ -1,5 +1,5 @@
 use crate::{
-    call::{Call, CallAll, Cause, Client, Job, JobError, Publish, Receipt, TellError},
+    call::{Call, CallAll, Cause, Client, Job, JobError, Place, Publish, Receipt, TellError},
     message::{Command, Envelope, Event, Id, Request},
 };
 use std::{
@@ -31,6 +31,8 @@ pub(super) enum Source {
     Command {
         caller: Arc<str>,
         reply: Option<String>,
+        /// Its place among what the node has in hand, if it came over the bus.
+        place: Option<Place>,
     },
     /// A command that waited in a stream; where its outcome is awaited goes to
     /// whoever ends it.
@@ -218,9 +220,11 @@ impl Context {
     pub(super) fn detached(&self) -> Self {
         self.taken.store(true, Ordering::Relaxed);
         let source = match &self.source {
-            Source::Command { caller, reply } => {
-                Source::Command { caller: Arc::clone(caller), reply: reply.clone() }
-            }
+            Source::Command { caller, reply, place } => Source::Command {
+                caller: Arc::clone(caller),
+                reply: reply.clone(),
+                place: place.clone(),
+            },
             Source::Job { caller, due, .. } => Source::Job {
                 caller: Arc::clone(caller),
                 due: *due,

@@ -169,13 +169,13 @@ impl<A: 'static> Host<A> {
             Work::Local(mut call) => {
                 let request = call.request().expect("a call is opened once");
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                let source = Source::Command { caller, reply: None };
+                let source = Source::Command { caller, reply: None, place: None };
                 (cause, source, Input::Local(call))
             }
             Work::Remote(arrived) => {
-                let Arrived { request, content, reply } = *arrived;
+                let Arrived { request, content, place, reply } = *arrived;
                 let (cause, caller) = cause_of(request, by, parcel.deadline);
-                let source = Source::Command { caller, reply };
+                let source = Source::Command { caller, reply, place: Some(place) };
                 (cause, source, Input::of(content))
             }
             Work::Job(errand) => {

@@ -1,6 +1,6 @@
 use super::{
-    Call, CallAll, Cause, Doors, Job, JobError, Lines, Parks, Publish, Record, TellError, Ways,
-    job, local, meters::Meters, remote,
+    Call, CallAll, Cause, Doors, Job, JobError, Lines, Load, Parks, Publish, Record, TellError,
+    Ways, job, local, meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
@@ -64,6 +64,8 @@ pub(crate) struct Settings {
     pub(crate) replicas: usize,
     /// Whether there is no node that says how streams are to be.
     pub(crate) is_guest: bool,
+    /// How much the node has in hand.
+    pub(crate) load: Load,
     /// Where commands of actors are noted; nothing outside a replay.
     pub(crate) record: Option<Record>,
     /// How targets are called; nothing if there are no policies.
@@ -83,6 +85,7 @@ impl Client {
             prefer_local: false,
             replicas: 1,
             is_guest: true,
+            load: Load::new(usize::MAX),
             record: None,
             lines: None,
             ways: Ways::default(),

@@ -39,6 +39,8 @@ pub enum CallError<R> {
         subject: Subject,
         /// What the callee said.
         reason: String,
+        /// After how long it is worth trying again, if the callee said so.
+        retry_after: Option<Duration>,
     },
     /// The breaker of the command's policy is open: the callee was not asked.
     #[error("{subject} is not available: its breaker is open{}", again(*retry_after))]
@@ -107,12 +109,12 @@ impl<R> CallError<R> {
         subject: Subject,
         status: Status,
         reason: String,
-        reset: Option<Duration>,
+        again: Option<Duration>,
     ) -> Self {
         match status {
             Status::DeadlinePassed => Self::DeadlinePassed { subject },
-            Status::Unavailable => Self::Unavailable { subject, reason },
-            Status::Limited => Self::Limited { subject, remaining: 0, reset },
+            Status::Unavailable => Self::Unavailable { subject, reason, retry_after: again },
+            Status::Limited => Self::Limited { subject, remaining: 0, reset: again },
             Status::Failed => Self::Failed { subject, reason },
             status => Self::Refused { subject, status, reason },
         }
@@ -137,7 +139,9 @@ impl<R> CallError<R> {
             Self::NoResponders { subject } => CallError::NoResponders { subject },
             Self::Timeout { subject, timeout } => CallError::Timeout { subject, timeout },
             Self::DeadlinePassed { subject } => CallError::DeadlinePassed { subject },
-            Self::Unavailable { subject, reason } => CallError::Unavailable { subject, reason },
+            Self::Unavailable { subject, reason, retry_after } => {
+                CallError::Unavailable { subject, reason, retry_after }
+            }
             Self::Broken { subject, retry_after } => CallError::Broken { subject, retry_after },
             Self::Limited { subject, remaining, reset } => {
                 CallError::Limited { subject, remaining, reset }

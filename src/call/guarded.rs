@@ -112,7 +112,7 @@ impl Guarded<'_> {
         }
         let _berth = match &line.berths {
             Some(berths) => Some(berths.enter(self.deadline).await.map_err(|crowded| {
-                CallError::Unavailable { subject, reason: crowded.to_string() }
+                CallError::Unavailable { subject, reason: crowded.to_string(), retry_after: None }
             })?),
             None => None,
         };

@@ -35,13 +35,13 @@ pub(super) async fn ask<C: Command>(
     let deadline = started + timeout;
     let (reply, answer) = oneshot::channel();
     offer(door, command, request, Some((reply, deadline)))
-        .map_err(|reason| CallError::Unavailable { subject, reason })?;
+        .map_err(|reason| CallError::Unavailable { subject, reason, retry_after: None })?;
     match timeout_at(deadline, answer).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(_)) if deadline <= Instant::now() => Err(CallError::DeadlinePassed { subject }),
         Ok(Err(_)) => {
             let reason = "it stopped before it came to this command".to_owned();
-            Err(CallError::Unavailable { subject, reason })
+            Err(CallError::Unavailable { subject, reason, retry_after: None })
         }
         Err(_) => Err(CallError::Timeout { subject, timeout }),
     }

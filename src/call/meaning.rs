@@ -35,7 +35,9 @@ impl<R> CallError<R> {
     /// Returns after how long it is worth trying again, if that is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Broken { retry_after, .. } => *retry_after,
+            Self::Broken { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
+                *retry_after
+            }
             Self::Limited { reset, .. } => *reset,
             _ => None,
         }

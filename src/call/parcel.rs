@@ -1,4 +1,4 @@
-use super::by_type::ByType;
+use super::{Place, by_type::ByType};
 use crate::message::{Command, Envelope, Request, Status, Subject};
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -55,6 +55,8 @@ impl fmt::Debug for dyn Enclosed {
 pub(crate) struct Arrived {
     pub(crate) request: Request,
     pub(crate) content: Content,
+    /// Keeps it counted as in hand.
+    pub(crate) place: Place,
     /// The subject of its reply.
     pub(crate) reply: Option<String>,
 }

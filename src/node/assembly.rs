@@ -49,6 +49,7 @@ pub struct Node {
     declare: bool,
     threads: usize,
     drain_within: Duration,
+    in_hand: usize,
     record: Option<Record>,
     policies: Option<Policies>,
     presence: Presence,
@@ -71,6 +72,7 @@ impl Node {
             declare: true,
             threads: 1,
             drain_within: Duration::from_secs(10),
+            in_hand: 10_000,
             record: None,
             policies: None,
             presence: Presence::default(),
@@ -134,6 +136,22 @@ impl Node {
     pub const fn threads(mut self, count: usize) -> Self {
         assert!(count > 0, "a node has at least one thread");
         self.threads = count;
+        self
+    }
+
+    /// Sets how many commands from the bus it may have in hand at once, waiting
+    /// ones and all; 10,000 by default.
+    ///
+    /// Those on top are answered with 503 and when to come again, at once and
+    /// before they cost anything. What actors ask of others in the same process, and
+    /// what is asked of the node itself, always gets through.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the count is 0.
+    pub const fn in_hand(mut self, commands: usize) -> Self {
+        assert!(commands > 0, "a node takes at least one command at a time");
+        self.in_hand = commands;
         self
     }
 
@@ -320,6 +338,7 @@ impl Node {
             profile: self.profile,
             declare: self.declare,
             drain_within: self.drain_within,
+            in_hand: self.in_hand,
             clock: Clock::system(),
             record: self.record,
             lines,

@@ -2,12 +2,15 @@ use super::NodeError;
 use crate::{
     actor::{Jobs, Reaction},
     bus::{Message, Subscription},
-    call::{Arrived, Callers, Content, Door, NotTaken, Parcel, Settings, Work, note_caller},
+    call::{
+        Arrived, COME_AGAIN, Callers, Content, Door, NotTaken, Parcel, Place, Settings, Work,
+        note_caller,
+    },
     message::{
         Headers, Request, Status,
         headers::{CB_REMAINING, CB_RETRY_AFTER},
     },
-    telemetry::LIMITED_TOTAL,
+    telemetry::{LIMITED_TOTAL, SHED_TOTAL},
 };
 use bytes::Bytes;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -124,6 +127,7 @@ impl Desk {
         let request = Request::read(&message.headers)
             .map_err(|error| NoEntry::new(Status::Malformed, format!("{name}: {error}")))?;
         self.admit(&door, &request.caller)?;
+        let place = self.enter(name)?;
         note_caller(&self.callers, &request.caller);
         let now = self.settings.clock.now();
         let left = request
@@ -131,9 +135,18 @@ impl Desk {
             .map(|deadline| deadline.duration_since(now).unwrap_or_default());
         let deadline = left.and_then(|left| Instant::now().checked_add(left));
         let content = Content::Encoded(message.payload.clone());
-        let work = Work::Remote(Box::new(Arrived { request, content, reply }));
+        let work = Work::Remote(Box::new(Arrived { request, content, place, reply }));
         (door.offer)(Parcel { route: 0, work, deadline }, None)
             .map_err(|why| NoEntry::new(NotTaken::STATUS, format!("{name}: {why}")))
+    }
+
+    /// Refuses what is more than the node takes in hand at once.
+    fn enter(&self, name: &str) -> Result<Place, NoEntry> {
+        self.settings.load.enter().map_err(|limit| {
+            metrics::counter!(SHED_TOTAL, "group" => self.group.to_string()).increment(1);
+            let reason = format!("{name}: its node has {limit} commands in hand; come again later");
+            NoEntry { again: Some(COME_AGAIN), ..NoEntry::new(Status::Unavailable, reason) }
+        })
     }
 
     /// Refuses what is more than the command's policy accepts.
@@ -147,7 +160,7 @@ impl Desk {
         line.admit(caller, Instant::now()).map_err(|reset| {
             let reason = format!("{subject}: too many calls; come again in {reset:.1?}");
             metrics::counter!(LIMITED_TOTAL, "subject" => subject.as_str()).increment(1);
-            NoEntry { reset: Some(reset), ..NoEntry::new(Status::Limited, reason) }
+            NoEntry { again: Some(reset), ..NoEntry::new(Status::Limited, reason) }
         })
     }
 }
@@ -156,21 +169,23 @@ impl Desk {
 struct NoEntry {
     status: Status,
     reason: String,
-    /// After how long there is room again, if its caller sent too many.
-    reset: Option<Duration>,
+    /// After how long there is room again, if there is too much now.
+    again: Option<Duration>,
 }
 
 impl NoEntry {
     const fn new(status: Status, reason: String) -> Self {
-        Self { status, reason, reset: None }
+        Self { status, reason, again: None }
     }
 
     fn headers(&self) -> Headers {
         let mut headers = self.status.headers(&self.reason);
-        if let Some(reset) = self.reset {
+        if let Some(again) = self.again {
             // Rounded up: who comes then is in time.
-            let ms = reset.as_micros().div_ceil(1_000);
+            let ms = again.as_micros().div_ceil(1_000);
             headers.put(CB_RETRY_AFTER, ms.to_string());
+        }
+        if self.status == Status::Limited {
             headers.put(CB_REMAINING, "0");
         }
         headers

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     actor::Report,
     bus::{Bus, StreamConfig, overlap},
-    call::{Client, Doors, Lines, Record, Settings, Ways},
+    call::{Client, Doors, Lines, Load, Record, Settings, Ways},
     mesh::{self, Mesh, Phase},
     message::Namespace,
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
@@ -49,6 +49,7 @@ pub(crate) struct Setup {
     pub(super) profile: Profile,
     pub(super) declare: bool,
     pub(super) drain_within: Duration,
+    pub(super) in_hand: usize,
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
     pub(super) lines: Option<Lines>,
@@ -316,6 +317,7 @@ impl Setup {
             prefer_local: self.prefer_local,
             replicas: self.replicas,
             is_guest: false,
+            load: Load::new(self.in_hand),
             record: self.record.clone(),
             lines: self.lines.clone(),
             ways: Ways {

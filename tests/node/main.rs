@@ -7,6 +7,7 @@ mod support;
 mod declared;
 mod farm;
 mod lifecycle;
+mod load;
 mod peers;
 mod refusals;
 mod signals;
