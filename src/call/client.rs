@@ -1,6 +1,6 @@
 use super::{
-    Call, CallAll, Cause, Doors, Job, JobError, Lines, Load, Parks, Publish, Record, TellError,
-    Ways, job, local, meters::Meters, remote,
+    Call, CallAll, Cause, Job, JobError, Lines, Parks, Publish, Record, Settings, TellError, Ways,
+    job, local, meters::Meters, remote,
 };
 use crate::{
     bus::{Bus, Message, Stream, StreamConfig, StreamError},
@@ -52,45 +52,10 @@ struct Inner {
     meters: Meters,
 }
 
-/// What all clients of one node share.
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) bus: Bus,
-    pub(crate) namespace: Namespace,
-    pub(crate) node: Arc<str>,
-    pub(crate) clock: Clock,
-    pub(crate) doors: Doors,
-    pub(crate) prefer_local: bool,
-    pub(crate) replicas: usize,
-    /// Whether there is no node that says how streams are to be.
-    pub(crate) is_guest: bool,
-    /// How much the node has in hand.
-    pub(crate) load: Load,
-    /// Where commands of actors are noted; nothing outside a replay.
-    pub(crate) record: Option<Record>,
-    /// How targets are called; nothing if there are no policies.
-    pub(crate) lines: Option<Lines>,
-    pub(crate) ways: Ways,
-}
-
 impl Client {
     /// Builds a client of a namespace; all it sends goes over the bus.
     pub fn new(bus: Bus, namespace: Namespace) -> Self {
-        let settings = Settings {
-            bus,
-            namespace,
-            node: "client".into(),
-            clock: Clock::system(),
-            doors: Doors::default(),
-            prefer_local: false,
-            replicas: 1,
-            is_guest: true,
-            load: Load::new(usize::MAX),
-            record: None,
-            lines: None,
-            ways: Ways::default(),
-        };
-        Self::of(settings, "client")
+        Self::of(Settings::of_a_guest(bus, namespace), "client")
     }
 
     /// Sets how many servers of a NATS cluster keep a copy of each stream: as

@@ -29,13 +29,13 @@ mod publish;
 mod record;
 mod remote;
 mod routed;
+mod settings;
 mod ways;
 
 pub use answer::{Answer, Refusal};
 pub use ask::Call;
 pub(crate) use cause::Cause;
 pub use client::Client;
-pub(crate) use client::Settings;
 pub(crate) use client::open_as_declared;
 pub use error::{CallError, JobError, PublishError, TellError};
 pub use job::{Job, Sent};
@@ -52,4 +52,5 @@ pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]
 pub(crate) use record::Noted;
 pub(crate) use record::Record;
+pub(crate) use settings::Settings;
 pub(crate) use ways::{Callers, Tally, Traffic, Ways, note_caller};
