@@ -31,9 +31,10 @@ impl Trip {
         }
     }
 
-    /// Calls it off, if there is still a way back.
+    /// Calls it off: what was not written down is not begun, its pivot neither.
     pub(super) fn close(&self, abort: Abort) {
         self.closing.borrow_mut().get_or_insert(abort);
+        self.pending.borrow_mut().retain(|step| !step.is_ahead());
         self.look.notify_one();
     }
 
@@ -184,10 +185,7 @@ impl Trip {
         let mut moves = std::mem::take(&mut *self.pending.borrow_mut());
         let place = self.pushed.get();
         moves.extend(more);
-        if moves.is_empty() {
-            return Ok(());
-        }
-        loop {
+        while !moves.is_empty() {
             let after = self.book.borrow().last;
             let written = self.journals.write(&self.id, after, &moves).await;
             match written.map_err(|failure| Stop::Later(failure.to_string()))? {
@@ -207,11 +205,15 @@ impl Trip {
                         let reason = "its journal has news that cannot be read yet".to_owned();
                         return Err(Stop::Later(reason));
                     }
+                    if self.is_closing() {
+                        moves.retain(|step| !step.is_ahead());
+                    }
                 }
                 Written::Unknown(reason) => return Err(Stop::Later(reason)),
                 Written::Crashed => return Err(Stop::Crashed),
             }
         }
+        Ok(())
     }
 
     /// Counts and announces the saga, which began here and now.

@@ -159,6 +159,11 @@ impl Page {
 }
 
 impl Move {
+    /// Whether it is about what comes next, and untrue if that is called off.
+    pub(super) const fn is_ahead(&self) -> bool {
+        matches!(self, Self::Intended { .. } | Self::Pivoted)
+    }
+
     /// Returns its name, for people and headers.
     pub(super) const fn name(&self) -> &'static str {
         match self {
