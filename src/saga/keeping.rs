@@ -185,19 +185,34 @@ impl Trip {
         let mut moves = std::mem::take(&mut *self.pending.borrow_mut());
         let place = self.pushed.get();
         moves.extend(more);
+        if moves.is_empty() {
+            return Ok(());
+        }
+        let is_first = matches!(moves.first(), Some(Move::Started(_)));
+        self.write(moves).await?;
+        self.stored.set(place);
+        self.written.notify_waiters();
+        if is_first {
+            self.has_begun().await;
+        }
+        Ok(())
+    }
+
+    /// Writes in the journal what is still true, in one message if it fits.
+    async fn write(&self, mut moves: Vec<Move>) -> Result<(), Stop> {
+        let mut rest = Vec::new();
         while !moves.is_empty() {
             let after = self.book.borrow().last;
             let written = self.journals.write(&self.id, after, &moves).await;
             match written.map_err(|failure| Stop::Later(failure.to_string()))? {
                 Written::Stored(sequence) => {
-                    let is_first = matches!(moves.first(), Some(Move::Started(_)));
                     self.book.borrow_mut().turn(moves, sequence);
-                    self.stored.set(place);
-                    self.written.notify_waiters();
-                    if is_first {
-                        self.has_begun().await;
-                    }
-                    return Ok(());
+                    moves = std::mem::take(&mut rest);
+                }
+                Written::TooLarge => {
+                    let mut half = moves.split_off(moves.len() / 2);
+                    half.append(&mut rest);
+                    rest = half;
                 }
                 Written::Conflict => {
                     self.catch_up().await?;
@@ -206,6 +221,7 @@ impl Trip {
                         return Err(Stop::Later(reason));
                     }
                     if self.is_closing() {
+                        moves.append(&mut rest);
                         moves.retain(|step| !step.is_ahead());
                     }
                 }
