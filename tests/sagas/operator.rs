@@ -59,6 +59,12 @@ async fn a_saga_is_started_by_code_once_and_tells_its_outcome() -> Outcome {
             ("orders.confirm", "failed")
         ]
     );
+    let undone: Vec<_> = status
+        .steps
+        .iter()
+        .map(|step| step.undo.as_deref())
+        .collect();
+    assert_eq!(undone, [Some("shelf.free"), Some("purse.repay"), None]);
     assert_eq!(status.why(), "all was undone, because it is too late");
     let over = sagas.list(&SagaFilter::all()).await?.sagas;
     assert_eq!(over.len(), 2);
@@ -304,6 +310,26 @@ async fn what_panics_over_its_last_word_is_parked() -> Outcome {
     let sagas = Sagas::open(&node.client(), "speechless").await?;
     sagas.start("scarce", &placed("scarce")).await?;
     until(&sagas, "scarce", "no words").await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_only_has_its_last_word_left_says_so() -> Outcome {
+    let node = Node::new("one", Bus::embedded())
+        .group(shelf())
+        .group(purse())
+        .group(Group::new("orders").child(checkouts()))
+        .start()
+        .await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    sagas.start("declined", &placed("declined")).await?;
+    until(
+        &sagas,
+        "declined",
+        "all is undone, and that is still to be said, because the purse is empty",
+    )
+    .await?;
     node.stop().await?;
     Ok(())
 }
