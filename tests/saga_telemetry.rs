@@ -9,8 +9,8 @@
 )]
 mod market;
 
-use callboard::{Bus, Node, saga::Sagas, telemetry};
-use market::{Outcome, checkouts, orders, placed, purse, shelf};
+use callboard::{Abort, Bus, Group, Node, Saga, Steps, saga::Sagas, telemetry};
+use market::{Cleared, Outcome, checkouts, orders, placed, purse, shelf};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
 use std::{
     collections::BTreeMap,
@@ -127,6 +127,7 @@ fn steps_are_counted(counts: &BTreeMap<String, u64>) {
         (telemetry::SAGAS_STARTED_TOTAL, "checkout", 3),
         (telemetry::SAGAS_ENDED_TOTAL, "checkout completed", 1),
         (telemetry::SAGAS_ENDED_TOTAL, "checkout compensated", 2),
+        (telemetry::SAGAS_ENDED_TOTAL, "nervous parked", 1),
         (telemetry::SAGAS_LIVE, "checkout", 0.0_f64.to_bits()),
         (telemetry::SAGA_STEPS_TOTAL, "checkout shelf.hold done", 3),
         (telemetry::SAGA_STEPS_TOTAL, "checkout purse.pay done", 2),
@@ -185,12 +186,24 @@ fn steps_are_traced(lines: &[String]) {
     );
 }
 
+/// Is woken by an event, and then goes no further.
+fn nervous() -> Saga<String, ()> {
+    Saga::new("nervous", async |steps: &mut Steps, order: String| {
+        let wait = Duration::from_millis(1_900);
+        steps.wait_for::<Cleared>(order, wait).await;
+        steps.pivot();
+        Err(Abort::new("it lost its nerve"))
+    })
+    .hears(|cleared: &Cleared| cleared.order.clone())
+}
+
 /// One checkout of each kind: done, declined, too late.
 async fn shop() -> Outcome {
     let node = Node::new("one", Bus::embedded())
         .group(shelf())
         .group(purse())
         .group(orders(checkouts()))
+        .group(Group::new("nerves").child(nervous()))
         .start()
         .await?;
     let sagas = Sagas::open(&node.client(), "checkout").await?;
@@ -198,6 +211,14 @@ async fn shop() -> Outcome {
         sagas.start(id, &placed(id)).await?;
         sagas.wait::<String>(id, SOON).await?;
     }
+    let sagas = Sagas::open(&node.client(), "nervous").await?;
+    sagas.start("o-1", &"o-1").await?;
+    while sagas.status("o-1").await.is_err() {
+        tokio::task::yield_now().await;
+    }
+    let cleared = Cleared { order: "o-1".into() };
+    node.client().publish(cleared).await?;
+    sagas.wait::<()>("o-1", SOON).await?;
     node.stop().await?;
     Ok(())
 }

@@ -53,7 +53,19 @@ pub(super) enum State {
         rejection: Option<Bytes>,
         reason: String,
     },
-    Undone,
+    Undone {
+        undo: Option<Order>,
+    },
+}
+
+impl Entry {
+    /// Returns the command that undoes it, or did.
+    pub(super) const fn undo(&self) -> Option<&Order> {
+        match &self.state {
+            State::Done { undo, .. } | State::Undone { undo } => undo.as_ref(),
+            State::Intended | State::Failed { .. } => None,
+        }
+    }
 }
 
 impl Book {
@@ -85,7 +97,10 @@ impl Book {
             Move::Undone { step, attempts } if step == LAST_WORD => {
                 (self.last_word, self.last_word_attempts) = (None, attempts);
             }
-            Move::Undone { step, attempts } => self.set(&step, State::Undone, attempts),
+            Move::Undone { step, attempts } => {
+                let undo = self.step(&step).and_then(Entry::undo).cloned();
+                self.set(&step, State::Undone { undo }, attempts);
+            }
             Move::Parked { reason } => {
                 self.parked = Some(reason);
                 self.told = None;

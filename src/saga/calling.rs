@@ -100,7 +100,7 @@ impl<C: Command> CallStep<C> {
             State::Failed { rejection: None, reason } => {
                 match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
             }
-            State::Undone => trip.unreadable(&step.name, "was undone").await,
+            State::Undone { .. } => trip.unreadable(&step.name, "was undone").await,
         }
     }
 }

@@ -104,6 +104,9 @@ impl Desk {
             _ => false,
         };
         if missed {
+            if let Leave::Parked(reason) = left {
+                self.park(&id, reason).await;
+            }
             return said(delivery.nak(Duration::ZERO).await);
         }
         if matches!(left, Leave::Lost) && *pokes.borrow() > 0 {
@@ -169,14 +172,19 @@ impl Desk {
                 said(delivery.ack().await);
             }
             Leave::Parked(reason) => {
-                tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
-                self.tell(id, Move::Parked { reason }).await;
+                self.park(id, reason).await;
                 said(delivery.ack().await);
             }
             Leave::Nothing | Leave::Away(..) => said(delivery.ack().await),
             Leave::Later(wait) => said(delivery.nak(wait).await),
             Leave::Lost => tracing::info!(saga = self.plan.name, %id, "a saga goes on elsewhere"),
         }
+    }
+
+    /// Says to all who look that a person must look at a saga.
+    async fn park(&self, id: &Key, reason: String) {
+        tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
+        self.tell(id, Move::Parked { reason }).await;
     }
 
     /// Lets a saga be visited again at a time; returns whether that is stored.

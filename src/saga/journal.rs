@@ -6,7 +6,7 @@ use crate::{
     bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
     call::{Client, open_as_declared},
     error::Failure,
-    message::{Headers, Id, Key, headers},
+    message::{Headers, Id, Key, codec::EncodeError, headers},
 };
 use bytes::Bytes;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ pub(super) enum Written {
     Stored(u64),
     /// Somebody else wrote in between: read on.
     Conflict,
+    /// It does not fit in one message, and nothing is stored.
+    TooLarge,
     /// The bus did not say.
     Unknown(String),
     /// This is a replay, and the runner dies here.
@@ -112,7 +114,10 @@ impl Journals {
         let mut headers = Headers::with_capacity(2);
         headers.put(headers::MSG_ID, Id::new().to_string());
         headers.put(CB_MOVES, names.join(","));
-        let page = page::write(self.client.source(), moves)?;
+        let page = match page::write(self.client.source(), moves) {
+            Err(EncodeError::TooLarge { .. }) if moves.len() > 1 => return Ok(Written::TooLarge),
+            page => page?,
+        };
         let message = Message::new(self.subject(id), page).headers(headers);
         if self.client.crashes_here() {
             return Ok(Written::Crashed);

@@ -31,9 +31,10 @@ impl Trip {
         }
     }
 
-    /// Calls it off, if there is still a way back.
+    /// Calls it off: what was not written down is not begun, its pivot neither.
     pub(super) fn close(&self, abort: Abort) {
         self.closing.borrow_mut().get_or_insert(abort);
+        self.pending.borrow_mut().retain(|step| !step.is_ahead());
         self.look.notify_one();
     }
 
@@ -187,19 +188,31 @@ impl Trip {
         if moves.is_empty() {
             return Ok(());
         }
-        loop {
+        let is_first = matches!(moves.first(), Some(Move::Started(_)));
+        self.write(moves).await?;
+        self.stored.set(place);
+        self.written.notify_waiters();
+        if is_first {
+            self.has_begun().await;
+        }
+        Ok(())
+    }
+
+    /// Writes in the journal what is still true, in one message if it fits.
+    async fn write(&self, mut moves: Vec<Move>) -> Result<(), Stop> {
+        let mut rest = Vec::new();
+        while !moves.is_empty() {
             let after = self.book.borrow().last;
             let written = self.journals.write(&self.id, after, &moves).await;
             match written.map_err(|failure| Stop::Later(failure.to_string()))? {
                 Written::Stored(sequence) => {
-                    let is_first = matches!(moves.first(), Some(Move::Started(_)));
                     self.book.borrow_mut().turn(moves, sequence);
-                    self.stored.set(place);
-                    self.written.notify_waiters();
-                    if is_first {
-                        self.has_begun().await;
-                    }
-                    return Ok(());
+                    moves = std::mem::take(&mut rest);
+                }
+                Written::TooLarge => {
+                    let mut half = moves.split_off(moves.len() / 2);
+                    half.append(&mut rest);
+                    rest = half;
                 }
                 Written::Conflict => {
                     self.catch_up().await?;
@@ -207,11 +220,16 @@ impl Trip {
                         let reason = "its journal has news that cannot be read yet".to_owned();
                         return Err(Stop::Later(reason));
                     }
+                    if self.is_closing() {
+                        moves.append(&mut rest);
+                        moves.retain(|step| !step.is_ahead());
+                    }
                 }
                 Written::Unknown(reason) => return Err(Stop::Later(reason)),
                 Written::Crashed => return Err(Stop::Crashed),
             }
         }
+        Ok(())
     }
 
     /// Counts and announces the saga, which began here and now.

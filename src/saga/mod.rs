@@ -9,7 +9,8 @@
 //!
 //! One message of the journal holds the transitions that became true together,
 //! and is appended on the condition that nothing came after what its writer
-//! knows: of two runners one is refused, and stops. A saga of `n` steps one
+//! knows: of two runners one is refused, and stops. What is larger than 768 KiB is
+//! written in parts, in order. A saga of `n` steps one
 //! after the other waits for `n + 2` appends: one for its start, and one before
 //! each step, which says *done* of the step before as well, and the last one
 //! says *done* and *ended*.

@@ -141,6 +141,10 @@ pub(super) enum Ending {
     Compensated { abort: Abort },
 }
 
+/// The largest page, in bytes: three payloads, so that every transition fits by
+/// itself, and what servers take by default.
+const MAX_PAGE: usize = 3 * codec::MAX_PAYLOAD;
+
 /// Writes a page as it is read again, and for people the node that did.
 pub(super) fn write(by: &str, moves: &[Move]) -> Result<Bytes, codec::EncodeError> {
     #[derive(Serialize)]
@@ -149,16 +153,25 @@ pub(super) fn write(by: &str, moves: &[Move]) -> Result<Bytes, codec::EncodeErro
         moves: &'a [Move],
     }
 
-    codec::encode(&Page { by, moves })
+    let page = codec::encode_large(&Page { by, moves })?;
+    match page.len() {
+        0..=MAX_PAGE => Ok(page),
+        bytes => Err(codec::EncodeError::TooLarge { bytes }),
+    }
 }
 
 impl Page {
     pub(super) fn read(payload: &[u8]) -> Result<Self, codec::DecodeError> {
-        codec::decode(payload)
+        codec::decode_large(payload)
     }
 }
 
 impl Move {
+    /// Whether it is about what comes next, and untrue if that is called off.
+    pub(super) const fn is_ahead(&self) -> bool {
+        matches!(self, Self::Intended { .. } | Self::Pivoted)
+    }
+
     /// Returns its name, for people and headers.
     pub(super) const fn name(&self) -> &'static str {
         match self {

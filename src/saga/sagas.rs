@@ -249,7 +249,7 @@ impl Sagas {
                 Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
                 Written::Conflict => {}
                 Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),
-                Written::Crashed => break,
+                Written::Crashed | Written::TooLarge => break,
             }
         }
         let reason = format!("its journal changed {TRIES} times in between");

@@ -70,7 +70,7 @@ pub struct StepStatus {
     pub kind: &'static str,
     /// How far it is.
     pub state: &'static str,
-    /// The command that undoes it, if it has one.
+    /// The command that undoes it, or did, if it has one.
     pub undo: Option<String>,
     /// How many attempts its outcome, or undoing it, took.
     pub attempts: u32,
@@ -99,12 +99,12 @@ impl SagaStatus {
                 .get(&*entry.name)
                 .copied()
                 .unwrap_or((first.0.time, None));
-            let (state, undo, note) = shown(&entry.state, &entry.act);
+            let (state, note) = shown(&entry.state, &entry.act);
             StepStatus {
                 name: entry.name.clone(),
                 kind: entry.act.kind(),
                 state,
-                undo,
+                undo: entry.undo().map(|undo| undo.subject.clone()),
                 attempts: entry.attempts,
                 intended,
                 settled,
@@ -133,7 +133,11 @@ impl SagaStatus {
                 let owed = self.steps.iter().rev();
                 let owed = owed.filter(|step| step.state == "done" && step.undo.is_some());
                 let names: Vec<_> = owed.map(|step| step.name.as_str()).collect();
-                format!("it undoes {}, because {abort}", names.join(", "))
+                if names.is_empty() {
+                    format!("all is undone, and that is still to be said, because {abort}")
+                } else {
+                    format!("it undoes {}, because {abort}", names.join(", "))
+                }
             }
             SagaState::Running => {
                 let open = self.steps.iter().filter(|step| step.state == "intended");
@@ -233,15 +237,12 @@ fn note<'a>(
     }
 }
 
-fn shown(state: &StepState, act: &Act) -> (&'static str, Option<String>, Option<String>) {
+fn shown(state: &StepState, act: &Act) -> (&'static str, Option<String>) {
     match state {
-        StepState::Intended => ("intended", None, waits_for(act)),
-        StepState::Done { undo, .. } => {
-            let undo = undo.as_ref().map(|undo| undo.subject.clone());
-            ("done", undo, None)
-        }
-        StepState::Failed { reason, .. } => ("failed", None, Some(reason.clone())),
-        StepState::Undone => ("undone", None, None),
+        StepState::Intended => ("intended", waits_for(act)),
+        StepState::Done { .. } => ("done", None),
+        StepState::Failed { reason, .. } => ("failed", Some(reason.clone())),
+        StepState::Undone { .. } => ("undone", None),
     }
 }
 

@@ -76,9 +76,10 @@ impl Steps {
     /// Says that there is no way back from here: steps are tried until they
     /// succeed, no deadline counts, and an abort parks the saga.
     ///
-    /// It is written down with the next step.
+    /// It is written down with the next step. A saga that was called off before
+    /// that, or whose deadline passed, turns back.
     pub fn pivot(&self) {
-        if !self.0.has_pivoted() {
+        if !self.0.has_pivoted() && !self.0.is_closing() {
             self.0.push(Move::Pivoted);
         }
     }

@@ -1,12 +1,13 @@
 //! What the operator sees of sagas, and what they do when told.
 
 use crate::market::{
-    Cleared, Confirm, Outcome, Placed, Refuse, checkouts, free, hold, orders, pay, placed, purse,
-    shelf,
+    Cleared, Confirm, Outcome, Pay, Placed, Refuse, Repay, checkouts, free, hold, orders, pay,
+    placed, purse, shelf,
 };
 use callboard::{
     Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
     saga::{SagaError, SagaFilter, SagaOutcome, SagaPhase, SagaState, Sagas},
+    time::Clock,
 };
 use std::{
     sync::{
@@ -15,6 +16,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::sync::Notify;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -57,6 +59,12 @@ async fn a_saga_is_started_by_code_once_and_tells_its_outcome() -> Outcome {
             ("orders.confirm", "failed")
         ]
     );
+    let undone: Vec<_> = status
+        .steps
+        .iter()
+        .map(|step| step.undo.as_deref())
+        .collect();
+    assert_eq!(undone, [Some("shelf.free"), Some("purse.repay"), None]);
     assert_eq!(status.why(), "all was undone, because it is too late");
     let over = sagas.list(&SagaFilter::all()).await?.sagas;
     assert_eq!(over.len(), 2);
@@ -172,20 +180,60 @@ async fn past_its_pivot_a_saga_is_parked_and_undone_by_force_only() -> Outcome {
     Ok(())
 }
 
+/// A purse that takes its time until it is let go.
+fn slow_purse(let_go: &Arc<Notify>) -> Group {
+    let let_go = Arc::clone(let_go);
+    let pay = async move |(): &mut (), _: Pay, _: &Context| -> Answer<Pay> {
+        let_go.notified().await;
+        let_go.notify_one();
+        Ok(7)
+    };
+    let refuse = async |(): &mut (), _: Repay, _: &Context| -> Answer<Repay> { Ok(()) };
+    let purse = Actor::new("purse", async || Ok::<_, Failure>(()));
+    Group::new("purse").child(purse.answer(pay).answer(refuse))
+}
+
+#[tokio::test]
+async fn what_is_called_off_before_its_pivot_is_written_turns_back() -> Outcome {
+    for passes in [false, true] {
+        let let_go = Arc::new(Notify::new());
+        let saga = Saga::new("firm", firm);
+        let saga = if passes {
+            saga.deadline(Duration::from_millis(300))
+        } else {
+            saga
+        };
+        let node = node(saga, slow_purse(&let_go)).await?;
+        let sagas = Sagas::open(&node.client(), "firm").await?;
+        sagas.start("o-1", &placed("o-1")).await?;
+        until(&sagas, "o-1", "the outcome of `purse.pay`").await?;
+        if passes {
+            let deadline = sagas.status("o-1").await?.deadline.ok_or("no deadline")?;
+            // A deadline is noticed a little later.
+            while Clock::system().now() < deadline + Duration::from_millis(500) {
+                tokio::task::yield_now().await;
+            }
+        } else {
+            sagas.cancel("o-1").await?;
+        }
+        let_go.notify_one();
+        let outcome = sagas.wait::<()>("o-1", SOON).await?;
+        assert!(
+            matches!(outcome, SagaOutcome::Compensated(_)),
+            "{outcome:?}"
+        );
+        node.stop().await?;
+    }
+    Ok(())
+}
+
 /// A purse that cannot give money back until somebody mends it.
 fn stuck_purse(mended: &Arc<AtomicBool>) -> Group {
     let mended = Arc::clone(mended);
     let purse = Actor::new("purse", async || Ok::<_, Failure>(()))
+        .answer(async |(): &mut (), _: Pay, _: &Context| -> Answer<Pay> { Ok(7) })
         .answer(
-            async |(): &mut (), _: crate::market::Pay, _: &Context| -> Answer<crate::market::Pay> {
-                Ok(7)
-            },
-        )
-        .answer(
-            async move |(): &mut (),
-                        _: crate::market::Repay,
-                        _: &Context|
-                        -> Answer<crate::market::Repay> {
+            async move |(): &mut (), _: Repay, _: &Context| -> Answer<Repay> {
                 if mended.load(Ordering::SeqCst) {
                     return Ok(());
                 }
@@ -262,6 +310,26 @@ async fn what_panics_over_its_last_word_is_parked() -> Outcome {
     let sagas = Sagas::open(&node.client(), "speechless").await?;
     sagas.start("scarce", &placed("scarce")).await?;
     until(&sagas, "scarce", "no words").await?;
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_only_has_its_last_word_left_says_so() -> Outcome {
+    let node = Node::new("one", Bus::embedded())
+        .group(shelf())
+        .group(purse())
+        .group(Group::new("orders").child(checkouts()))
+        .start()
+        .await?;
+    let sagas = Sagas::open(&node.client(), "checkout").await?;
+    sagas.start("declined", &placed("declined")).await?;
+    until(
+        &sagas,
+        "declined",
+        "all is undone, and that is still to be said, because the purse is empty",
+    )
+    .await?;
     node.stop().await?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What steps do, side by side, past the pivot, and in trouble.
 
 use crate::market::{
-    Confirm, Confirmed, Declined, Freed, Held, Outcome, Paid, Pay, Placed, Refused, Repaid,
+    Confirm, Confirmed, Declined, Freed, Held, Outcome, Paid, Pay, Placed, Refuse, Refused, Repaid,
     TooLate, checkouts, free, hold, orders, pay, placed, purse, repay, shelf,
 };
 use callboard::{
@@ -64,6 +64,32 @@ async fn steps_side_by_side_are_all_settled_before_the_way_back() -> Outcome {
             ];
             assert_eq!(found, counts, "{order}, dead at {place} of {places}");
         }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_too_large_for_one_message_of_the_journal_is_written_in_parts() -> Outcome {
+    let code = async |steps: &mut Steps, placed: Placed| {
+        let reason = "no ".repeat(70_000);
+        let refuse = |number| {
+            let order = format!("{}-{number}", placed.order);
+            steps.call(Refuse { order, reason: reason.clone() })
+        };
+        for refused in steps.all((0..9).map(refuse)).await {
+            refused?;
+        }
+        Ok::<_, Abort>(())
+    };
+    let saga = || Saga::new("verbose", code).on(|placed: Placed| placed);
+    let places = play(saga(), "o-1", 0).await?.places();
+    for place in 0..=places {
+        let heard = play(saga(), "o-1", place).await?;
+        assert_eq!(
+            heard.events::<Refused>().len(),
+            9,
+            "dead at {place} of {places}"
+        );
     }
     Ok(())
 }
