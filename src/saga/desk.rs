@@ -21,7 +21,7 @@ use std::{
     collections::HashMap,
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::{
     sync::watch,
@@ -78,6 +78,7 @@ impl Desk {
                 return said(delivery.term().await);
             }
         };
+        let ahead = self.ahead(delivery.message.time);
         let Some(visit) = self.enter(&id, errand, &delivery) else {
             return self.pass_on(&id, delivery).await;
         };
@@ -90,12 +91,7 @@ impl Desk {
             () = self.hold(&delivery, &lease) => Leave::Lost,
             _ = stopping.wait_for(|&stopping| stopping) => Leave::Later(Duration::ZERO),
         };
-        let left = match left {
-            // An alarm that is set late would replace the one of who has it now.
-            Leave::Away(..) if Instant::now() >= lease.get() => Leave::Lost,
-            Leave::Away(until, _) if !self.set_alarm(&id, until).await => Leave::Later(BUSY),
-            left => left,
-        };
+        let left = self.alarmed(&id, left, &lease, ahead).await;
         drop(leaving);
         // Who was told of it up to here did nothing about it but tell the visit.
         let missed = match left {
@@ -187,13 +183,34 @@ impl Desk {
         self.tell(id, Move::Parked { reason }).await;
     }
 
-    /// Lets a saga be visited again at a time; returns whether that is stored.
-    async fn set_alarm(&self, id: &Key, until: u64) -> bool {
-        let set = self.errands.wake_at(id, from_unix_ms(until)).await;
-        set.inspect_err(|error| {
+    /// Returns how far the clock of the stream, which rings alarms, is ahead of ours.
+    fn ahead(&self, stored: SystemTime) -> Duration {
+        let now = self.journals.client.clock().now();
+        stored.duration_since(now).unwrap_or_default()
+    }
+
+    /// Sets the alarm of a saga that waits, later if alarms ring early by our clock:
+    /// else it would ring at once, again and again.
+    async fn alarmed(
+        &self,
+        id: &Key,
+        left: Leave,
+        lease: &Cell<Instant>,
+        ahead: Duration,
+    ) -> Leave {
+        let Leave::Away(until, _) = left else {
+            return left;
+        };
+        // An alarm that is set late would replace the one of who has it now.
+        if Instant::now() >= lease.get() {
+            return Leave::Lost;
+        }
+        let set = self.errands.wake_at(id, from_unix_ms(until) + ahead).await;
+        if let Err(error) = set {
             tracing::warn!(saga = self.plan.name, %id, %error, "a saga's timer is set again");
-        })
-        .is_ok()
+            return Leave::Later(BUSY);
+        }
+        left
     }
 
     /// Asks who visits a saga now to look again: the one who was told here lost it.
