@@ -32,11 +32,13 @@
 //!
 //! # Two runners
 //!
-//! What asks a saga to go on is a message in a stream, given to one runner at a
-//! time. A runner that does not speak for [8 s](Saga::takeover_after) loses it to
-//! another. If it was merely paused, both may call the same step under the same
-//! id, and the journal takes the word of one of them. A runner that wakes up
-//! looks at the clock before it calls anything, and stops if its time is over.
+//! What asks a saga to go on is a message in a stream. Each such message is with
+//! one runner at a time; a runner that does not speak for
+//! [8 s](Saga::takeover_after) loses it to another. So two may be at one saga: the
+//! first was merely paused, or one has its start and the other an alarm. Then both
+//! may call the same step under the same id, and the journal takes the word of one
+//! of them; the other stops. A runner that wakes up looks at the clock before it
+//! calls anything, and stops if its time is over.
 //!
 //! This room keeps no timers in memory but short ones, and knows no domain: what
 //! it calls must know the id of a command that it has seen, as entities do.
