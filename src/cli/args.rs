@@ -1,5 +1,5 @@
 use super::{
-    dead,
+    breakers, dead,
     filter::Filter,
     parked,
     place::Place,
@@ -124,6 +124,15 @@ Examples:
 What is declared comes from `depends_on` and from the events that groups hear;
 what is seen, from who has sent commands since the nodes were started.";
 
+const BREAKERS: &str = "\
+Examples:
+  callboard breakers                      all breakers of all nodes
+  callboard breakers payments.charge --watch
+  callboard breakers --json | jq -r 'select(.state != \"closed\") | .name'
+  callboard breakers force payments.charge open    no call goes through
+  callboard breakers force payments.charge auto    they decide again
+A breaker of a policy is there once its target was called.";
+
 const ROUTES: &str = "\
 Examples:
   callboard routes
@@ -191,6 +200,9 @@ pub(super) enum Command {
     /// Shows and sets where commands go.
     #[command(after_help = ROUTES, args_conflicts_with_subcommands = true)]
     Routes(routes::Args),
+    /// Shows breakers and how they stand, and forces them open or closed.
+    #[command(after_help = BREAKERS, args_conflicts_with_subcommands = true)]
+    Breakers(breakers::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -207,6 +219,7 @@ impl Command {
             Self::Nodes(nodes) => nodes.follow.watch,
             Self::Services(services) => services.follow.watch,
             Self::Routes(routes) => routes.follow.watch,
+            Self::Breakers(breakers) => breakers.follow.watch,
             _ => false,
         }
     }

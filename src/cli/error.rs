@@ -1,5 +1,6 @@
 use super::{Exit, input::InputError};
 use crate::{
+    breaker::AskError,
     bus::{
         AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
     },
@@ -71,6 +72,8 @@ pub(super) enum CommandError {
     Saga(#[from] SagaError),
     #[error(transparent)]
     Table(TableError),
+    #[error(transparent)]
+    Breaker(#[from] AskError),
     #[error("{name}: {reason}")]
     File { name: String, reason: String },
     #[error("interrupted")]

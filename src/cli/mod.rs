@@ -8,6 +8,7 @@
 //! to that binary.
 
 mod args;
+mod breakers;
 mod columns;
 mod dead;
 mod draw;
@@ -100,6 +101,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Services(services) => roster::services(place, services, out).await,
         Command::Graph(drawn) => roster::graph(place, drawn, out).await,
         Command::Routes(routes) => routes::run(place, routes, out).await,
+        Command::Breakers(breakers) => breakers::run(place, breakers, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

@@ -4,6 +4,7 @@
 mod support;
 
 mod ask;
+mod breakers;
 mod connect;
 mod look;
 mod mesh;
