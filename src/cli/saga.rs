@@ -184,6 +184,9 @@ async fn list(
                 "{left_out} older ones of `{name}` are left out; `--limit` lists more"
             ));
         }
+        for (id, reason) in &found.unreadable {
+            warn(&format!("`{name}` {id} cannot be read: {reason}"));
+        }
         for status in found.sagas {
             out.line(&if json {
                 json::text(&Facts::of(&name, &status))

@@ -24,7 +24,12 @@ pub(super) async fn strays(
     }
     let journals = Journals::open(&client, plan.name).await?;
     let mut strays = Vec::new();
-    for (token, book) in live(&journals).await? {
+    let Live { books, unreadable } = live(&journals).await?;
+    let unreadable = unreadable
+        .into_iter()
+        .filter_map(|(token, reason)| Some((Key::from_token(&token).ok()?.decode(), reason)));
+    strays.extend(unreadable);
+    for (token, book) in books {
         let Ok(id) = Key::from_token(&token) else {
             continue;
         };
@@ -35,11 +40,24 @@ pub(super) async fn strays(
     Ok(strays)
 }
 
-/// Reads the journals of those that go forward.
-async fn live(journals: &Journals) -> Result<BTreeMap<String, Book>, SagaError> {
-    let mut books: BTreeMap<String, Book> = BTreeMap::new();
+/// The journals of those that go forward, and those that this program cannot read.
+#[derive(Default)]
+struct Live {
+    books: BTreeMap<String, Book>,
+    unreadable: BTreeMap<String, String>,
+}
+
+async fn live(journals: &Journals) -> Result<Live, SagaError> {
+    let Live { mut books, mut unreadable } = Live::default();
     journals
         .each(|token, stored, page| {
+            let page = match page {
+                Ok(page) => page,
+                Err(failure) => {
+                    unreadable.insert(token.to_owned(), failure.to_string());
+                    return;
+                }
+            };
             let book = books.entry(token.to_owned()).or_default();
             book.turn(page.moves, stored.sequence);
             if book.ending.is_some() {
@@ -47,8 +65,8 @@ async fn live(journals: &Journals) -> Result<BTreeMap<String, Book>, SagaError> 
             }
         })
         .await?;
-    books.retain(|_, book| book.aborted.is_none());
-    Ok(books)
+    books.retain(|token, book| book.aborted.is_none() && !unreadable.contains_key(token));
+    Ok(Live { books, unreadable })
 }
 
 /// Says why one saga could not go on.

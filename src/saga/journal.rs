@@ -77,15 +77,16 @@ impl Journals {
         Ok(pages)
     }
 
-    /// Reads the journals of all sagas, side by side, one message at a time.
+    /// Reads the journals of all sagas, side by side, one message at a time, also
+    /// those that cannot be read.
     pub(super) async fn each(
         &self,
-        mut read: impl FnMut(&str, Stored, Page),
+        mut read: impl FnMut(&str, Stored, Result<Page, Failure>),
     ) -> Result<(), Failure> {
         let filter = self.client.namespace().sagas(&self.saga);
         let mut reader = self.stream.read(&filter, 1).await?;
         while let Some(mut stored) = reader.next().await? {
-            let page = page_of(&stored)?;
+            let page = page_of(&stored);
             // Its page says all of it.
             stored.payload = Bytes::new();
             let subject = std::mem::take(&mut stored.subject);

@@ -4,7 +4,7 @@ use super::{
     SagaPhase, SagaStatus,
     page::{Move, Page},
 };
-use crate::{bus::Stored, message::Key};
+use crate::{bus::Stored, error::Failure, message::Key};
 use std::collections::{BTreeMap, HashMap};
 
 /// How many sagas are listed unless more are asked for.
@@ -35,6 +35,8 @@ pub struct SagaList {
     pub sagas: Vec<SagaStatus>,
     /// How many there are in all.
     pub matched: usize,
+    /// The ids of those whose journal this program cannot read, and why.
+    pub unreadable: BTreeMap<String, String>,
 }
 
 impl SagaFilter {
@@ -86,35 +88,57 @@ pub(super) struct Roll<'a> {
     open: HashMap<String, Vec<(Stored, Page)>>,
     found: BTreeMap<u64, SagaStatus>,
     matched: usize,
+    unreadable: BTreeMap<String, String>,
 }
 
 impl<'a> Roll<'a> {
     pub(super) fn new(filter: &'a SagaFilter) -> Self {
-        Self { filter, open: HashMap::new(), found: BTreeMap::new(), matched: 0 }
+        Self {
+            filter,
+            open: HashMap::new(),
+            found: BTreeMap::new(),
+            matched: 0,
+            unreadable: BTreeMap::new(),
+        }
     }
 
     /// Goes on by one message of a saga's journal.
-    pub(super) fn turn(&mut self, token: &str, stored: Stored, page: Page) {
+    pub(super) fn turn(&mut self, token: &str, stored: Stored, page: Result<Page, Failure>) {
+        let page = match page {
+            Ok(page) => page,
+            Err(failure) => {
+                self.unreadable.insert(id_of(token), failure.to_string());
+                return;
+            }
+        };
         let is_over = matches!(page.moves.last(), Some(Move::Ended(_)));
         let pages = self.open.entry(token.to_owned()).or_default();
         pages.push((stored, page));
         if is_over {
             let pages = self.open.remove(token).unwrap_or_default();
-            self.settle(token.to_owned(), &pages);
+            self.settle(token, &pages);
         }
     }
 
     /// Returns what was found.
     pub(super) fn end(mut self) -> SagaList {
         for (token, pages) in std::mem::take(&mut self.open) {
-            self.settle(token, &pages);
+            self.settle(&token, &pages);
         }
-        SagaList { sagas: self.found.into_values().collect(), matched: self.matched }
+        SagaList {
+            sagas: self.found.into_values().collect(),
+            matched: self.matched,
+            unreadable: self.unreadable,
+        }
     }
 
-    fn settle(&mut self, token: String, pages: &[(Stored, Page)]) {
+    fn settle(&mut self, token: &str, pages: &[(Stored, Page)]) {
         let first = pages.first().map_or(0, |(stored, _)| stored.sequence);
-        let id = Key::from_token(&token).map_or(token, |key| key.decode());
+        let id = id_of(token);
+        // A part of its journal is no story.
+        if self.unreadable.contains_key(&id) {
+            return;
+        }
         let Some(status) = SagaStatus::of(id, pages) else {
             return;
         };
@@ -127,4 +151,8 @@ impl<'a> Roll<'a> {
             self.found.pop_first();
         }
     }
+}
+
+fn id_of(token: &str) -> String {
+    Key::from_token(token).map_or_else(|_| token.to_owned(), |key| key.decode())
 }

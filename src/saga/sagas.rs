@@ -183,7 +183,8 @@ impl Sagas {
     ///
     /// # Errors
     ///
-    /// Returns [`SagaError`] if a journal cannot be read.
+    /// Returns [`SagaError`] if the stream cannot be read; a journal that cannot is
+    /// [told](SagaList::unreadable) beside the others.
     ///
     /// # Cancel safety
     ///

@@ -6,6 +6,8 @@ use crate::market::{
 };
 use callboard::{
     Abort, Actor, Answer, Bus, Context, Failure, Group, Node, Refusal, Running, Saga, Steps,
+    bus::{Expect, Message, StreamConfig},
+    message::{Headers, Key, headers},
     saga::{SagaError, SagaFilter, SagaOutcome, SagaPhase, SagaState, Sagas},
     time::Clock,
 };
@@ -332,4 +334,38 @@ async fn what_only_has_its_last_word_left_says_so() -> Outcome {
     .await?;
     node.stop().await?;
     Ok(())
+}
+
+#[tokio::test]
+async fn a_journal_that_cannot_be_read_is_told_beside_the_others() -> Outcome {
+    let node = node(checkouts(), purse()).await?;
+    let client = node.client();
+    let sagas = Sagas::open(&client, "checkout").await?;
+    sagas.start("good", &placed("good")).await?;
+    sagas.wait::<String>("good", SOON).await?;
+    let names = client.namespace();
+    let stream = client
+        .bus()
+        .stream(&StreamConfig::sagas(names, "checkout"))
+        .await?;
+    let scribble = Message::new(names.saga("checkout", &Key::new("bad")?), "scribble");
+    let mut own = Headers::new();
+    own.insert(headers::MSG_ID, "1")?;
+    stream.append(scribble.headers(own), Expect::Any).await?;
+
+    let list = sagas.list(&SagaFilter::all()).await?;
+    assert_eq!(list.sagas.len(), 1);
+    let told: Vec<_> = list.unreadable.iter().collect();
+    assert!(
+        matches!(&told[..], [(id, reason)] if *id == "bad" && reason.contains("checkout.bad")),
+        "{told:?}"
+    );
+    let next = Node::new("next", client.bus().clone()).group(orders(checkouts()));
+    let stranded = next.check().await?;
+    assert_eq!(stranded.len(), 1);
+    assert_eq!(
+        (stranded[0].id.as_str(), &stranded[0].reason),
+        ("bad", told[0].1)
+    );
+    Ok(node.stop().await?)
 }
