@@ -27,8 +27,9 @@
 //!
 //! What is survived is what the bus survives: a message that the bus loses is
 //! lost to the journal too. Journals are kept as long as their stream is: nothing
-//! removes those of sagas that ended, so [`Sagas::list`] and [`Saga::check`] read
-//! all of them, one message at a time, and hold in memory only what is not over.
+//! removes those of sagas that ended, so [`Sagas::list`] and
+//! [`Node::check`](crate::Node::check) read all of them, one message at a time,
+//! and hold in memory only what is not over.
 //!
 //! # Two runners
 //!
