@@ -1,10 +1,11 @@
 //! Code that changes under a live saga: it goes on, or says why it cannot.
 
 use crate::market::{Cleared, Confirm, Outcome, Placed, hold, orders, pay, placed, purse, shelf};
+use crate::waiting::so_many;
 use callboard::{
     Abort, Bus, Node, NodeError, Running, Saga, Steps,
     node::StrandedSaga,
-    saga::{SagaFilter, SagaOutcome, SagaState, SagaStatus, Sagas},
+    saga::{SagaFilter, SagaOutcome, SagaState, Sagas},
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -165,20 +166,6 @@ fn number(at: usize) -> String {
     }
 }
 
-/// Waits until so many sagas are as they should be.
-async fn until(sagas: &Sagas, count: usize, is: impl Fn(&SagaStatus) -> bool) -> Outcome {
-    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
-    loop {
-        let list = sagas.list(&SagaFilter::all()).await?.sagas;
-        let found = list.iter().filter(|saga| is(saga)).count();
-        if found == count {
-            return Ok(());
-        }
-        assert!(tokio::time::Instant::now() < deadline, "{found} of {count}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 /// Checks the new code against all that live; returns what would be parked, and why.
 async fn predicted(
     bus: &Bus,
@@ -217,15 +204,15 @@ async fn of_a_thousand_live_sagas_each_goes_on_or_is_parked_as_the_check_said() 
     for id in (0..COUNT).map(number) {
         sagas.start(&id, &placed(&id)).await?;
     }
-    until(&sagas, COUNT, |saga| saga.why().contains("(`look`)")).await?;
+    so_many(&sagas, COUNT, |saga| saga.why().contains("(`look`)")).await;
     let ids = || (0..COUNT).map(number);
     for order in ids().filter(|order| order.contains("paid")) {
         one.client().publish(Cleared { order }).await?;
     }
-    until(&sagas, COUNT / 4, |saga| {
+    so_many(&sagas, COUNT / 4, |saga| {
         saga.why().contains("(`second-look`)")
     })
-    .await?;
+    .await;
     one.stop().await?;
 
     let predicted = predicted(&bus, ids()).await?;
@@ -233,10 +220,10 @@ async fn of_a_thousand_live_sagas_each_goes_on_or_is_parked_as_the_check_said() 
     for order in ids() {
         two.client().publish(Cleared { order }).await?;
     }
-    until(&sagas, COUNT, |saga| {
+    so_many(&sagas, COUNT, |saga| {
         matches!(saga.state, SagaState::Completed | SagaState::Parked(_))
     })
-    .await?;
+    .await;
     for saga in sagas.list(&SagaFilter::all()).await?.sagas {
         match (&saga.state, predicted.get(&saga.id)) {
             (SagaState::Completed, None) => {}

@@ -2,8 +2,9 @@
 
 use crate::{
     market::{Outcome, checkouts, orders, placed, purse, shelf},
-    support::nats::Server,
+    support::{nats::Server, way::until_within},
     told,
+    waiting::PATIENCE,
 };
 use callboard::{
     Bus, Client, Node, Running,
@@ -12,11 +13,9 @@ use callboard::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::time::Duration;
-use tokio::time::{Instant, sleep};
 
 /// How many of these stories are told at once.
 const SIDE_BY_SIDE: usize = 16;
-const PATIENCE: Duration = Duration::from_mins(1);
 
 type Error = Box<dyn std::error::Error>;
 
@@ -37,13 +36,10 @@ async fn host(
     Ok(node.start().await?)
 }
 
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> Result<bool, Error>) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await? {
-        assert!(Instant::now() < deadline, "waiting for {what}");
-        sleep(Duration::from_millis(10)).await;
-    }
-    Ok(())
+/// Waits, as long as many nodes on a busy machine may take.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let look = async || is_so().await.then_some(()).ok_or_else(String::new);
+    until_within(PATIENCE, what, look).await;
 }
 
 /// Plays one order whose node dies at a place; another goes on. Returns what
@@ -55,15 +51,15 @@ async fn play(bus: &Bus, order: &str, place: u64) -> Result<(Vec<String>, u64), 
     let first = host("first", &namespace, bus, &point).await?;
     let sagas = Sagas::open(&client, "checkout").await?;
     client.publish(placed(order)).await?;
-    let is_over = async || Ok(sagas.status(order).await.is_ok_and(|it| it.state.is_over()));
+    let is_over = async || sagas.status(order).await.is_ok_and(|it| it.state.is_over());
     until("the death, or the end", async || {
-        Ok(point.is_passed() || is_over().await?)
+        point.is_passed() || is_over().await
     })
-    .await?;
+    .await;
     first.stop().await?;
     let second = CrashPoint::at(0);
     let node = host("second", &namespace, bus, &second).await?;
-    until("the end", is_over).await?;
+    until("the end", is_over).await;
     let status = sagas.status(order).await?;
     assert_eq!(
         status.state == SagaState::Completed,

@@ -16,3 +16,4 @@ mod support;
 mod timers;
 #[cfg(feature = "nats")]
 mod told;
+mod waiting;

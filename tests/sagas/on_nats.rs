@@ -6,24 +6,23 @@ use crate::{
         shelf,
     },
     support::nats::Server,
+    waiting::so_many,
 };
 use callboard::{
     Bus, Client, Event, Node,
     bus::StreamConfig,
     message::{Namespace, Origin, batch},
-    saga::{SagaError, SagaFilter, SagaState, Sagas},
+    saga::{SagaError, SagaFilter, SagaState, SagaStatus, Sagas},
     time::Clock,
 };
 use std::{
     collections::BTreeMap,
     env,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 const URL: &str = "CALLBOARD_TEST_SAGAS";
-/// How long a busy machine may take for what takes an idle one seconds.
-const PATIENCE: Duration = Duration::from_mins(2);
 const LEASE: &str = "CALLBOARD_TEST_LEASE";
 
 /// A node in a process of its own.
@@ -113,20 +112,8 @@ async fn all<E: Event>(client: &Client) -> Result<Vec<E>, Box<dyn std::error::Er
     Ok(events)
 }
 
-/// Waits until so many sagas are in a state that is looked for.
-async fn so_many(sagas: &Sagas, count: usize, is: fn(&SagaState) -> bool) -> Outcome {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let list = sagas.list(&SagaFilter::all()).await?.sagas;
-        let found = list.iter().filter(|saga| is(&saga.state)).count();
-        if found >= count {
-            return Ok(());
-        }
-        let other = list.iter().find(|saga| !is(&saga.state));
-        let why = other.map(|saga| format!("{}: {}", saga.id, saga.why()));
-        assert!(Instant::now() < deadline, "{found} of {count}; {why:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+fn is_over(saga: &SagaStatus) -> bool {
+    saga.state.is_over()
 }
 
 /// Starts sagas, side by side.
@@ -205,13 +192,13 @@ async fn what_a_killed_node_held_ends_elsewhere_within_ten_seconds() -> Outcome 
     let _two = Worker::start(&server.url(), 8)?;
     let mut starting = start(&sagas, 0..COUNT);
     // Both nodes have something in hand once some began.
-    so_many(&sagas, 1, |_| true).await?;
+    so_many(&sagas, 1, |_| true).await;
     drop(one);
     let killed = Clock::system().now();
     while let Some(started) = starting.join_next().await {
         started??;
     }
-    so_many(&sagas, COUNT, SagaState::is_over).await?;
+    so_many(&sagas, COUNT, is_over).await;
     let list = sagas.list(&SagaFilter::all().limit(COUNT)).await?.sagas;
     let held = list.iter().filter(|saga| saga.began <= killed);
     let took = held.filter_map(|saga| saga.changed.duration_since(killed).ok());
@@ -235,16 +222,16 @@ async fn a_runner_that_was_paused_has_no_second_effect_when_it_wakes_up() -> Out
     for round in 0..4 {
         let before = round * ROUND;
         let mut starting = start(&sagas, before..before + ROUND);
-        so_many(&sagas, before + 1, |_| true).await?;
+        so_many(&sagas, before + 1, |_| true).await;
         one.signal("STOP")?;
         while let Some(started) = starting.join_next().await {
             started??;
         }
         // It wakes up when the other has all it held, or is in the midst of it.
         let over = if round % 2 == 0 { ROUND } else { ROUND * 3 / 4 };
-        so_many(&sagas, before + over, SagaState::is_over).await?;
+        so_many(&sagas, before + over, is_over).await;
         one.signal("CONT")?;
-        so_many(&sagas, before + ROUND, SagaState::is_over).await?;
+        so_many(&sagas, before + ROUND, is_over).await;
     }
     audit(&client, &sagas, COUNT).await
 }

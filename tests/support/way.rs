@@ -159,9 +159,26 @@ async fn run(way: &Way, case: &impl AsyncFn(&Way) -> Verdict) -> Verdict {
 ///
 /// Panics if it does not become so soon.
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + SOON;
-    while !is_so().await {
-        assert!(Instant::now() < deadline, "no {what} within {SOON:?}");
+    let look = async || is_so().await.then_some(()).ok_or_else(String::new);
+    until_within(SOON, what, look).await;
+}
+
+/// Waits until a look finds nothing amiss.
+///
+/// # Panics
+///
+/// Panics with what was amiss at last if it does not become so within the limit.
+pub(crate) async fn until_within(
+    limit: Duration,
+    what: &str,
+    mut look: impl AsyncFnMut() -> Result<(), String>,
+) {
+    let deadline = Instant::now() + limit;
+    while let Err(amiss) = look().await {
+        assert!(
+            Instant::now() < deadline,
+            "no {what} within {limit:?}: {amiss}"
+        );
         sleep(Duration::from_millis(5)).await;
     }
 }
