@@ -10,7 +10,7 @@ use callboard::{
     message::{Headers, headers},
 };
 use std::{error::Error, time::Duration};
-use support::nats::{Server, free_port};
+use support::nats::Server;
 use tokio::{task::JoinSet, time::Instant};
 
 type Verdict = Result<(), Box<dyn Error>>;
@@ -29,15 +29,10 @@ const fn committed(sequence: u64, duplicate: bool) -> Append {
 }
 
 fn three() -> Vec<Server> {
-    let ports = [free_port(), free_port(), free_port()];
-    let routes = ports
-        .map(|port| format!("nats://127.0.0.1:{port}"))
-        .join(", ");
-    let start = |port| {
-        let cluster = format!(r#"name: c, listen: "127.0.0.1:{port}", routes: [{routes}]"#);
-        Server::with(&format!("server_name: n{port}\ncluster {{ {cluster} }}"))
-    };
-    ports.into_iter().map(start).collect()
+    Server::three("")
+        .into_iter()
+        .map(|(_, server)| server)
+        .collect()
 }
 
 /// Opens a stream with three copies as soon as the servers have found each other.

@@ -1,6 +1,7 @@
 //! Many orders, while every process dies in turn, and the server too.
 
 mod audit;
+mod process;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -11,15 +12,12 @@ use callboard::{
     error::BoxError,
     saga::{SagaFilter, Sagas},
 };
+use process::{Process, until_said};
 use std::{
-    io::{self, Read},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
-use support::{
-    folder::Folder,
-    nats::{Server, free_port},
-};
+use support::{folder::Folder, nats::Server};
 use tokio::{
     task::block_in_place,
     time::{Instant, sleep, timeout},
@@ -74,25 +72,6 @@ const ALWAYS: [(u32, Fault); 9] = [
     (8, Fault::Server),
     (9, Fault::Host(2)),
 ];
-
-/// A process; dropping it kills it.
-struct Process(Child);
-
-impl Process {
-    /// Ends it as `kill -9` does.
-    fn kill(&mut self) -> io::Result<()> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        self.kill().ok();
-    }
-}
 
 /// The shop in three processes on one or three servers.
 struct Shop {
@@ -206,19 +185,6 @@ impl Shop {
     }
 }
 
-/// Reads on until a process has said something.
-fn until_said(out: &mut impl Read, word: &str) -> Result<String, BoxError> {
-    let (mut said, mut byte) = (Vec::new(), [0]);
-    while !said.ends_with(word.as_bytes()) {
-        if out.read(&mut byte)? == 0 {
-            let said = String::from_utf8_lossy(&said);
-            return Err(format!("it ended before it said `{word}`: {said}").into());
-        }
-        said.extend(byte);
-    }
-    Ok(String::from_utf8_lossy(&said).into_owned())
-}
-
 /// Waits until nothing is left to happen.
 async fn settled(client: &Client, deadline: Instant) -> Result<Audit, BoxError> {
     loop {
@@ -288,15 +254,10 @@ async fn trade(servers: Vec<Server>, orders: u32, faults: &[(u32, Fault)]) -> Re
 
 /// Starts three servers that keep copies for each other.
 fn three() -> Vec<Server> {
-    let ports = [free_port(), free_port(), free_port()];
-    let routes = ports
-        .map(|port| format!("nats://127.0.0.1:{port}"))
-        .join(", ");
-    let start = |port| {
-        let cluster = format!(r#"name: c, listen: "127.0.0.1:{port}", routes: [{routes}]"#);
-        Server::with(&format!("server_name: n{port}\ncluster {{ {cluster} }}"))
-    };
-    ports.into_iter().map(start).collect()
+    Server::three("")
+        .into_iter()
+        .map(|(_, server)| server)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! The shop in three processes on one server, one of which dies.
 
 mod audit;
+mod process;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -14,6 +15,7 @@ use callboard::{
         headers::{CE_ID, CE_TYPE},
     },
 };
+use process::{Process, until_said};
 use schemas::{
     Cents, Line, OrderId,
     inventory::Stock,
@@ -24,38 +26,19 @@ use schemas::{
 };
 use std::{
     collections::BTreeMap,
-    io::Read,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::Duration,
 };
 use support::nats::Server;
 use tokio::time::{sleep, timeout};
 
-/// A `shop` process; dropping it kills it.
-struct Process(Child);
-
-impl Process {
-    fn start(server: &Server, node: &str, groups: &str) -> std::io::Result<Self> {
-        let process = shop(server)
-            .args(["--node", node, "--groups", groups])
-            .stdout(Stdio::null())
-            .spawn()?;
-        Ok(Self(process))
-    }
-
-    /// Ends it as `kill -9` does.
-    fn kill(&mut self) -> std::io::Result<()> {
-        self.0.kill()?;
-        self.0.wait()?;
-        Ok(())
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may be gone already.
-        self.kill().ok();
-    }
+/// Starts a node of the shop.
+fn start(server: &Server, node: &str, groups: &str) -> std::io::Result<Process> {
+    let process = shop(server)
+        .args(["--node", node, "--groups", groups])
+        .stdout(Stdio::null())
+        .spawn()?;
+    Ok(Process(process))
 }
 
 fn shop(server: &Server) -> Command {
@@ -142,9 +125,9 @@ fn assert_demo_works(server: &Server) -> std::io::Result<()> {
 #[tokio::test]
 async fn every_ended_order_is_told_once_also_when_the_teller_was_killed() -> Result<(), BoxError> {
     let server = Server::start();
-    let _users = Process::start(&server, "shop-1", "users,products")?;
-    let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
-    let _stock = Process::start(&server, "shop-3", "inventory,payments")?;
+    let _users = start(&server, "shop-1", "users,products")?;
+    let mut orders = start(&server, "shop-2", "orders,notifications")?;
+    let _stock = start(&server, "shop-3", "inventory,payments")?;
     let client = Client::new(Bus::nats(server.url()).await?, "shop".parse()?);
     until_ready(&client).await?;
 
@@ -153,7 +136,7 @@ async fn every_ended_order_is_told_once_also_when_the_teller_was_killed() -> Res
     assert_eq!(before.len(), 5);
 
     orders.kill()?;
-    let _orders = Process::start(&server, "shop-4", "orders,notifications")?;
+    let _orders = start(&server, "shop-4", "orders,notifications")?;
     until_ready(&client).await?;
     // What the killed node had not acknowledged is heard again before this ends.
     assert_demo_works(&server)?;
@@ -168,8 +151,8 @@ async fn every_ended_order_is_told_once_also_when_the_teller_was_killed() -> Res
 #[tokio::test]
 async fn orders_under_way_end_once_although_their_runner_was_killed() -> Result<(), BoxError> {
     let server = Server::start();
-    let _others = Process::start(&server, "shop-1", "users,products,inventory,payments")?;
-    let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
+    let _others = start(&server, "shop-1", "users,products,inventory,payments")?;
+    let mut orders = start(&server, "shop-2", "orders,notifications")?;
     let client = Client::new(Bus::nats(server.url()).await?, "shop".parse()?);
     until_ready(&client).await?;
     client
@@ -190,7 +173,7 @@ async fn orders_under_way_end_once_although_their_runner_was_killed() -> Result<
     }
     orders.kill()?;
 
-    let _orders = Process::start(&server, "shop-3", "orders,notifications")?;
+    let _orders = start(&server, "shop-3", "orders,notifications")?;
     let all_told = async {
         loop {
             let told = told(&client).await?;
@@ -211,9 +194,9 @@ async fn orders_under_way_end_once_although_their_runner_was_killed() -> Result<
 #[tokio::test]
 async fn a_rush_ends_although_each_of_its_nodes_was_killed() -> Result<(), BoxError> {
     let server = Server::start();
-    let _users = Process::start(&server, "shop-1", "users,products")?;
-    let mut orders = Process::start(&server, "shop-2", "orders,notifications")?;
-    let mut stock = Process::start(&server, "shop-3", "inventory,payments")?;
+    let _users = start(&server, "shop-1", "users,products")?;
+    let mut orders = start(&server, "shop-2", "orders,notifications")?;
+    let mut stock = start(&server, "shop-3", "inventory,payments")?;
     let client = Client::new(Bus::nats(server.url()).await?, "shop".parse()?);
     until_ready(&client).await?;
 
@@ -225,10 +208,10 @@ async fn a_rush_ends_although_each_of_its_nodes_was_killed() -> Result<(), BoxEr
     let mut rush = Process(rush);
     until_said(&mut out, " 10 %")?;
     stock.kill()?;
-    let _stock = Process::start(&server, "shop-4", "inventory,payments")?;
+    let _stock = start(&server, "shop-4", "inventory,payments")?;
     until_said(&mut out, " 40 %")?;
     orders.kill()?;
-    let _orders = Process::start(&server, "shop-5", "orders,notifications")?;
+    let _orders = start(&server, "shop-5", "orders,notifications")?;
     let sums = until_said(&mut out, "out of stock")?;
     assert!(rush.0.wait()?.success(), "{sums}");
 
@@ -245,17 +228,4 @@ async fn a_rush_ends_although_each_of_its_nodes_was_killed() -> Result<(), BoxEr
     audit.assert_sound();
     assert_eq!(audit.placed.len(), 300);
     Ok(())
-}
-
-/// Reads on until a process has said something.
-fn until_said(out: &mut impl Read, word: &str) -> Result<String, BoxError> {
-    let (mut said, mut byte) = (Vec::new(), [0]);
-    while !said.ends_with(word.as_bytes()) {
-        if out.read(&mut byte)? == 0 {
-            let said = String::from_utf8_lossy(&said);
-            return Err(format!("it ended before it said `{word}`: {said}").into());
-        }
-        said.extend(byte);
-    }
-    Ok(String::from_utf8_lossy(&said).into_owned())
 }

@@ -1,6 +1,6 @@
 //! Three NATS servers that keep three copies.
 
-use crate::support::nats::{Server, free_port};
+use crate::support::nats::Server;
 use callboard::bus::{Bus, Message, Stream, StreamConfig};
 use serde_json::Value;
 use std::{error::Error, time::Duration};
@@ -11,19 +11,7 @@ const ELECTION: Duration = Duration::from_mins(1);
 /// Starts three servers that do not tell clients of each other, so that a
 /// proxy before one of them is not passed by.
 pub(crate) fn three() -> Vec<(String, Server)> {
-    let ports = [free_port(), free_port(), free_port()];
-    let routes = ports
-        .map(|port| format!("nats://127.0.0.1:{port}"))
-        .join(", ");
-    let start = |port| {
-        let cluster = format!(
-            r#"name: c, no_advertise: true, listen: "127.0.0.1:{port}", routes: [{routes}]"#
-        );
-        let name = format!("n{port}");
-        let server = Server::with(&format!("server_name: {name}\ncluster {{ {cluster} }}"));
-        (name, server)
-    };
-    ports.into_iter().map(start).collect()
+    Server::three("no_advertise: true,").into()
 }
 
 /// Returns the name of the server that leads a stream.

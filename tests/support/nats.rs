@@ -53,6 +53,21 @@ impl Server {
         unreachable!("no server starts on five free ports; its log: {log}");
     }
 
+    /// Starts three servers that keep copies for each other. `more` is added to how
+    /// each is in the cluster, such as `no_advertise: true,`.
+    pub(crate) fn three(more: &str) -> [(String, Self); 3] {
+        let ports = [free_port(), free_port(), free_port()];
+        let routes = ports.map(|port| format!("nats://127.0.0.1:{port}"));
+        let routes = routes.join(", ");
+        ports.map(|port| {
+            let name = format!("n{port}");
+            let cluster =
+                format!(r#"name: c, {more} listen: "127.0.0.1:{port}", routes: [{routes}]"#);
+            let config = format!("server_name: {name}\ncluster {{ {cluster} }}");
+            (name, Self::with(&config))
+        })
+    }
+
     /// Returns the address to connect to.
     pub(crate) fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
