@@ -1,28 +1,25 @@
 //! The shop's read models: each is what a fold of the streams makes of them.
 
+mod audit;
 #[path = "../../tests/support/folder.rs"]
 #[allow(clippy::allow_attributes, dead_code, reason = "several tests share it")]
 mod folder;
 
-use callboard::{
-    Bus, Client, Event, Node, Replay, Running,
-    bus::Reader,
-    error::BoxError,
-    message::{Origin, batch, codec},
-};
+use audit::models;
+use callboard::{Bus, Client, Node, Replay, Running, error::BoxError};
 use folder::Folder;
 use schemas::{
     Cents, Line, UserId,
     inventory::{GetStock, Stock, StockAdded, StockHeld},
     orders::{
         GetOrder, ListOrders, ListSales, OrderCancelled, OrderConfirmed, OrderPlaced, Payment,
-        PlaceOrder, Sales, SalesList,
+        PlaceOrder, Sales,
     },
     products::{AddProduct, Catalogue, ListProducts, Offer, ProductAdded},
     users::Register,
 };
 use shop::groups::{Name, Settings};
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 use tokio::time::{sleep, timeout};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -146,100 +143,16 @@ async fn trade(client: &Client, run: u32) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Returns all events of a type, with the day on which each is told.
-async fn all<E: Event>(client: &Client) -> Result<Vec<(E, String)>, BoxError> {
-    let domain = E::SUBJECT.domain();
-    let name = client.namespace().event_stream(domain);
-    let mut reader: Reader = client.events(domain).await?.read(">", 1).await?;
-    let mut found = Vec::new();
-    while let Some(stored) = reader.next().await? {
-        let origin = Origin {
-            stream: &name,
-            sequence: stored.sequence,
-            subject: &stored.subject,
-            time: stored.time,
-        };
-        for event in batch::read(&stored.headers, origin, stored.payload)? {
-            if event.kind == E::SUBJECT.as_str() {
-                let time = event.time.unwrap_or(stored.time);
-                let day = day_of(time);
-                found.push((codec::decode(&event.payload)?, day));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// Returns the day of a time in UTC, counted year by year and month by month.
-fn day_of(time: std::time::SystemTime) -> String {
-    let since = time
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    let mut left = since.as_secs() / 86_400;
-    let leap = |year: u64| {
-        year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400))
-    };
-    let mut year = 1970;
-    while left >= 365 + u64::from(leap(year)) {
-        left -= 365 + u64::from(leap(year));
-        year += 1;
-    }
-    let february = 28 + u64::from(leap(year));
-    let mut month = 1;
-    for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31] {
-        if left < days {
-            break;
-        }
-        left -= days;
-        month += 1;
-    }
-    format!("{year}-{month:02}-{:02}", left + 1)
-}
-
-/// Adds the sales up from all that was ever told.
-async fn folded_sales(client: &Client) -> Result<SalesList, BoxError> {
-    let mut days: BTreeMap<String, (u64, Cents)> = BTreeMap::new();
-    for (confirmed, day) in all::<OrderConfirmed>(client).await? {
-        let sold = days.entry(day).or_default();
-        *sold = (sold.0 + 1, Cents(sold.1.0 + confirmed.total.0));
-    }
-    let days = days.into_iter().rev();
-    let days = days.map(|(day, (orders, Cents(total)))| sales(&day, orders, total));
-    Ok(SalesList { days: days.collect() })
-}
-
-/// Waits until a read model answers what it should.
-async fn becomes<T: PartialEq + std::fmt::Debug>(
-    expected: &T,
-    mut told: impl AsyncFnMut() -> Result<T, BoxError>,
-) -> Result<(), BoxError> {
-    let mut last = None;
-    let wait = async {
-        loop {
-            let found = told().await?;
-            if found == *expected {
-                return Ok::<_, BoxError>(());
-            }
-            last = Some(found);
-            sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let Ok(found) = timeout(Duration::from_secs(20), wait).await else {
-        return Err(format!("{last:?} does not become {expected:?}").into());
-    };
-    found
-}
-
 /// Compares all three models with what the streams tell.
 async fn compare(client: &Client) -> Result<(), BoxError> {
-    let expected = folded_sales(client).await?;
-    becomes(&expected, async || {
+    let expected = models::sales(client).await?;
+    models::becomes(&expected, async || {
         Ok(client.call(ListSales { days: 9 }).await?)
     })
     .await?;
 
     let ada = UserId::from("ada");
-    let mut expected: Vec<_> = all::<OrderPlaced>(client)
+    let mut expected: Vec<_> = models::all::<OrderPlaced>(client)
         .await?
         .into_iter()
         .map(|(placed, _)| placed.order)
@@ -254,13 +167,13 @@ async fn compare(client: &Client) -> Result<(), BoxError> {
     }
 
     let mut offers = Vec::new();
-    for (ProductAdded { product, name, price }, _) in all(client).await? {
+    for (ProductAdded { product, name, price }, _) in models::all(client).await? {
         let level = client.call(GetStock { product: product.clone() }).await?;
         offers.push(Offer { product, name, price, available: level.available });
     }
     offers.sort_by(|one, other| one.product.cmp(&other.product));
     let expected = Catalogue { offers };
-    becomes(&expected, async || {
+    models::becomes(&expected, async || {
         Ok(client.call(ListProducts { after: None }).await?)
     })
     .await
@@ -274,7 +187,7 @@ async fn the_models_are_a_fold_of_the_streams_also_after_restarts() -> Result<()
         let node = start(&bus, folder.path()).await?;
         let client = node.client();
         trade(&client, run).await?;
-        assert!(!all::<OrderCancelled>(&client).await?.is_empty());
+        assert!(!models::all::<OrderCancelled>(&client).await?.is_empty());
         compare(&client).await?;
         node.stop().await?;
     }
@@ -292,8 +205,8 @@ async fn two_nodes_that_share_a_database_count_every_sale_once() -> Result<(), B
     for at in 0..100 {
         client.publish(confirmed(&format!("o-{at}"), 5)).await?;
     }
-    let expected = folded_sales(&client).await?;
-    becomes(&expected, async || {
+    let expected = models::sales(&client).await?;
+    models::becomes(&expected, async || {
         Ok(client.call(ListSales { days: 9 }).await?)
     })
     .await?;

@@ -46,7 +46,8 @@ pub(crate) async fn assert_models_are_a_fold(
     becomes(&catalogue, async || Ok(client.call(ask()).await?)).await
 }
 
-async fn becomes<T: PartialEq + fmt::Debug>(
+/// Waits until a read model answers what it should.
+pub(crate) async fn becomes<T: PartialEq + fmt::Debug>(
     expected: &T,
     told: impl AsyncFn() -> Result<T, BoxError>,
 ) -> Result<(), BoxError> {
@@ -64,7 +65,7 @@ async fn becomes<T: PartialEq + fmt::Debug>(
 }
 
 /// Returns all events of a type, in order, with their times.
-async fn all<E: Event>(client: &Client) -> Result<Vec<(E, SystemTime)>, BoxError> {
+pub(crate) async fn all<E: Event>(client: &Client) -> Result<Vec<(E, SystemTime)>, BoxError> {
     let domain = E::SUBJECT.domain();
     let name = client.namespace().event_stream(domain);
     let mut reader = client.events(domain).await?.read(">", 1).await?;
@@ -86,7 +87,8 @@ async fn all<E: Event>(client: &Client) -> Result<Vec<(E, SystemTime)>, BoxError
     Ok(found)
 }
 
-async fn sales(client: &Client) -> Result<SalesList, BoxError> {
+/// Adds the sales up from all that was ever told.
+pub(crate) async fn sales(client: &Client) -> Result<SalesList, BoxError> {
     let mut days: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
     for (confirmed, time) in all::<OrderConfirmed>(client).await? {
         let day = time.duration_since(UNIX_EPOCH)?.as_secs() / 86_400;
