@@ -6,12 +6,13 @@
 mod support;
 
 use async_nats::{Client as Raw, Request};
-use callboard::{Actor, Answer, Bus, Client, Context, Failure, Group, Node};
+use callboard::{Bus, Client, Node};
 use futures_util::StreamExt;
 use std::{future::Future, time::Duration};
 use support::{
     Outcome, Task,
     child::{Assistant, until_dismissed},
+    desk,
     order::{Order, decode, encode},
     raw::{command_headers, connect},
     round::{Round, compare},
@@ -92,23 +93,10 @@ async fn call(client: Client) {
     assert!(answer.is_ok(), "{answer:?}");
 }
 
-struct Desk;
-
-impl Desk {
-    async fn open() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    async fn order(&mut self, order: Order, _: &Context) -> Answer<Order> {
-        Ok(order)
-    }
-}
-
 async fn answer(url: &str) -> Outcome {
-    let desk = Actor::new("desk", Desk::open).answer(Desk::order);
     let node = Node::new("callee", Bus::nats(url).await?)
         .namespace("bench")
-        .group(Group::new("bench").child(desk))
+        .group(desk::group())
         .start()
         .await?;
     until_dismissed().await;

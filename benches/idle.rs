@@ -12,13 +12,12 @@ use std::{borrow::Cow, fs, time::Duration};
 use support::{
     Outcome, Task,
     child::{Assistant, until_dismissed},
+    cpu::shares,
     servers::nats::Server,
 };
 
 const SPAN: Duration = Duration::from_secs(20);
 const SETTLING: Duration = Duration::from_secs(3);
-/// The unit of times in `/proc`, on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() -> Outcome {
     match support::task() {
@@ -33,15 +32,9 @@ fn measure() -> Outcome {
     let server = Server::start();
     let node = Assistant::start(&[&server.url()]);
     let server = server.pid().ok_or("the server runs")?;
-    std::thread::sleep(SETTLING);
-    let before = [ticks(node.pid())?, ticks(server)?];
-    std::thread::sleep(SPAN);
-    let after = [ticks(node.pid())?, ticks(server)?];
-    for (at, (name, pid)) in [("node", node.pid()), ("server", server)]
-        .into_iter()
-        .enumerate()
-    {
-        let share = (after[at] - before[at]) / TICKS_PER_SECOND / SPAN.as_secs_f64();
+    let shares = shares(&[node.pid(), server], (SETTLING, SPAN))?;
+    let processes = [("node", node.pid()), ("server", server)];
+    for ((name, pid), share) in processes.into_iter().zip(shares) {
         println!(
             "name=idle/{name} core={:.2}% rss={:.1}MB",
             share * 100.0,
@@ -49,16 +42,6 @@ fn measure() -> Outcome {
         );
     }
     Ok(())
-}
-
-/// Reads how long a process was on a core, in ticks.
-fn ticks(pid: u32) -> Outcome<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").ok_or("a name stands in brackets")?;
-    let mut fields = fields.split(' ').skip(11);
-    let (user, system) = (fields.next(), fields.next());
-    let (user, system) = user.zip(system).ok_or("there are 52 fields")?;
-    Ok(user.parse::<f64>()? + system.parse::<f64>()?)
 }
 
 fn megabytes(pid: u32) -> Outcome<f64> {

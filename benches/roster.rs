@@ -8,7 +8,7 @@
 mod support;
 
 use callboard::{
-    Actor, Answer, Bus, Client, Context, Failure, Group, Node, Roster, RouteTable, Running,
+    Bus, Client, Node, Roster, RouteTable, Running,
     bus::Message,
     message::codec,
     roster::{Card, Service, Status, Version},
@@ -16,7 +16,6 @@ use callboard::{
 use futures_util::future::try_join_all;
 use std::{
     collections::HashMap,
-    fs,
     sync::{
         Arc, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -26,6 +25,8 @@ use std::{
 use support::{
     Outcome, Task,
     child::{Assistant, until_dismissed},
+    cpu::shares,
+    desk,
     order::Order,
     round::{Round, compare},
     servers::nats::Server,
@@ -38,8 +39,6 @@ const SPAN: Duration = Duration::from_secs(20);
 /// Heartbeats and first looks are over by then.
 const SETTLING: Duration = Duration::from_secs(12);
 const NODES: usize = 300;
-/// The unit of times in `/proc`, on every Linux that Rust runs on.
-const TICKS_PER_SECOND: f64 = 100.0;
 
 fn main() -> Outcome {
     match support::task() {
@@ -165,28 +164,12 @@ fn crowd(name: &str, place: &str, server: Option<u32>) -> Outcome {
         return Ok(());
     }
     let crowd = Assistant::start(&[place]);
-    std::thread::sleep(SETTLING);
     let all: Vec<_> = [Some(crowd.pid()), server].into_iter().flatten().collect();
-    let before = all
-        .iter()
-        .map(|pid| ticks(*pid))
-        .collect::<Outcome<Vec<_>>>()?;
-    std::thread::sleep(SPAN);
-    for ((pid, before), who) in all.iter().zip(before).zip(["nodes", "server"]) {
-        let share = (ticks(*pid)? - before) / TICKS_PER_SECOND / SPAN.as_secs_f64();
+    let shares = shares(&all, (SETTLING, SPAN))?;
+    for (share, who) in shares.into_iter().zip(["nodes", "server"]) {
         println!("name={name}/{who} core={:.2}%", share * 100.0);
     }
     Ok(())
-}
-
-/// Reads how long a process was on a core, in ticks.
-fn ticks(pid: u32) -> Outcome<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, fields) = stat.rsplit_once(") ").ok_or("a name stands in brackets")?;
-    let mut fields = fields.split(' ').skip(11);
-    let (user, system) = (fields.next(), fields.next());
-    let (user, system) = user.zip(system).ok_or("there are 52 fields")?;
-    Ok(user.parse::<f64>()? + system.parse::<f64>()?)
 }
 
 async fn many(place: &str) -> Outcome {
@@ -200,7 +183,7 @@ async fn many(place: &str) -> Outcome {
             let name = format!("n-{tens}-{one}");
             Node::new(name, bus.clone())
                 .namespace("crowd")
-                .group(desk())
+                .group(desk::group())
                 .start()
         });
         nodes.extend(try_join_all(starting).await?);
@@ -215,28 +198,12 @@ async fn many(place: &str) -> Outcome {
     Ok(())
 }
 
-struct Desk;
-
-impl Desk {
-    async fn open() -> Result<Self, Failure> {
-        Ok(Self)
-    }
-
-    async fn order(&mut self, order: Order, _: &Context) -> Answer<Order> {
-        Ok(order)
-    }
-}
-
-fn desk() -> Group {
-    Group::new("bench").child(Actor::new("desk", Desk::open).answer(Desk::order))
-}
-
 /// A node that calls, and one that answers unless the first does it itself.
 async fn pair(name: &str, bus: &Bus, local: bool) -> Outcome<Vec<Running>> {
     let node = |part: &str| {
         let node = Node::new(part, bus.clone()).namespace(name.replace('/', "-"));
         if local || part == "desk" {
-            node.group(desk())
+            node.group(desk::group())
         } else {
             node
         }

@@ -8,6 +8,8 @@
 
 pub(crate) mod child;
 pub(crate) mod connz;
+pub(crate) mod cpu;
+pub(crate) mod desk;
 mod metrics;
 pub(crate) mod order;
 pub(crate) mod raw;
