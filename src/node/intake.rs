@@ -96,7 +96,7 @@ impl Desk {
                 _ = stop.changed() => break,
             }
         }
-        commands.drain().await;
+        commands.drain();
         while let Some(command) = commands.next().await {
             self.take(command).await;
         }

@@ -17,6 +17,7 @@ use crate::{
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
 };
+use futures_util::future::join_all;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -256,11 +257,8 @@ impl Station {
 
     /// Lets nothing more in; returns whether the events at hand ended in time.
     async fn close_plots(&self, deadline: Instant) -> bool {
-        let mut in_time = true;
-        for plot in &self.plots {
-            in_time &= timeout_at(deadline, plot.close()).await.is_ok();
-        }
-        in_time
+        let closing = join_all(self.plots.iter().map(|plot| plot.close()));
+        timeout_at(deadline, closing).await.is_ok()
     }
 
     /// Waits until no message is left in a mailbox.

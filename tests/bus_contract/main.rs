@@ -6,6 +6,7 @@ mod carriers;
 mod consumers;
 mod handles;
 mod latest;
+mod leaving;
 mod plain;
 mod presence;
 mod pubsub;
@@ -85,6 +86,10 @@ macro_rules! suite {
                 a_queue_goes_on_when_a_member_leaves,
                 a_queue_spans_connections,
                 a_request_reaches_one_member,
+            }
+            leaving {
+                a_member_that_drains_loses_nothing_of_much,
+                a_member_that_drains_loses_nothing_of_little,
             }
             requests {
                 a_request_gets_its_reply,

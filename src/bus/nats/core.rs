@@ -3,6 +3,7 @@
 use super::{
     headers::{inbound, outbound},
     link::Link,
+    subscription::Subscription,
 };
 use crate::{
     bus::{
@@ -11,9 +12,8 @@ use crate::{
     },
     message::Headers,
 };
-use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
+use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
-use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::{runtime::Handle, time::timeout};
 
@@ -107,7 +107,7 @@ impl Link {
             .denied(&format!("Subscription to \"{filter}\""))
         {
             Some(reason) => Err(unconfirmed(reason)),
-            None => Ok(Subscription(subscriber)),
+            None => Ok(Subscription::new(subscriber, self)),
         }
     }
 
@@ -146,22 +146,7 @@ pub(super) async fn send_all(client: Client, messages: Vec<(Subject, Bytes)>) {
     }
 }
 
-/// A live subscription.
-#[derive(Debug)]
-pub(in crate::bus) struct Subscription(Subscriber);
-
-impl Subscription {
-    pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
-        self.0.next().await.map(message_from)
-    }
-
-    pub(in crate::bus) async fn drain(&mut self) {
-        // A connection that is gone brings nothing more either.
-        self.0.drain().await.ok();
-    }
-}
-
-fn message_from(message: async_nats::Message) -> Message {
+pub(super) fn message_from(message: async_nats::Message) -> Message {
     Message {
         subject: message.subject.into_string(),
         reply: message.reply.map(Subject::into_string),

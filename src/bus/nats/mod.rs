@@ -21,13 +21,14 @@ mod read;
 mod release;
 mod streams;
 mod subjects;
+mod subscription;
 mod verdict;
 
 pub use options::Options;
 
 pub(super) use ack::Acker;
 pub(super) use consume::Consumer;
-pub(super) use core::Subscription;
 pub(super) use link::Link;
 pub(super) use read::Reader;
 pub(super) use streams::Stream;
+pub(super) use subscription::Subscription;
