@@ -257,7 +257,7 @@ impl Station {
 
     /// Lets nothing more in; returns whether the events at hand ended in time.
     async fn close_plots(&self, deadline: Instant) -> bool {
-        let closing = join_all(self.plots.iter().map(|plot| plot.close()));
+        let closing = join_all(self.plots.iter().map(Plot::close));
         timeout_at(deadline, closing).await.is_ok()
     }
 
