@@ -126,7 +126,7 @@ impl Link {
 
     /// Returns once the server has seen all that was sent before: it handles a
     /// connection in order, and says at once that nobody listens on a new inbox.
-    async fn round_trip(&self) -> Result<(), String> {
+    pub(super) async fn round_trip(&self) -> Result<(), String> {
         let request = Request::new().timeout(Some(SUBSCRIBE_WAIT));
         let answer = self
             .client()

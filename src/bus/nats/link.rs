@@ -71,8 +71,10 @@ impl Link {
     pub(in crate::bus) async fn close(&self) {
         let mut ended = self.0.events.ended();
         let leave = async {
+            // A socket that is closed with something unread in it takes along what
+            // the server has not read yet, so let it have read all.
             if self.is_connected() {
-                drop(self.0.client.flush().await);
+                drop(self.round_trip().await);
             }
             if self.0.client.drain().await.is_ok() {
                 drop(ended.wait_for(|ended| *ended).await);
