@@ -10,7 +10,7 @@ use std::{
     error::Error,
     sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
 };
-use tokio::{sync::watch, task::JoinHandle};
+use tokio::{sync::watch, task::JoinSet};
 
 /// How many are waited for at once.
 const IN_FLIGHT: usize = 256;
@@ -19,7 +19,7 @@ const LEAVINGS: usize = 30;
 /// Answers on a connection of its own until it leaves, and then what is left.
 struct Worker {
     leave: watch::Sender<bool>,
-    at_work: JoinHandle<Result<(), String>>,
+    at_work: JoinSet<Result<(), String>>,
 }
 
 impl Worker {
@@ -27,16 +27,17 @@ impl Worker {
         let bus = scope.bus.reopen().await?;
         let work = bus.subscribe(&scope.at("work"), Some("crew")).await?;
         let (leave, leaving) = watch::channel(false);
-        let at_work = tokio::spawn(async move {
+        let mut at_work = JoinSet::new();
+        at_work.spawn(async move {
             let worked = answer(&bus, work, leaving).await;
             worked.map_err(|error| error.to_string())
         });
         Ok(Self { leave, at_work })
     }
 
-    async fn leave(self) -> Verdict {
+    async fn leave(mut self) -> Verdict {
         self.leave.send_replace(true);
-        Ok(self.at_work.await??)
+        Ok(self.at_work.join_next().await.ok_or("at work")???)
     }
 }
 
