@@ -146,7 +146,8 @@ impl Client {
         job::cancel::<C>(self, key, name).await
     }
 
-    /// Sends a command and awaits nothing: at most once, no answer.
+    /// Sends a command and awaits nothing: at most once, no answer, and to any
+    /// instance, whatever the routing table says.
     ///
     /// # Errors
     ///

@@ -6,6 +6,11 @@
 //! changed while the node runs. A command without a route goes where it always
 //! did: to the group in this process, else to any node that answers it.
 //!
+//! Routes are for calls, and for what sagas and policies call. What is only told
+//! ([`Client::tell`](crate::Client::tell)) goes the usual way, because nobody would
+//! notice that the instance it was for has died; jobs go by their key's partition.
+//! A client without a node, in whatever language, knows no routes.
+//!
 //! This room decides and sends nothing. Each decision is a function of what it is
 //! given: who is there, the key, the time, and a number drawn at random.
 
