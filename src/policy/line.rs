@@ -1,6 +1,6 @@
 use super::{
-    Breaker, By, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
-    handle::Changes, limiter::Limiter,
+    Breaker, By, Cache, Fallback, Limited, Policy, Standing, budget::Purse, bulkhead::Berths,
+    cache::Replies, handle::Changes, limiter::Limiter,
 };
 use crate::message::Subject;
 use std::time::Duration;
@@ -67,6 +67,22 @@ impl Line {
         door.take(key, now)
             .map(drop)
             .map_err(|limited| limited.reset)
+    }
+
+    /// Returns how its limits stand; those of a rate once something was counted.
+    pub(crate) fn standings(&self, now: Instant) -> Vec<Standing> {
+        let counted = |limiter: &Option<Limiter>, of| limiter.as_ref()?.standing(now, of);
+        let parts = [
+            counted(&self.door, Limited::Accept),
+            counted(&self.limiter, Limited::Rate),
+            self.berths.as_ref().map(Berths::standing),
+            self.purse.as_ref().map(|purse| purse.standing(now)),
+        ];
+        let target = Some(self.subject.as_str().to_owned());
+        let parts = parts.into_iter().flatten();
+        parts
+            .map(|part| Standing { target: target.clone(), ..part })
+            .collect()
     }
 
     /// Whether it needs the bytes of a command.
