@@ -8,7 +8,7 @@ use crate::{
     telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
 };
 use serde_json::Value;
-use std::{cell::OnceCell, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, time::Duration};
 use tokio::time::Instant;
 
 /// Chooses an instance; nothing if the command goes the usual way. Without any
@@ -112,8 +112,8 @@ impl<C: Command> Wish for Wanted<'_, C> {
         C::SUBJECT.domain()
     }
 
-    fn key(&self) -> String {
-        self.command.key().into_owned()
+    fn key(&self) -> Cow<'_, str> {
+        self.command.key()
     }
 
     fn header(&self, name: &str) -> Option<String> {
