@@ -85,11 +85,11 @@ impl Line {
             .collect()
     }
 
-    /// Whether it needs the bytes of a command.
-    pub(crate) fn reads_commands(&self) -> bool {
+    /// Whether it needs the bytes of a command, which may be tried only once.
+    pub(crate) fn reads_commands(&self, is_once: bool) -> bool {
         let retries = self.policy.retries();
         self.replies.is_some()
-            || retries.is_some_and(super::Retry::is_any)
+            || (!is_once && retries.is_some_and(super::Retry::is_any))
             || self.policy.falls_back() == Some(&Fallback::Job)
     }
 }
