@@ -14,7 +14,7 @@ use std::time::Duration;
 async fn start(server: &Server) -> Running {
     let minute = Duration::from_mins(1);
     let policy = Policy::new()
-        .accept(Rate::new(500, minute).by(By::Caller))
+        .accept(Rate::new(500, minute).window().by(By::Caller))
         .rate(Rate::new(2, minute).by(By::Field("order".to_owned())))
         .bulkhead(Bulkhead::default());
     let bus = Bus::nats(server.url()).await.expect("the server is up");

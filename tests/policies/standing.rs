@@ -61,7 +61,7 @@ fn dairy() -> Group {
 
 /// Starts a node that answers, and one that calls.
 async fn two(way: &Way, olives: &Arc<Semaphore>) -> Result<[Running; 2], Box<dyn Error>> {
-    let accept = Policy::new().accept(Rate::new(100, MINUTE).by(By::Caller));
+    let accept = Policy::new().accept(Rate::new(100, MINUTE).window().by(By::Caller));
     let host = way
         .node("host")
         .in_hand(50)
@@ -217,7 +217,7 @@ async fn a_rate_that_is_used_up_is_told_until_another_table_is_set() -> Verdict 
             let policy = Policy::new().rate(Rate::new(calls, MINUTE).burst(1));
             Policies::new().command(Greet::SUBJECT, policy)
         };
-        let one = way.node("one").policies(rate(60)).start().await?;
+        let one = way.node("one").policies(rate(2)).start().await?;
         let (client, asker) = (one.client(), way.client());
         client.call(Greet).await?;
         let error = client.call(Greet).await.expect_err("that is one too many");
@@ -229,7 +229,7 @@ async fn a_rate_that_is_used_up_is_told_until_another_table_is_set() -> Verdict 
             counted(&panels[0].limits[0]).map(|all| &all.fullest),
             Some(&None)
         );
-        breaker::set_policies(&asker, &rate(120), WITHIN).await?;
+        breaker::set_policies(&asker, &rate(4), WITHIN).await?;
         client.call(Greet).await?;
         let panels = ask(&asker, greet()).await;
         let (_, _, refused) = stands(&panels, "one", "rate").ok_or("it was called")?;
