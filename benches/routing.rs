@@ -1,23 +1,25 @@
 //! What a policy, a breaker and a routing table add to a call, here and to another
 //! node.
 //!
-//! Quantity: calls per second with 64 in flight, against bare calls to nodes of the
-//! same kind: `routing/` with a routing table (the less busy of two) and a policy of
+//! Quantity: calls per second of an actor with 64 in flight, against bare calls to
+//! nodes of the same kind: `routing/` with a routing table (the less busy of two) and a policy of
 //! a deadline, retries, a rate limit, a bulkhead and a breaker, `route/` with the
-//! table only, `policy/` with the policy only. Local calls go to an actor of the
-//! caller's node; remote ones to one of two other nodes, over NATS; `crowd` ones to
-//! an actor of the caller's node which 200 others have too, and which is preferred.
+//! table only, `policy/` with the policy only. Local calls go to an actor on the
+//! caller's own thread; remote ones to one of two other nodes, over NATS; `crowd` ones to
+//! an actor on the caller's thread which 200 others have too, and which is preferred.
 
 mod support;
 
 use callboard::{
-    Bus, Client, Node, RouteTable, Running,
+    Actor, Answer, Bus, Client, Command, Context, Failure, Group, Infallible, Node, RouteTable,
+    Running, Subject,
     bus::Message,
     message::codec,
     policy::{Bulkhead, Limits, Policies, Policy, Rate, Retry},
     roster::Card,
 };
 use futures_util::future::try_join_all;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::time::Duration;
 use support::{
@@ -84,8 +86,8 @@ async fn calling(name: &str, between: Between, bus: &Bus) -> Outcome {
     let (client, plain) = (ours[0].client(), bare[0].client());
     compare(
         name,
-        async || calls(&client).await,
-        async || calls(&plain).await,
+        async || round(&client).await,
+        async || round(&plain).await,
     )
     .await;
     for node in bare.into_iter().chain(ours) {
@@ -97,7 +99,7 @@ async fn calling(name: &str, between: Between, bus: &Bus) -> Outcome {
 /// Starts a node that calls, first, and those that answer it.
 async fn nodes(between: Between, local: bool, bus: &Bus) -> Outcome<Vec<Running>> {
     let node = |part: &str| Node::new(part, bus.clone()).namespace(between.name);
-    let mut front = node("front");
+    let mut front = node("front").group(drivers());
     if between.policy {
         front = front.policies(policies());
     }
@@ -163,11 +165,40 @@ fn policies() -> Policies {
     Policies::new().domain("bench", policy)
 }
 
-async fn calls(client: &Client) -> Round {
-    let (started, mut count) = (Instant::now(), 0);
-    while started.elapsed() < SLICE {
-        let all = (0..IN_FLIGHT as u64).map(|number| client.call(Order::new(number)).into_future());
-        count += try_join_all(all).await.expect("there is a desk").len() as u64;
+// ===== the caller =====
+
+/// Asks for a round of calls.
+#[derive(Debug, Serialize, Deserialize)]
+struct Drive;
+
+impl Command for Drive {
+    const SUBJECT: Subject = Subject::new("drivers.drive");
+    type Outcome = Result<(u64, Duration), Infallible>;
+}
+
+struct Driver;
+
+impl Driver {
+    async fn open() -> Result<Self, Failure> {
+        Ok(Self)
     }
-    Round::of(count, started.elapsed())
+
+    async fn drive(&mut self, _: Drive, ctx: &Context) -> Answer<Drive> {
+        let (started, mut count) = (Instant::now(), 0);
+        while started.elapsed() < SLICE {
+            let orders = (0..IN_FLIGHT).map(|number| Order::new(number as u64));
+            let calls = orders.map(|order| ctx.client().call(order).into_future());
+            count += try_join_all(calls).await?.len() as u64;
+        }
+        Ok((count, started.elapsed()))
+    }
+}
+
+fn drivers() -> Group {
+    Group::new("drivers").child(Actor::new("driver", Driver::open).answer(Driver::drive))
+}
+
+async fn round(client: &Client) -> Round {
+    let (count, took) = client.call(Drive).await.expect("it drives");
+    Round::of(count, took)
 }
