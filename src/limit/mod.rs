@@ -3,7 +3,8 @@
 //! A node limits the commands that it has [in hand](crate::Node::in_hand), and what
 //! its [policies](crate::policy) say of targets: how many calls are made and taken
 //! in a time, are in flight, and are tried again. An actor of every node, `limits`
-//! in its group `mesh`, answers [`ask`] with a [`Panel`] of them.
+//! in its group `mesh`, answers [`ask`] with a [`Panel`] of them. What a
+//! [client](crate::Client::policies) limits by a table of its own is its own business.
 //!
 //! This room limits nothing: what it tells of is counted where calls are made and
 //! commands come in, and nobody there waits for it.
