@@ -1,14 +1,14 @@
-//! Who is there: what reading it costs while it changes, what 300 nodes that know
-//! one another take of a core, and what choosing an instance adds to a call.
+//! Who is there: what reading it costs while it changes, and what 300 nodes that
+//! know one another take of a core.
 //!
 //! Quantity: reads of one service's 50 instances per second while 2,000 cards a
 //! second come in, against a hash map behind a lock that is written as often; the
-//! share of a core over 20 s; calls per second with and without a route. Linux only.
+//! share of a core over 20 s. Linux only.
 
 mod support;
 
 use callboard::{
-    Bus, Client, Node, Roster, RouteTable, Running,
+    Bus, Node, Roster, Running,
     bus::Message,
     message::codec,
     roster::{Card, Service, Status, Version},
@@ -27,7 +27,6 @@ use support::{
     child::{Assistant, until_dismissed},
     cpu::shares,
     desk,
-    order::Order,
     round::{Round, compare},
     servers::nats::Server,
     wanted,
@@ -52,10 +51,7 @@ async fn measure() -> Outcome {
     reading().await?;
     let server = Server::start();
     crowd("roster/300", "embedded", None)?;
-    crowd("roster/300-nats", &server.url(), server.pid())?;
-    let bus = Bus::nats(&*server.url()).await?;
-    routing("route/local", bus.clone(), true).await?;
-    routing("route/remote", bus, false).await
+    crowd("roster/300-nats", &server.url(), server.pid())
 }
 
 /// Describes the `number`-th of 50 nodes that offer six services.
@@ -196,57 +192,4 @@ async fn many(place: &str) -> Outcome {
     }
     until_dismissed().await;
     Ok(())
-}
-
-/// A node that calls, and one that answers unless the first does it itself.
-async fn pair(name: &str, bus: &Bus, local: bool) -> Outcome<Vec<Running>> {
-    let node = |part: &str| {
-        let node = Node::new(part, bus.clone()).namespace(name.replace('/', "-"));
-        if local || part == "desk" {
-            node.group(desk::group())
-        } else {
-            node
-        }
-    };
-    let mut nodes = vec![node("front").start().await?];
-    if !local {
-        nodes.push(node("desk").start().await?);
-    }
-    while nodes[0].roster().of("bench").is_empty() {
-        sleep(Duration::from_millis(10)).await;
-    }
-    Ok(nodes)
-}
-
-/// Calls with a route that chooses the instance, and without one.
-async fn routing(name: &str, bus: Bus, local: bool) -> Outcome {
-    if !wanted(name) {
-        return Ok(());
-    }
-    let plain = pair(&format!("{name}/plain"), &bus, local).await?;
-    let routed = pair(name, &bus, local).await?;
-    let table = r#"{"route": [{"to": "bench", "spread": "local",
-        "eject": {"failures": 7, "base": "30s"}, "rule": [{"versions": {"*": 1}}]}]}"#;
-    let table: RouteTable = serde_json::from_str(table)?;
-    routed[0].set_routes(&table).await?;
-    let (ours, bare) = (routed[0].client(), plain[0].client());
-    compare(
-        name,
-        async || calls(&ours).await,
-        async || calls(&bare).await,
-    )
-    .await;
-    for node in plain.into_iter().chain(routed) {
-        node.stop().await?;
-    }
-    Ok(())
-}
-
-async fn calls(client: &Client) -> Round {
-    let (started, mut count) = (Instant::now(), 0);
-    while started.elapsed() < SLICE {
-        let all = (0..64).map(|number| client.call(Order::new(number)).into_future());
-        count += try_join_all(all).await.expect("there is a desk").len() as u64;
-    }
-    Round::of(count, started.elapsed())
 }

@@ -65,6 +65,7 @@
 //! 6  entity, projection  state from events: per key, and as read models
 //!    saga          steps that end: done, or undone
 //!    breaker       breakers in the tree: told, heard, obeying
+//!    limit         the limits of a node: told
 //!    mesh          who is there: heartbeats, health, NATS's service protocol
 //! 5  supervision   groups: who is restarted with whom, when, how often
 //! 4  actor         one actor: its table, its cell, its reactions, its jobs
@@ -124,6 +125,7 @@ pub mod call;
 pub mod cli;
 pub mod entity;
 pub mod error;
+pub mod limit;
 pub mod mesh;
 pub mod message;
 pub mod node;

@@ -19,4 +19,16 @@ impl Poke {
         // An actor that has stopped needs no word of its tasks.
         self.inbox.push(parcel).ok();
     }
+
+    /// Runs a task, and has the handler run when it ends, also by a panic.
+    pub(crate) async fn at_end_of(self, task: impl Future<Output = ()>) {
+        struct End(Poke);
+        impl Drop for End {
+            fn drop(&mut self) {
+                self.0.poke();
+            }
+        }
+        let _end = End(self);
+        task.await;
+    }
 }

@@ -1,22 +1,9 @@
 use super::wire::{self, Panel, Question};
 use crate::{
-    bus::{Message, SendError, SubscribeError},
-    call::Client,
-    message::{
-        Id,
-        codec::{self, EncodeError},
-    },
+    call::{AskError, Client, survey::survey},
     policy::{Force, Policies},
 };
-use bytes::Bytes;
-use serde::de::DeserializeOwned;
 use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long to wait for another answer after one has come.
-const QUIET: Duration = Duration::from_millis(300);
-/// How many answers are taken.
-const MOST: usize = 10_000;
 
 /// Asks all nodes for a breaker, or for all of them.
 ///
@@ -37,8 +24,7 @@ pub async fn ask(
 ) -> Result<Vec<Panel>, AskError> {
     let question = Question { breaker: breaker.map(str::to_owned), force: None };
     let subject = wire::question(client.namespace());
-    let mut panels: Vec<Panel> =
-        scatter(client, subject, codec::encode(&question)?, within).await?;
+    let mut panels: Vec<Panel> = survey(client.bus(), subject, &question, within).await?;
     panels.sort_by(|a, b| (&a.node, &a.path).cmp(&(&b.node, &b.path)));
     Ok(panels)
 }
@@ -64,7 +50,7 @@ pub async fn force(
 ) -> Result<Vec<Panel>, AskError> {
     let question = Question { breaker: Some(breaker.to_owned()), force: Some(force) };
     let subject = wire::question(client.namespace());
-    scatter(client, subject, codec::encode(&question)?, within).await
+    survey(client.bus(), subject, &question, within).await
 }
 
 /// Has all nodes that have policies go by another table; returns their names.
@@ -73,7 +59,7 @@ pub async fn force(
 ///
 /// # Errors
 ///
-/// Returns [`AskError`] if it could not be sent, or a node refused it.
+/// Returns [`SetError`] if it could not be sent, or a node refused it.
 ///
 /// # Cancel safety
 ///
@@ -82,62 +68,28 @@ pub async fn set_policies(
     client: &Client,
     table: &Policies,
     within: Duration,
-) -> Result<Vec<String>, AskError> {
+) -> Result<Vec<String>, SetError> {
     let subject = wire::policies(client.namespace());
     let set: Vec<(String, Result<(), String>)> =
-        scatter(client, subject, codec::encode(table)?, within).await?;
+        survey(client.bus(), subject, table, within).await?;
     let mut nodes = Vec::with_capacity(set.len());
     for (node, outcome) in set {
         match outcome {
             Ok(()) => nodes.push(node),
-            Err(reason) => return Err(AskError::Refused { node, reason }),
+            Err(reason) => return Err(SetError::Refused { node, reason }),
         }
     }
     nodes.sort_unstable();
     Ok(nodes)
 }
 
-/// Sends a question to all, and listens until they fall silent.
-async fn scatter<T: DeserializeOwned>(
-    client: &Client,
-    subject: String,
-    question: Bytes,
-    within: Duration,
-) -> Result<Vec<T>, AskError> {
-    let inbox = format!("_INBOX.callboard.{}", Id::new());
-    let mut answers = client.bus().subscribe(&inbox, None).await?;
-    let mut message = Message::new(subject, question);
-    message.reply = Some(inbox);
-    client.bus().send(message).await?;
-    let (mut found, mut patience) = (Vec::new(), within);
-    while found.len() < MOST {
-        match timeout(patience, answers.next()).await {
-            // The server's own answer: nobody listens.
-            Ok(Some(answer)) if answer.payload.is_empty() => break,
-            Ok(Some(answer)) => match codec::decode(&answer.payload) {
-                Ok(answer) => found.push(answer),
-                Err(error) => tracing::warn!(%error, "an answer was not understood"),
-            },
-            Ok(None) | Err(_) => break,
-        }
-        patience = QUIET.min(within);
-    }
-    Ok(found)
-}
-
-/// Why breakers could not be asked.
+/// Why not all nodes go by another table.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AskError {
-    /// The answers could not be listened for.
+pub enum SetError {
+    /// They could not be asked to.
     #[error(transparent)]
-    Subscribe(#[from] SubscribeError),
-    /// The question could not be sent.
-    #[error(transparent)]
-    Send(#[from] SendError),
-    /// The question could not be written.
-    #[error("the question {0}")]
-    Encode(#[from] EncodeError),
+    Ask(#[from] AskError),
     /// A node does not go by the table; others may.
     #[error("the node `{node}` refused the policies: {reason}")]
     Refused {

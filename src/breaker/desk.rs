@@ -3,15 +3,14 @@ use super::{
     wire::{self, News, Panel, Question},
 };
 use crate::{
-    actor::{Birth, Context, Poke},
-    bus::{Message, SubscribeError, Subscription},
-    call::{Client, Lines},
+    actor::{Birth, Context},
+    bus::{SubscribeError, Subscription},
+    call::{Client, Lines, survey},
     error::Failure,
     message::codec,
     policy::{Breaker, Change, Changes, Policies, State},
     telemetry::DROPPED_TOTAL,
 };
-use serde::Serialize;
 use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 use tokio::{
     sync::broadcast::{Receiver, error::RecvError},
@@ -41,17 +40,17 @@ impl Desk {
         let opened = bus.subscribe(&wire::opened(namespace), None).await?;
         let mut tasks = JoinSet::new();
         let own = Rc::clone(&post);
-        tasks.spawn_local(noticed(
-            own.tell(changes.subscribe(), changes),
-            poke.clone(),
-        ));
-        tasks.spawn_local(noticed(Rc::clone(&post).answer(asked), poke.clone()));
-        tasks.spawn_local(noticed(Rc::clone(&post).hear(opened), poke.clone()));
+        let telling = own.tell(changes.subscribe(), changes);
+        tasks.spawn_local(poke.clone().at_end_of(telling));
+        let own = Rc::clone(&post);
+        tasks.spawn_local(poke.clone().at_end_of(own.answer(asked)));
+        tasks.spawn_local(poke.clone().at_end_of(Rc::clone(&post).hear(opened)));
         if let Some(lines) = post.tended.lines().cloned() {
             let tables = bus.subscribe(&wire::policies(namespace), None).await?;
             let own = Rc::clone(&post);
-            tasks.spawn_local(noticed(own.take(tables, lines.clone()), poke.clone()));
-            tasks.spawn_local(noticed(age(post.client.clone(), lines), poke));
+            let taking = own.take(tables, lines.clone());
+            tasks.spawn_local(poke.clone().at_end_of(taking));
+            tasks.spawn_local(poke.at_end_of(age(post.client.clone(), lines)));
         }
         Ok(Self { tasks })
     }
@@ -92,42 +91,34 @@ impl Post {
             breaker: breaker.to_owned(),
             change,
         };
-        self.send(subject, &news).await;
+        survey::say(self.client.bus(), subject, &news).await;
     }
 
     /// Answers what is asked of its breakers, and has them obey.
-    async fn answer(self: Rc<Self>, mut asked: Subscription) {
-        while let Some(message) = asked.next().await {
-            let question = match codec::decode(&message.payload) {
-                _ if message.payload.is_empty() => Question::default(),
-                Ok(question) => question,
-                Err(error) => {
-                    tracing::warn!(%error, "a question about breakers was not understood");
-                    continue;
-                }
-            };
-            let Question { breaker, force } = question;
-            let mut breakers = self.tended.breakers();
-            if let Some(name) = &breaker {
-                breakers.retain(|breaker| breaker.name() == *name);
-                if breakers.is_empty() {
-                    continue;
-                }
-            }
-            if let Some(force) = force {
-                for breaker in &breakers {
-                    breaker.force(force);
-                }
-            }
-            let panel = Panel {
-                node: self.client.node().to_owned(),
-                path: self.path.to_string(),
-                breakers: breakers.iter().map(Breaker::report).collect(),
-            };
-            if let Some(reply) = message.reply {
-                self.send(reply, &panel).await;
+    async fn answer(self: Rc<Self>, asked: Subscription) {
+        let tell = |question| self.obey(question);
+        survey::answer(self.client.bus(), asked, tell).await;
+    }
+
+    /// Does what is asked of its breakers; returns how they are, if any is meant.
+    fn obey(&self, Question { breaker, force }: Question) -> Option<Panel> {
+        let mut breakers = self.tended.breakers();
+        if let Some(name) = &breaker {
+            breakers.retain(|breaker| breaker.name() == *name);
+            if breakers.is_empty() {
+                return None;
             }
         }
+        if let Some(force) = force {
+            for breaker in &breakers {
+                breaker.force(force);
+            }
+        }
+        Some(Panel {
+            node: self.client.node().to_owned(),
+            path: self.path.to_string(),
+            breakers: breakers.iter().map(Breaker::report).collect(),
+        })
     }
 
     /// Tells its breakers of others of their names that opened.
@@ -166,18 +157,8 @@ impl Post {
                 Err(reason) => tracing::warn!(reason, "a table of policies was refused"),
             }
             if let Some(reply) = message.reply {
-                self.send(reply, &(self.client.node(), set)).await;
+                survey::say(self.client.bus(), reply, &(self.client.node(), set)).await;
             }
-        }
-    }
-
-    async fn send(&self, subject: String, what: &impl Serialize) {
-        let payload = match codec::encode(what) {
-            Ok(payload) => payload,
-            Err(error) => return tracing::warn!(subject, %error, "news of breakers cannot be told"),
-        };
-        if let Err(error) = self.client.bus().send(Message::new(subject, payload)).await {
-            tracing::warn!(%error, "news of breakers could not be told");
         }
     }
 }
@@ -219,16 +200,4 @@ async fn follow(mut events: Subscription, lines: Lines, domain: String) {
     while events.next().await.is_some() {
         lines.happened(&domain);
     }
-}
-
-/// Runs a task, and has its actor look when it ends, also by a panic.
-async fn noticed(task: impl Future<Output = ()>, poke: Poke) {
-    struct End(Poke);
-    impl Drop for End {
-        fn drop(&mut self) {
-            self.0.poke();
-        }
-    }
-    let _end = End(poke);
-    task.await;
 }

@@ -37,6 +37,7 @@ mod desk;
 mod tended;
 mod wire;
 
-pub use asking::{AskError, ask, force, set_policies};
+pub use crate::call::AskError;
+pub use asking::{SetError, ask, force, set_policies};
 pub(crate) use tended::Policed;
 pub use wire::{News, Panel};

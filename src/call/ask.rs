@@ -3,6 +3,7 @@ use crate::{
     message::{Command, Id, Infallible, Refused, Reply, Request},
     policy::{Grade, Graded, Line},
 };
+use bytes::Bytes;
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
@@ -166,7 +167,8 @@ impl<'a, C: Command> Call<'a, C> {
             return Box::pin(self.guarded(line, request, started + timeout)).await;
         }
         let said = (request, self.headers);
-        let reply = attempt(self.client, self.command, said, (started, timeout)).await;
+        let command = (self.command, None);
+        let reply = attempt(self.client, command, said, (started, timeout)).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -202,21 +204,29 @@ impl<'a, C: Command> Call<'a, C> {
 }
 
 /// Makes one attempt: at the instance that a route chooses, else straight to the
-/// command's actor if it lives here, else over the bus.
+/// command's actor if it lives here, else over the bus, as bytes that may be known.
 pub(super) async fn attempt<C: Command>(
     client: &Client,
-    command: C,
+    (command, bytes): (C, Option<Bytes>),
     (request, headers): (Request, remote::Said),
     times: (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     if let Some(chosen) = routed::choose(client, (&command, &request), &headers) {
-        let said = (command, request, headers);
+        let said = ((command, bytes), (request, headers));
         return Box::pin(routed::ask(client, said, chosen, times)).await;
     }
     match client.door::<C>() {
         Some(door) => local::ask(&door, command, request, times).await,
         // Boxed, so that local calls stay small.
-        None => Box::pin(remote::ask(client, command, (request, headers), times.1)).await,
+        None => {
+            Box::pin(remote::ask(
+                client,
+                (command, bytes),
+                (request, headers),
+                times.1,
+            ))
+            .await
+        }
     }
 }
 

@@ -34,7 +34,7 @@ impl Guarded<'_> {
         self,
         command: C,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
-        let reads = self.line.reads_commands() && !self.is_firsthand;
+        let reads = self.line.reads_commands(self.is_once) && !self.is_firsthand;
         let payload = reads.then(|| encode(&command)).transpose()?;
         let era = match (&payload, &self.line.replies) {
             (Some(payload), Some(replies)) => {
@@ -72,7 +72,10 @@ impl Guarded<'_> {
                 (None, Some(payload)) => decode(subject, payload)?,
                 (None, None) => unreachable!("who tries again keeps the bytes"),
             };
-            let error = match self.attempt(command, &bucket, attempt).await {
+            let error = match self
+                .attempt((command, payload.cloned()), &bucket, attempt)
+                .await
+            {
                 Ok(Err(error)) => error,
                 Ok(Ok(reply)) => return Ok(reply),
                 // What is turned away on this side is not hammered.
@@ -89,7 +92,7 @@ impl Guarded<'_> {
     /// Tries once; the outer error is this side's, and the callee was not asked.
     async fn attempt<C: Command>(
         &self,
-        command: C,
+        command: (C, Option<Bytes>),
         bucket: &str,
         attempt: u32,
     ) -> Result<Outcomes<C>, CallError<Refused<C>>> {
@@ -135,7 +138,7 @@ impl Guarded<'_> {
 
     async fn send<C: Command>(
         &self,
-        command: C,
+        command: (C, Option<Bytes>),
         number: u32,
         times: (Instant, Duration),
     ) -> Outcomes<C> {

@@ -1,7 +1,7 @@
 use super::by_type::ByType;
 use crate::{
     message::{Command, Subject},
-    policy::{Breaker, Changes, Line, Policies, PoliciesError, changes},
+    policy::{Breaker, Changes, Line, Policies, PoliciesError, Standing, changes},
 };
 use dashmap::DashMap;
 use std::{
@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 /// The policies of a node's callers, and what is known of each target; cheap to
 /// clone, and all clones are one.
@@ -108,6 +108,16 @@ impl Lines {
         let mut breakers: Vec<_> = lines.filter_map(|line| line.breaker.clone()).collect();
         breakers.sort_unstable_by_key(Breaker::name);
         breakers
+    }
+
+    /// Returns how the limits of targets stand, by name; without any called or
+    /// answered there are none.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        let lines = self.0.names.iter().map(|line| Arc::clone(&line));
+        let mut lines: Vec<_> = lines.collect();
+        lines.sort_unstable_by_key(|line| line.subject.as_str());
+        let now = Instant::now();
+        lines.iter().flat_map(|line| line.standings(now)).collect()
     }
 
     /// Returns the way that changes of the breakers go.

@@ -1,7 +1,8 @@
+use crate::policy::{Limited, Standing};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -22,6 +23,7 @@ pub(crate) struct Load(Arc<Count>);
 struct Count {
     now: AtomicUsize,
     limit: usize,
+    refused: AtomicU64,
 }
 
 /// A command's place among those in hand, until the last clone is dropped.
@@ -30,7 +32,11 @@ pub(crate) struct Place(Arc<Count>);
 
 impl Load {
     pub(crate) fn new(limit: usize) -> Self {
-        Self(Arc::new(Count { now: AtomicUsize::new(0), limit }))
+        Self(Arc::new(Count {
+            now: AtomicUsize::new(0),
+            limit,
+            refused: AtomicU64::new(0),
+        }))
     }
 
     /// Takes a place; without one it returns how many there are.
@@ -39,10 +45,19 @@ impl Load {
         let taken = self.0.now.load(Relaxed);
         // Both of two that come at once may find it full; it is never overfull.
         if taken > self.0.limit {
+            self.0.refused.fetch_add(1, Relaxed);
             Err(self.0.limit)
         } else {
             Ok(place)
         }
+    }
+
+    /// Returns how it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        // One that is about to be turned away has its place for a moment.
+        let now = self.0.now.load(Relaxed).min(self.0.limit);
+        Standing::new(Limited::InHand, (now as u64, self.0.limit as u64))
+            .refused(self.0.refused.load(Relaxed))
     }
 }
 
@@ -78,7 +93,10 @@ mod tests {
         drop(one);
         let three = load.enter();
         assert_eq!(load.enter().map(drop), Err(2));
+        let standing = load.standing();
+        assert_eq!((standing.now, standing.limit, standing.refused), (2, 2, 2));
         drop((two, three));
         assert!(load.enter().is_ok());
+        assert_eq!(load.standing().now, 0);
     }
 }

@@ -30,6 +30,7 @@ mod record;
 mod remote;
 mod routed;
 mod settings;
+pub(crate) mod survey;
 mod ways;
 
 pub use answer::{Answer, Refusal};
@@ -53,4 +54,5 @@ pub use publish::{Publish, Published};
 pub(crate) use record::Noted;
 pub(crate) use record::Record;
 pub(crate) use settings::Settings;
+pub use survey::AskError;
 pub(crate) use ways::{Callers, Tally, Traffic, Ways, note_caller};

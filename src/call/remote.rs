@@ -17,12 +17,12 @@ pub(super) type Said = Vec<(&'static str, String)>;
 
 pub(super) async fn ask<C: Command>(
     client: &Client,
-    command: C,
+    (command, bytes): (C, Option<Bytes>),
     said: (Request, Said),
     timeout: Duration,
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     let to = client.namespace().command(C::SUBJECT);
-    let message = question(client, to, (&command, said), timeout)?;
+    let message = question(client, to, ((&command, bytes), said), timeout)?;
     put::<C>(client, message, timeout).await
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn ask<C: Command>(
 pub(super) fn question<C: Command>(
     client: &Client,
     to: String,
-    (command, (mut request, said)): (&C, (Request, Said)),
+    (command, (mut request, said)): ((&C, Option<Bytes>), (Request, Said)),
     timeout: Duration,
 ) -> Result<Message, CallError<Refused<C>>> {
     request.deadline = Some(client.clock().now() + timeout);
@@ -62,15 +62,20 @@ pub(super) async fn tell<C: Command>(
     let subject = C::SUBJECT;
     let message = message(
         client.namespace().command(subject),
-        &command,
+        (&command, None),
         &request(client, cause, None),
     )
     .map_err(|reason| TellError::Codec { subject, reason })?;
     Ok(client.bus().send(message).await?)
 }
 
-fn message<C: Command>(to: String, command: &C, request: &Request) -> Result<Message, String> {
-    let payload = codec::encode(command).map_err(|error| error.to_string())?;
+fn message<C: Command>(
+    to: String,
+    (command, bytes): (&C, Option<Bytes>),
+    request: &Request,
+) -> Result<Message, String> {
+    let payload = bytes.map_or_else(|| codec::encode(command), Ok);
+    let payload = payload.map_err(|error| error.to_string())?;
     let headers = request.headers().map_err(|error| error.to_string())?;
     Ok(Message::new(to, payload).headers(headers))
 }

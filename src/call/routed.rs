@@ -7,8 +7,9 @@ use crate::{
     route::{Chosen, News, Wish},
     telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
 };
+use bytes::Bytes;
 use serde_json::Value;
-use std::{cell::OnceCell, time::Duration};
+use std::{borrow::Cow, cell::OnceCell, time::Duration};
 use tokio::time::Instant;
 
 /// Chooses an instance; nothing if the command goes the usual way. Without any
@@ -31,7 +32,7 @@ pub(super) fn choose<C: Command>(
 /// command was not delivered, and goes the usual way.
 pub(super) async fn ask<C: Command>(
     client: &Client,
-    (command, request, headers): (C, Request, remote::Said),
+    ((command, bytes), (request, headers)): ((C, Option<Bytes>), (Request, remote::Said)),
     chosen: Chosen,
     (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
@@ -44,7 +45,8 @@ pub(super) async fn ask<C: Command>(
     let to = client
         .namespace()
         .instance(chosen.instance().id(), C::SUBJECT);
-    let mut question = remote::question(client, to, (&command, (request, headers)), timeout)?;
+    let mut question =
+        remote::question(client, to, ((&command, bytes), (request, headers)), timeout)?;
     drop(command);
     let answer = remote::put::<C>(client, question.clone(), timeout).await;
     settle(client, &chosen, answer.as_ref().err()).await;
@@ -112,8 +114,8 @@ impl<C: Command> Wish for Wanted<'_, C> {
         C::SUBJECT.domain()
     }
 
-    fn key(&self) -> String {
-        self.command.key().into_owned()
+    fn key(&self) -> Cow<'_, str> {
+        self.command.key()
     }
 
     fn header(&self, name: &str) -> Option<String> {

@@ -1,7 +1,7 @@
 use super::{
     breakers, dead,
     filter::Filter,
-    parked,
+    limits, parked,
     place::Place,
     roster, routes, saga,
     target::{Target, id, kind, wait},
@@ -133,6 +133,17 @@ Examples:
   callboard breakers force payments.charge auto    they decide again
 A breaker of a policy is there once its target was called.";
 
+const LIMITS: &str = "\
+Examples:
+  callboard limits                        all limits in force on all nodes
+  callboard limits payments.charge --watch
+  callboard limits payments --node shop-1
+  callboard limits --json | jq -c 'select(.now >= .limit)'
+Each line says how much is taken now of how much may be: commands in hand (in-hand),
+calls that are taken (accept) or made (rate) in a time, by the one that took most,
+calls in flight (bulkhead), and retries of the last 10 s. A limit of a policy is
+there once its target was called.";
+
 const ROUTES: &str = "\
 Examples:
   callboard routes
@@ -203,6 +214,9 @@ pub(super) enum Command {
     /// Shows breakers and how they stand, and forces them open or closed.
     #[command(after_help = BREAKERS, args_conflicts_with_subcommands = true)]
     Breakers(breakers::Args),
+    /// Shows limits and how they stand: what is in hand, made, taken, in flight, tried again.
+    #[command(after_help = LIMITS)]
+    Limits(limits::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -220,6 +234,7 @@ impl Command {
             Self::Services(services) => services.follow.watch,
             Self::Routes(routes) => routes.follow.watch,
             Self::Breakers(breakers) => breakers.follow.watch,
+            Self::Limits(limits) => limits.follow.watch,
             _ => false,
         }
     }

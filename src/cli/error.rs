@@ -1,10 +1,9 @@
 use super::{Exit, input::InputError};
 use crate::{
-    breaker::AskError,
     bus::{
         AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
     },
-    call::OperatorError,
+    call::{AskError, OperatorError},
     mesh::TableError,
     message::{HeaderError, Id, Status, Subject, codec::DecodeError},
     saga::SagaError,
@@ -73,7 +72,7 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Table(TableError),
     #[error(transparent)]
-    Breaker(#[from] AskError),
+    Ask(#[from] AskError),
     #[error("{name}: {reason}")]
     File { name: String, reason: String },
     #[error("interrupted")]

@@ -18,6 +18,7 @@ mod feed;
 mod filter;
 mod input;
 mod json;
+mod limits;
 mod line;
 mod out;
 mod parked;
@@ -102,6 +103,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Graph(drawn) => roster::graph(place, drawn, out).await,
         Command::Routes(routes) => routes::run(place, routes, out).await,
         Command::Breakers(breakers) => breakers::run(place, breakers, out).await,
+        Command::Limits(limits) => limits::run(place, limits, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

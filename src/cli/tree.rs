@@ -7,17 +7,12 @@ use super::{
 };
 use crate::{
     bus::{Bus, Message, RequestError},
-    message::{Id, codec},
+    call::survey,
+    message::codec,
     supervision::Tree,
 };
 use bytes::Bytes;
 use std::time::Duration;
-use tokio::time::timeout;
-
-/// How long to wait for another node after one has answered.
-const QUIET: Duration = Duration::from_millis(300);
-/// How many nodes are shown.
-const NODES: usize = 10_000;
 
 pub(super) async fn run(
     place: &Place,
@@ -70,23 +65,9 @@ async fn one(
 
 /// Asks all nodes, and listens until they fall silent.
 async fn all(bus: &Bus, place: &Place, wait: Duration) -> Result<Vec<Tree>, CommandError> {
-    let inbox = format!("_INBOX.callboard.{}", Id::new());
-    let mut answers = bus.subscribe(&inbox, None).await?;
-    let mut question = Message::new(place.namespace.system("tree"), Bytes::new());
-    question.reply = Some(inbox);
-    bus.send(question).await?;
-    let mut trees = Vec::new();
-    let mut patience = wait;
-    while trees.len() < NODES {
-        match timeout(patience, answers.next()).await {
-            // The server's own answer: nobody listens.
-            Ok(Some(answer)) if answer.payload.is_empty() => break,
-            Ok(Some(answer)) => trees.extend(read(&answer)),
-            Ok(None) | Err(_) => break,
-        }
-        patience = QUIET.min(wait);
-    }
-    Ok(trees)
+    let question = Message::new(place.namespace.system("tree"), Bytes::new());
+    let answers = survey::poll(bus, question, wait).await?;
+    Ok(answers.iter().filter_map(read).collect())
 }
 
 fn read(answer: &Message) -> Option<Tree> {

@@ -12,7 +12,7 @@ use crate::{
     actor::Report,
     bus::{Bus, StreamConfig, overlap},
     call::{Client, Doors, Lines, Load, Record, Settings, Ways},
-    mesh::{self, Mesh, Phase},
+    mesh::{Mesh, Phase},
     message::Namespace,
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
@@ -186,9 +186,7 @@ impl Station {
             .map(|member| Arc::clone(Member::live(member)))
             .collect();
         let mesh = presence::mesh(&settings, &plan.presence, facts, &live);
-        let own = mesh
-            .as_ref()
-            .map_or_else(|| Group::new(mesh::NAME), mesh::group);
+        let own = presence::own_group(&settings, mesh.as_ref());
         let (own, plot) = sites[0]
             .plant(own, &settings, 0, (&report, &losing))
             .await?;

@@ -3,7 +3,8 @@
 use super::NodeError;
 use crate::{
     call::Settings,
-    mesh::{Mesh, NAME, Own, Pace},
+    limit::Watched,
+    mesh::{self, Mesh, NAME, Own, Pace},
     route::RouteTable,
     supervision::{About, Group, GroupError, Live, Says},
 };
@@ -58,6 +59,16 @@ pub(super) fn refuse_own_name(groups: &[Group]) -> Result<(), GroupError> {
         Some(group) => Err(GroupError::NameTaken { path: group.name().to_owned() }),
         None => Ok(()),
     }
+}
+
+/// Describes the node's own group, its part of the mesh and what tells of its
+/// limits; a replay has nothing in it.
+pub(super) fn own_group(settings: &Settings, mesh: Option<&Mesh>) -> Group {
+    let Some(mesh) = mesh else {
+        return Group::new(NAME);
+    };
+    let watched = Watched { load: settings.load.clone(), lines: settings.lines.clone() };
+    mesh::group(mesh).child(watched)
 }
 
 /// Makes the node's part of the mesh, with its groups that grow already; a

@@ -1,6 +1,12 @@
-use super::{ring::Ring, sync::Mutex};
+use super::{Limited, Standing, ring::Ring, sync::Mutex};
 use serde::{Deserialize, Serialize};
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    sync::{
+        PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// Over which time calls and retries are compared.
@@ -42,6 +48,21 @@ impl Budget {
         self
     }
 
+    /// Returns how many retries a window with this many calls may have.
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a budget needs no 53 bits, and is not negative"
+    )]
+    fn allows(&self, calls: u64) -> u64 {
+        let earned = calls as f64 * self.share;
+        let least = WINDOW.as_secs_f64() * self.per_second;
+        // Strictly below, so that attempts stay below calls and their share.
+        let below = (earned.ceil() - 1.0).max(0.0);
+        below.max(least.floor()) as u64
+    }
+
     pub(super) fn fault(&self) -> Option<String> {
         let Self { share, per_second } = self;
         if !(0.0..=10.0).contains(share) {
@@ -63,11 +84,16 @@ impl Default for Budget {
 pub(crate) struct Purse {
     budget: Budget,
     spent: Mutex<Ring<2>>,
+    refused: AtomicU64,
 }
 
 impl Purse {
     pub(crate) fn new(budget: Budget, now: Instant) -> Self {
-        Self { budget, spent: Mutex::new(Ring::new(WINDOW, now)) }
+        Self {
+            budget,
+            spent: Mutex::new(Ring::new(WINDOW, now)),
+            refused: AtomicU64::new(0),
+        }
     }
 
     /// Notes a call, which earns its share of a retry.
@@ -79,19 +105,27 @@ impl Purse {
     }
 
     /// Takes a retry out; returns whether there was one.
-    #[expect(clippy::cast_precision_loss, reason = "a budget needs no 53 bits")]
     pub(crate) fn spend(&self, now: Instant) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let sums = spent.sums(now);
-        let earned = sums[CALLS] as f64 * self.budget.share;
-        let least = WINDOW.as_secs_f64() * self.budget.per_second;
-        // Strictly below, so that attempts stay below calls and their share.
-        let next = sums[RETRIES] as f64 + 1.0;
-        let allowed = next < earned || next <= least;
+        let allowed = sums[RETRIES] < self.budget.allows(sums[CALLS]);
         if allowed {
             spent.add(RETRIES, now);
         }
+        drop(spent);
+        if !allowed {
+            self.refused.fetch_add(1, Relaxed);
+        }
         allowed
+    }
+
+    /// Returns how it stands.
+    pub(crate) fn standing(&self, now: Instant) -> Standing {
+        let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        let [calls, retries] = spent.sums(now);
+        drop(spent);
+        let (of, limit) = (Limited::Retries { calls }, self.budget.allows(calls));
+        Standing::new(of, (retries, limit)).refused(self.refused.load(Relaxed))
     }
 }
 
@@ -131,6 +165,8 @@ mod tests {
         let purse = Purse::new(Budget::default(), start);
         let retried = retries(&purse, 100, start, Duration::from_secs(5));
         assert!((200..=300).contains(&retried), "{retried} of 300 in 500 s");
+        let told = purse.standing(start + Duration::from_secs(500));
+        assert_eq!((told.now, told.limit, told.refused), (6, 10, 300 - retried));
         let none = Purse::new(Budget::new(0.2).per_second(0.0), start);
         assert_eq!(retries(&none, 100, start, Duration::from_secs(5)), 0);
     }

@@ -1,6 +1,9 @@
-use super::span;
+use super::{Limited, Standing, span};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout_at},
@@ -60,6 +63,7 @@ pub(crate) struct Berths {
     bulkhead: Bulkhead,
     free: Semaphore,
     waiting: Semaphore,
+    refused: AtomicU64,
 }
 
 /// Why there is no place.
@@ -75,7 +79,7 @@ impl Berths {
     pub(crate) fn new(bulkhead: Bulkhead) -> Self {
         let free = Semaphore::new(bulkhead.in_flight);
         let waiting = Semaphore::new(bulkhead.queue);
-        Self { bulkhead, free, waiting }
+        Self { bulkhead, free, waiting, refused: AtomicU64::new(0) }
     }
 
     /// Waits for a place, no longer than the queue's limit and the deadline.
@@ -87,6 +91,23 @@ impl Berths {
         if let Ok(place) = self.free.try_acquire() {
             return Ok(place);
         }
+        let entered = self.wait(deadline).await;
+        if entered.is_err() {
+            self.refused.fetch_add(1, Relaxed);
+        }
+        entered
+    }
+
+    /// Returns how it stands.
+    pub(crate) fn standing(&self) -> Standing {
+        let Bulkhead { in_flight, queue, .. } = self.bulkhead;
+        let now = in_flight.saturating_sub(self.free.available_permits());
+        let waiting = queue.saturating_sub(self.waiting.available_permits());
+        let of = Limited::Bulkhead { waiting: waiting as u64, queue: queue as u64 };
+        Standing::new(of, (now as u64, in_flight as u64)).refused(self.refused.load(Relaxed))
+    }
+
+    async fn wait(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Crowded> {
         let Bulkhead { in_flight, queue, wait } = self.bulkhead;
         let Ok(_turn) = self.waiting.try_acquire() else {
             return Err(Crowded::Full { in_flight, queue });
@@ -102,7 +123,7 @@ impl Berths {
 
 #[cfg(test)]
 mod tests {
-    use super::{Berths, Bulkhead, Crowded};
+    use super::{Berths, Bulkhead, Crowded, Limited};
     use futures_util::FutureExt;
     use std::time::Duration;
     use tokio::time::Instant;
@@ -117,6 +138,9 @@ mod tests {
         assert!(second_in.as_mut().now_or_never().is_none(), "it waits");
         let full = berths.enter(far).await.map(drop);
         assert_eq!(full, Err(Crowded::Full { in_flight: 1, queue: 1 }));
+        let standing = berths.standing();
+        assert_eq!((standing.now, standing.limit, standing.refused), (1, 1, 1));
+        assert_eq!(standing.of, Limited::Bulkhead { waiting: 1, queue: 1 });
         drop(first);
         let place = second_in.await.expect("its turn has come");
         let waited = berths.enter(far).await.map(drop);
@@ -126,5 +150,6 @@ mod tests {
         );
         drop(place);
         assert!(berths.enter(far).await.is_ok(), "it is free again");
+        assert_eq!((berths.standing().now, berths.standing().refused), (0, 2));
     }
 }

@@ -1,4 +1,5 @@
 use super::{
+    By, Counted, Limited, Standing,
     rate::{Kind, Rate},
     ring::Ring,
     sync::Mutex,
@@ -7,10 +8,22 @@ use lru::LruCache;
 use std::{fmt, sync::PoisonError, time::Duration};
 use tokio::time::Instant;
 
+/// How many keys are looked at for the fullest: calls wait meanwhile, and who takes
+/// much was counted not long ago.
+const LOOKED_AT: usize = 1_000;
+
+/// How many characters of a key are told.
+const TOLD: usize = 64;
+
 /// Counts calls by key, for as many keys as it may remember.
 pub(crate) struct Limiter {
     rate: Rate,
-    keys: Mutex<LruCache<Box<str>, Count>>,
+    known: Mutex<Known>,
+}
+
+struct Known {
+    keys: LruCache<Box<str>, Count>,
+    refused: u64,
 }
 
 enum Count {
@@ -30,20 +43,52 @@ pub(crate) struct TooMany {
 impl Limiter {
     pub(crate) fn new(rate: Rate) -> Self {
         // It is kept small by hand: a bounded one takes the memory of all at once.
-        Self { rate, keys: Mutex::new(LruCache::unbounded()) }
+        let known = Known { keys: LruCache::unbounded(), refused: 0 };
+        Self { rate, known: Mutex::new(known) }
     }
 
     /// Counts a call; returns how many more may go now.
     pub(crate) fn take(&self, key: &str, now: Instant) -> Result<u32, TooMany> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = keys.get_mut(key) {
-            return count.take(&self.rate, now);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = known.take(key, &self.rate, now);
+        if taken.is_err() {
+            known.refused += 1;
         }
-        let mut count = Count::new(&self.rate, now);
-        let taken = count.take(&self.rate, now);
-        keys.put(key.into(), count);
-        if keys.len() > self.rate.memory() {
-            keys.pop_lru();
+        taken
+    }
+
+    /// Returns how it stands, if anything was counted.
+    pub(crate) fn standing(&self, now: Instant, of: fn(Counted) -> Limited) -> Option<Standing> {
+        let rate = &self.rate;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let (keys, refused) = (known.keys.len(), known.refused);
+        let recent = known.keys.iter_mut().take(LOOKED_AT);
+        let taken = recent.map(|(key, count)| (count.taken(rate, now), key));
+        let (most, key) = taken.max_by_key(|(taken, _)| *taken)?;
+        let is_one = *rate.is_by() == By::All;
+        let fullest = (!is_one).then(|| key.chars().take(TOLD).collect());
+        drop(known);
+        let counted = Counted {
+            allowed: rate.limit(),
+            per: rate.per(),
+            by: rate.is_by().clone(),
+            keys: keys as u64,
+            fullest,
+        };
+        Some(Standing::new(of(counted), (most, rate.size().into())).refused(refused))
+    }
+}
+
+impl Known {
+    fn take(&mut self, key: &str, rate: &Rate, now: Instant) -> Result<u32, TooMany> {
+        if let Some(count) = self.keys.get_mut(key) {
+            return count.take(rate, now);
+        }
+        let mut count = Count::new(rate, now);
+        let taken = count.take(rate, now);
+        self.keys.put(key.into(), count);
+        if self.keys.len() > rate.memory() {
+            self.keys.pop_lru();
         }
         taken
     }
@@ -61,7 +106,7 @@ impl Count {
     fn take(&mut self, rate: &Rate, now: Instant) -> Result<u32, TooMany> {
         match self {
             Self::Bucket(full) => {
-                let token = (rate.per() / rate.limit()).max(Duration::from_nanos(1));
+                let token = token(rate);
                 let room = token.saturating_mul(rate.size());
                 let missing = full.saturating_duration_since(now) + token;
                 let Some(left) = room.checked_sub(missing) else {
@@ -82,6 +127,26 @@ impl Count {
             }
         }
     }
+
+    /// Returns how much is taken.
+    fn taken(&mut self, rate: &Rate, now: Instant) -> u64 {
+        match self {
+            Self::Bucket(full) => {
+                let missing = full.saturating_duration_since(now);
+                let tokens = missing.as_nanos().div_ceil(token(rate).as_nanos());
+                u64::try_from(tokens).unwrap_or(u64::MAX)
+            }
+            Self::Window(ring) => {
+                let [count] = ring.sums(now);
+                count
+            }
+        }
+    }
+}
+
+/// Returns how long a bucket takes to fill by one.
+fn token(rate: &Rate) -> Duration {
+    (rate.per() / rate.limit()).max(Duration::from_nanos(1))
 }
 
 impl fmt::Debug for Limiter {
@@ -94,7 +159,7 @@ impl fmt::Debug for Limiter {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::rate::Rate, Limiter, TooMany};
+    use super::{super::rate::Rate, By, Limited, Limiter, TooMany};
     use proptest::prelude::*;
     use std::time::Duration;
     use tokio::time::Instant;
@@ -124,6 +189,28 @@ mod tests {
         assert!(limiter.take("c", now).is_err());
         assert!(limiter.take("b", now).is_err());
         assert!(limiter.take("a", now).is_ok(), "it was forgotten");
+    }
+
+    #[test]
+    fn it_tells_who_took_most_and_how_many_were_turned_away() {
+        let now = Instant::now();
+        for rate in [Rate::new(2, SECOND), Rate::new(2, SECOND).window()] {
+            let limiter = Limiter::new(rate.by(By::Key));
+            assert_eq!(limiter.standing(now, Limited::Rate), None);
+            for key in ["ada", "bob", "bob", "bob", "eve"] {
+                limiter.take(key, now).ok();
+            }
+            let told = limiter
+                .standing(now, Limited::Rate)
+                .expect("it has counted");
+            assert_eq!((told.now, told.limit, told.refused), (2, 2, 1));
+            let Limited::Rate(counted) = told.of else {
+                panic!("{told:?}");
+            };
+            assert_eq!((counted.keys, counted.fullest.as_deref()), (3, Some("bob")));
+            let later = limiter.standing(now + 2 * SECOND, Limited::Rate);
+            assert_eq!(later.map(|told| told.now), Some(0));
+        }
     }
 
     proptest! {

@@ -1,6 +1,6 @@
 use super::{
-    Breaker, By, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
-    handle::Changes, limiter::Limiter,
+    Breaker, By, Cache, Fallback, Limited, Policy, Standing, budget::Purse, bulkhead::Berths,
+    cache::Replies, handle::Changes, limiter::Limiter,
 };
 use crate::message::Subject;
 use std::time::Duration;
@@ -69,11 +69,27 @@ impl Line {
             .map_err(|limited| limited.reset)
     }
 
-    /// Whether it needs the bytes of a command.
-    pub(crate) fn reads_commands(&self) -> bool {
+    /// Returns how its limits stand; those of a rate once something was counted.
+    pub(crate) fn standings(&self, now: Instant) -> Vec<Standing> {
+        let counted = |limiter: &Option<Limiter>, of| limiter.as_ref()?.standing(now, of);
+        let parts = [
+            counted(&self.door, Limited::Accept),
+            counted(&self.limiter, Limited::Rate),
+            self.berths.as_ref().map(Berths::standing),
+            self.purse.as_ref().map(|purse| purse.standing(now)),
+        ];
+        let target = Some(self.subject.as_str().to_owned());
+        let parts = parts.into_iter().flatten();
+        parts
+            .map(|part| Standing { target: target.clone(), ..part })
+            .collect()
+    }
+
+    /// Whether it needs the bytes of a command, which may be tried only once.
+    pub(crate) fn reads_commands(&self, is_once: bool) -> bool {
         let retries = self.policy.retries();
         self.replies.is_some()
-            || retries.is_some_and(super::Retry::is_any)
+            || (!is_once && retries.is_some_and(super::Retry::is_any))
             || self.policy.falls_back() == Some(&Fallback::Job)
     }
 }

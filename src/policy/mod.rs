@@ -43,6 +43,7 @@ mod rate;
 mod retry;
 mod ring;
 mod span;
+mod standing;
 mod table;
 
 #[cfg(test)]
@@ -67,4 +68,5 @@ pub(crate) use handle::{Changes, again, changes};
 pub(crate) use line::Line;
 pub use rate::{By, Kind, Rate};
 pub use retry::Retry;
+pub use standing::{Counted, Limited, Standing};
 pub use table::{Policies, PoliciesError};

@@ -47,7 +47,7 @@ impl<S: 'static> Desk<S> {
         for (at, source) in sources.iter().enumerate() {
             let events = client.bus().subscribe(&source.filter, None).await?;
             let ringing = ring(events, Rc::clone(&shared), at);
-            tasks.spawn_local(noticed(ringing, poke.clone()));
+            tasks.spawn_local(poke.clone().at_end_of(ringing));
         }
         let reading = Rc::new(Reading { plan: Arc::clone(&plan), path: Arc::clone(&path) });
         let rebuilder = Rebuilder {
@@ -59,7 +59,7 @@ impl<S: 'static> Desk<S> {
         };
         let wishes = client.namespace().rebuild(&path);
         let wishes = client.bus().subscribe(&wishes, None).await?;
-        tasks.spawn_local(noticed(rebuilder.serve(wishes), poke.clone()));
+        tasks.spawn_local(poke.clone().at_end_of(rebuilder.serve(wishes)));
         let follower = Follower {
             gauges: gauges(&path, &sources),
             reading,
@@ -69,7 +69,7 @@ impl<S: 'static> Desk<S> {
             clock: client.clock(),
             pace: Pace::of(client.bus()),
         };
-        tasks.spawn_local(noticed(follower.run(), poke.clone()));
+        tasks.spawn_local(poke.clone().at_end_of(follower.run()));
         let look = shared.wake.ask();
         shared.until(look, plan.caught_up_within, &path).await;
         let answering = JoinSet::new();
@@ -154,18 +154,6 @@ impl<S, C: Command> Inquiry<S, C> {
         let lag = copy.lag(self.taken.ctx.now());
         (self.answer)(&copy.model, &self.taken.command, &lag)
     }
-}
-
-/// Runs a task, and has its actor look when it ends, also by a panic.
-async fn noticed(task: impl Future<Output = ()>, poke: Poke) {
-    struct End(Poke);
-    impl Drop for End {
-        fn drop(&mut self) {
-            self.0.poke();
-        }
-    }
-    let _end = End(poke);
-    task.await;
 }
 
 /// Returns the copy to go on with: as it is kept, as it was written down, or new.

@@ -2,13 +2,14 @@ use super::{
     Eject, News, Route, RouteError, RouteTable, Rule, Spread,
     eject::Outliers,
     hash::hash,
-    pick::{Candidate, Draw, pick},
+    pick::{Candidates, Draw, pick},
     split::split,
 };
 use crate::roster::{Instance, Roster};
 use dashmap::DashMap;
 use semver::VersionReq;
 use std::{
+    borrow::Cow,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -54,7 +55,7 @@ pub(crate) trait Wish {
     /// Returns its domain.
     fn domain(&self) -> &'static str;
     /// Returns its key; empty if it has none.
-    fn key(&self) -> String;
+    fn key(&self) -> Cow<'_, str>;
     /// Returns a header.
     fn header(&self, name: &str) -> Option<String>;
     /// Returns a field.
@@ -155,21 +156,10 @@ impl Routes {
         let service = roster.answering(wish.domain());
         let known: Vec<_> = service.iter().filter(|it| it.is_healthy()).collect();
         let key = wish.key();
-        let mut able = way.able(known, wish, &key);
-        let others = able.len();
-        way.leave_out(&mut able);
-        let loads: Vec<_> = able.iter().map(|it| self.load(it.id())).collect();
-        let candidates: Vec<_> = able
-            .iter()
-            .zip(&loads)
-            .map(|(it, load)| Candidate {
-                id: it.id(),
-                weight: weight(it),
-                load: load.load(Relaxed),
-                is_here: it.id() == here,
-                is_near: it.region() == region,
-            })
-            .collect();
+        let mut instances = way.able(known, wish, &key);
+        let others = instances.len();
+        way.leave_out(&mut instances);
+        let able = Able { instances, routes: self, here, region };
         let spread = match way.route.spread {
             Spread::Queue => Spread::LeastInFlight,
             spread => spread,
@@ -180,8 +170,9 @@ impl Routes {
             random: [fastrand::u64(..), fastrand::u64(..)],
             overflow: way.route.overflow,
         };
-        let at = pick(spread, &candidates, draw)?;
-        let (instance, load) = (able[at].clone(), Arc::clone(&loads[at]));
+        let place = pick(spread, &able, draw)?;
+        let instance = able.instances[place].clone();
+        let load = self.load(instance.id());
         load.fetch_add(1, Relaxed);
         let is_here = instance.id() == here;
         Some(Chosen { instance, is_here, load, way, others })
@@ -208,6 +199,41 @@ impl Routes {
         for way in &self.0.ways {
             lock(&way.outliers).keep(&is_there);
         }
+    }
+}
+
+/// The instances that a route may choose.
+struct Able<'a> {
+    instances: Vec<&'a Instance>,
+    routes: &'a Routes,
+    here: &'a str,
+    region: &'a str,
+}
+
+impl Candidates for Able<'_> {
+    fn count(&self) -> usize {
+        self.instances.len()
+    }
+
+    fn id(&self, place: usize) -> &str {
+        self.instances[place].id()
+    }
+
+    fn weight(&self, place: usize) -> u32 {
+        weight(self.instances[place])
+    }
+
+    fn load(&self, place: usize) -> usize {
+        let load = self.routes.0.loads.get(self.id(place));
+        load.map_or(0, |load| load.load(Relaxed))
+    }
+
+    fn is_here(&self, place: usize) -> bool {
+        self.id(place) == self.here
+    }
+
+    fn is_near(&self, place: usize) -> bool {
+        self.instances[place].region() == self.region
     }
 }
 

@@ -1,17 +1,18 @@
 use super::{Spread, hash::share, split::split};
 
-/// One instance that may be chosen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Candidate<'a> {
-    pub(super) id: &'a str,
-    /// Its share, if shares are asked for.
-    pub(super) weight: u32,
-    /// How many calls from here it has at hand.
-    pub(super) load: usize,
-    /// Whether it is this process.
-    pub(super) is_here: bool,
-    /// Whether it is in this region.
-    pub(super) is_near: bool,
+/// The instances that may be chosen: each is asked only for what the choice depends
+/// on, for there may be many, and this is done for every call.
+pub(super) trait Candidates {
+    fn count(&self) -> usize;
+    fn id(&self, place: usize) -> &str;
+    /// Returns its share, if shares are asked for.
+    fn weight(&self, place: usize) -> u32;
+    /// Returns how many calls from here it has at hand.
+    fn load(&self, place: usize) -> usize;
+    /// Returns whether it is this process.
+    fn is_here(&self, place: usize) -> bool;
+    /// Returns whether it is in this region.
+    fn is_near(&self, place: usize) -> bool;
 }
 
 /// What a choice depends on beside the candidates.
@@ -27,71 +28,66 @@ pub(super) struct Draw<'a> {
 }
 
 /// Chooses one of the candidates; nothing if a queue is to choose, or there are none.
-pub(super) fn pick(spread: Spread, all: &[Candidate<'_>], draw: Draw<'_>) -> Option<usize> {
-    if all.is_empty() {
+pub(super) fn pick(spread: Spread, all: &impl Candidates, draw: Draw<'_>) -> Option<usize> {
+    let count = all.count();
+    if count == 0 {
         return None;
     }
-    let every = 0..all.len();
+    let any = || least(all, (count, |nth| nth), draw);
     match spread {
         Spread::Queue => None,
-        Spread::RoundRobin => Some(draw.turn % all.len()),
-        Spread::Random => Some(at(draw.random[0], all.len())),
+        Spread::RoundRobin => Some(draw.turn % count),
+        Spread::Random => Some(at(draw.random[0], count)),
         Spread::Weighted => weighted(all, draw.random[0]),
-        Spread::LeastInFlight => least(all, &every.collect::<Vec<_>>(), draw),
-        Spread::Key if draw.key.is_empty() => least(all, &every.collect::<Vec<_>>(), draw),
-        Spread::Key => split(
-            draw.key,
-            all.iter()
-                .enumerate()
-                .map(|(at, it)| (it.id, it.weight.max(1), at)),
-        ),
+        Spread::LeastInFlight => Some(any()),
+        Spread::Key if draw.key.is_empty() => Some(any()),
+        Spread::Key => {
+            let named = |place| (all.id(place), all.weight(place).max(1), place);
+            split(draw.key, (0..count).map(named))
+        }
         Spread::Local => {
-            let here = all.iter().position(|it| it.is_here);
-            here.or_else(|| least(all, &every.collect::<Vec<_>>(), draw))
+            let here = (0..count).find(|&place| all.is_here(place));
+            here.or_else(|| Some(any()))
         }
         Spread::Region => {
-            let near = every
-                .clone()
-                .filter(|&at| all[at].is_near)
-                .collect::<Vec<_>>();
-            let idle = |at: &usize| all[*at].load < draw.overflow;
-            let room: Vec<_> = near.into_iter().filter(idle).collect();
-            let room = if room.is_empty() {
-                every.collect()
-            } else {
-                room
-            };
-            least(all, &room, draw)
+            let has_room = |place: &usize| all.is_near(*place) && all.load(*place) < draw.overflow;
+            let room: Vec<_> = (0..count).filter(has_room).collect();
+            Some(match room.len() {
+                0 => any(),
+                few => least(all, (few, |nth| room[nth]), draw),
+            })
         }
     }
 }
 
-/// Chooses the less busy of two that are drawn.
-fn least(all: &[Candidate<'_>], among: &[usize], draw: Draw<'_>) -> Option<usize> {
-    if among.is_empty() {
-        return None;
-    }
-    let one = at(draw.random[0], among.len());
-    let Some(others) = std::num::NonZeroUsize::new(among.len() - 1) else {
-        return Some(among[one]);
+/// Chooses the less busy of two that are drawn among some, of which there is one.
+fn least(
+    all: &impl Candidates,
+    (count, place): (usize, impl Fn(usize) -> usize),
+    draw: Draw<'_>,
+) -> usize {
+    let one = at(draw.random[0], count);
+    let Some(others) = std::num::NonZeroUsize::new(count - 1) else {
+        return place(one);
     };
-    let other = (one + 1 + at(draw.random[1], others.get())) % among.len();
-    let (one, other) = (among[one], among[other]);
-    Some(if all[other].load < all[one].load {
+    let other = (one + 1 + at(draw.random[1], others.get())) % count;
+    let (one, other) = (place(one), place(other));
+    if all.load(other) < all.load(one) {
         other
     } else {
         one
-    })
+    }
 }
 
-fn weighted(all: &[Candidate<'_>], random: u64) -> Option<usize> {
-    let total: u64 = all.iter().map(|it| u64::from(it.weight)).sum();
+fn weighted(all: &impl Candidates, random: u64) -> Option<usize> {
+    let weight = |place| u64::from(all.weight(place));
+    let total: u64 = (0..all.count()).map(weight).sum();
     if total == 0 {
         return None;
     }
     let mut left = random % total;
-    all.iter().position(|it| {
-        let weight = u64::from(it.weight);
+    (0..all.count()).find(|&place| {
+        let weight = weight(place);
         let is_it = left < weight;
         left = left.saturating_sub(weight);
         is_it
@@ -113,12 +109,46 @@ fn at(random: u64, places: usize) -> usize {
 mod tests {
     use super::*;
 
-    fn candidates(ids: &[&'static str]) -> Vec<Candidate<'static>> {
+    struct Candidate {
+        id: &'static str,
+        weight: u32,
+        load: usize,
+        is_here: bool,
+        is_near: bool,
+    }
+
+    impl Candidates for Vec<Candidate> {
+        fn count(&self) -> usize {
+            self.len()
+        }
+
+        fn id(&self, place: usize) -> &str {
+            self[place].id
+        }
+
+        fn weight(&self, place: usize) -> u32 {
+            self[place].weight
+        }
+
+        fn load(&self, place: usize) -> usize {
+            self[place].load
+        }
+
+        fn is_here(&self, place: usize) -> bool {
+            self[place].is_here
+        }
+
+        fn is_near(&self, place: usize) -> bool {
+            self[place].is_near
+        }
+    }
+
+    fn candidates(ids: &[&'static str]) -> Vec<Candidate> {
         let one = |&id| Candidate { id, weight: 1, load: 0, is_here: false, is_near: false };
         ids.iter().map(one).collect()
     }
 
-    fn counts(spread: Spread, all: &[Candidate<'_>], key: impl Fn(usize) -> String) -> Vec<usize> {
+    fn counts(spread: Spread, all: &Vec<Candidate>, key: impl Fn(usize) -> String) -> Vec<usize> {
         let mut random = fastrand::Rng::with_seed(7);
         let mut counts = vec![0; all.len()];
         for turn in 0..10_000 {
@@ -180,6 +210,6 @@ mod tests {
     fn a_queue_or_nobody_is_no_choice() {
         let draw = Draw { key: "k", turn: 0, random: [1, 2], overflow: 10 };
         assert_eq!(pick(Spread::Queue, &candidates(&["a"]), draw), None);
-        assert_eq!(pick(Spread::Random, &[], draw), None);
+        assert_eq!(pick(Spread::Random, &Vec::new(), draw), None);
     }
 }

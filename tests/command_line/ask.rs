@@ -3,19 +3,19 @@ use callboard::{Actor, Answer, Bus, Command, Context, Failure, Group, Node, Reje
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Charge {
-    order: String,
-    amount: u64,
+pub(crate) struct Charge {
+    pub(crate) order: String,
+    pub(crate) amount: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Receipt {
+pub(crate) struct Receipt {
     order: String,
     charged: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize, thiserror::Error)]
-enum Declined {
+pub(crate) enum Declined {
     #[error("over the limit of {limit}")]
     OverLimit { limit: u64 },
 }

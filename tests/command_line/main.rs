@@ -6,6 +6,7 @@ mod support;
 mod ask;
 mod breakers;
 mod connect;
+mod limits;
 mod look;
 mod mesh;
 mod parked;

@@ -3,7 +3,7 @@
 use crate::support::way::{SOON, Verdict, both_buses, until};
 use callboard::{
     Actor, Answer, CallError, Command, Context, Failure, Group, Infallible, Subject, bus::Message,
-    supervision::Tree,
+    limit, supervision::Tree,
 };
 use serde::{Deserialize, Serialize};
 use std::{cell::Cell, sync::Arc};
@@ -81,10 +81,11 @@ async fn what_is_too_much_is_turned_away_at_once_and_the_rest_gets_done() -> Ver
             // The node itself still answers.
             let tree = Message::new(way.names().system("tree"), "");
             let told = way.bus.request(tree, SOON).await;
+            let limits = limit::ask(&client, &limit::Filter::default(), SOON).await;
             water.add_permits(2);
-            (turned_away, told)
+            (turned_away, told, limits)
         };
-        let (ground, (turned_away, told)) = tokio::join!(first.into_future(), more);
+        let (ground, (turned_away, told, limits)) = tokio::join!(first.into_future(), more);
         assert!(ground.iter().all(Result::is_ok), "{ground:?}");
         let turned_away = turned_away.expect("one was refused");
         let CallError::Unavailable { reason, retry_after, .. } = &turned_away else {
@@ -93,6 +94,8 @@ async fn what_is_too_much_is_turned_away_at_once_and_the_rest_gets_done() -> Ver
         assert!(reason.contains("has 2 commands in hand"), "{reason}");
         assert!(retry_after.is_some(), "it says when to come again");
         assert!(!told?.payload.is_empty());
+        let in_hand = &limits?[0].limits[0];
+        assert_eq!((in_hand.now, in_hand.limit, in_hand.refused), (2, 2, 1));
         client.call(Cart).await?;
         Ok(node.stop().await?)
     })

@@ -10,4 +10,5 @@ mod many;
 mod nested;
 mod retries;
 mod spared;
+mod standing;
 mod tended;
