@@ -233,6 +233,8 @@ pub(super) fn request(client: &Client, cause: Option<&Cause>, id: Option<Id>) ->
         request.correlation = cause.correlation.clone();
         request.causation = Some(cause.id.clone());
         request.trace.clone_from(&cause.trace);
+        // What follows from another attempt is one as well, however far down.
+        request.attempt = cause.attempt;
     }
     request
 }

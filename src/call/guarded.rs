@@ -140,7 +140,7 @@ impl Guarded<'_> {
         times: (Instant, Duration),
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
-        request.attempt = number;
+        request.attempt = request.attempt.saturating_add(number - 1);
         if self.client.door::<C>().is_some() {
             let admitted = self.line.admit(self.client.domain(), times.0);
             admitted.map_err(|reset| CallError::Limited {
