@@ -19,7 +19,8 @@ const CARDS: usize = 32;
 const PAGES: usize = 1_000;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a question is asked that nobody answers in time.
+/// How often a question is asked that nobody answers in time, and how often
+/// another node goes on with an answer.
 const ATTEMPTS: u32 = 3;
 
 impl Mesh {
@@ -33,7 +34,7 @@ impl Mesh {
                 }
                 for (card, age) in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-                    self.0.ways.roster.hear(card, heard);
+                    self.meet(card, heard);
                 }
             }
             Err(RequestError::NoResponders { .. }) => tracing::debug!("the first node here"),
@@ -91,8 +92,17 @@ pub(crate) async fn cards(
     let (mut known, mut routes) = (Vec::new(), None);
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
+    let mut others = ATTEMPTS;
     for _ in 0..PAGES {
-        let page = ask(bus, &subject, &question, patience).await?;
+        let page = match ask(bus, &subject, &question, patience).await {
+            // Who has answered so far may have left: another goes on from there.
+            Err(_) if !question.after.is_empty() && others > 0 => {
+                others -= 1;
+                subject = wire::ask(namespace);
+                continue;
+            }
+            page => page?,
+        };
         let Some(page) = page else { break };
         if let Some(last) = page.cards.last() {
             question.after.clone_from(&last.card.instance);

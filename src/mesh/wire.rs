@@ -100,6 +100,15 @@ pub(super) fn get(namespace: &Namespace) -> String {
     namespace.system("routes.get")
 }
 
+/// Whether an instance can be a token of subjects: one that cannot could not be called.
+pub(super) fn can_name(instance: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'*' | b'>');
+    (1..=LONGEST_NAME).contains(&instance.len()) && instance.bytes().all(fits)
+}
+
+/// How many bytes the name of an instance may have.
+const LONGEST_NAME: usize = 512;
+
 /// Whether the last token of a subject is this one.
 pub(super) fn is(subject: &str, what: &str) -> bool {
     subject.rsplit('.').next() == Some(what)

@@ -153,7 +153,10 @@ impl Routes {
             return None;
         }
         let service = roster.answering(wish.domain());
-        let known: Vec<_> = service.iter().filter(|it| it.is_healthy()).collect();
+        // Versions differ in what they answer.
+        let answers = |it: &Instance| it.service().answers.contains(wish.command());
+        let known = service.iter().filter(|it| it.is_healthy() && answers(it));
+        let known: Vec<_> = known.collect();
         let key = wish.key();
         let mut able = way.able(known, wish, &key);
         let others = able.len();
