@@ -149,6 +149,9 @@ impl Client {
     /// Sends a command and awaits nothing: at most once, no answer, and to any
     /// instance, whatever the routing table says.
     ///
+    /// It goes to the group in this process, else to any node that answers: neither
+    /// policies nor routes apply.
+    ///
     /// # Errors
     ///
     /// Returns [`TellError`] if the command could not be handed over: to the

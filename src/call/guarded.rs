@@ -1,6 +1,8 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
-use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said};
+use super::{
+    CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said, routed,
+};
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
@@ -185,10 +187,7 @@ impl Guarded<'_> {
             Some(By::Key) => command.key().into_owned(),
             Some(By::Field(field)) => {
                 let value = serde_json::to_value(command).unwrap_or_default();
-                value
-                    .get(field)
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
+                routed::find(&value, field).unwrap_or_default()
             }
         }
     }

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 
 /// How replies are kept, to be given again to the same command.
 ///
+/// The same is what has the same fields, whoever sends it and under what headers: do
+/// not keep what depends on these.
+///
 /// 500 replies for 60 s by default, those used least recently leave first. Any
 /// event of the target's domain, or of others that are named, makes all of them
 /// old; it is heard while the node runs and its bus is connected, and what is
