@@ -5,7 +5,7 @@ use super::{
     wire::{self, Aged, Page, Question},
 };
 use crate::{
-    bus::{Bus, Message, RequestError},
+    bus::{Bus, Message, RequestError, SendError},
     message::{Namespace, codec},
     roster::Card,
     route::RouteTable,
@@ -53,12 +53,13 @@ impl Mesh {
         while count > 0 {
             let page = self.page_of(&asked, count);
             if let Ok(payload) = codec::encode(&page) {
-                if let Err(error) = self.0.bus.send(Message::new(reply, payload)).await {
-                    tracing::debug!(%error, "an answer was not sent");
+                match self.0.bus.send(Message::new(reply.clone(), payload)).await {
+                    Err(SendError::TooLarge { .. }) => {}
+                    Err(error) => return tracing::debug!(%error, "an answer was not sent"),
+                    Ok(()) => return,
                 }
-                return;
             }
-            // Some cards are long.
+            // Some cards are long, and some servers take little.
             count /= 2;
         }
         tracing::warn!(after = asked.after, "a card is too long to be told");

@@ -96,7 +96,7 @@ pub struct Rule {
     /// It fits commands with this field, such as `user` or `address.country`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What the header or field must be; anything without it.
+    /// What the header or field must be, both if both are given; anything without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
     /// The weight of each range of versions: a key always gets the same one.
@@ -126,6 +126,12 @@ pub enum RouteError {
         to: String,
         /// What was given.
         range: String,
+    },
+    /// A rule says what something must be, and not what.
+    #[error("a rule of `{to}` has `equals` alone; say which `header` or `field`, or leave it out")]
+    Equals {
+        /// The command or domain.
+        to: String,
     },
     /// A rule gives nobody anything.
     #[error("a rule of `{to}` has no weight above 0; give one, or take the rule out")]
@@ -200,6 +206,9 @@ impl Route {
                 .find(|range| VersionReq::parse(range).is_err())
             {
                 return Err(RouteError::Range { to: to(), range: range.clone() });
+            }
+            if rule.equals.is_some() && rule.header.is_none() && rule.field.is_none() {
+                return Err(RouteError::Equals { to: to() });
             }
             if rule.versions.values().all(|weight| *weight == 0) {
                 return Err(RouteError::Weightless { to: to() });

@@ -57,6 +57,10 @@ async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
                 "no weight above 0",
             ),
             (r#"{"to": "a", "eject": {"most": 2.0}}"#, "from 0 to 1"),
+            (
+                r#"{"to": "a", "rule": [{"equals": "x", "versions": {"^1": 1}}]}"#,
+                "say which `header` or `field`",
+            ),
         ] {
             let refused = node
                 .set_routes(&table(routes))
