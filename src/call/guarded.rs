@@ -9,7 +9,11 @@ use crate::{
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// One call on its way through a policy.
@@ -181,7 +185,7 @@ impl Guarded<'_> {
 
     /// Returns what the call counts for at the rate limit.
     fn bucket<C: Command>(&self, command: &C) -> String {
-        match self.line.policy.rates().map(Rate::is_by) {
+        let key = match self.line.policy.rates().map(Rate::is_by) {
             None | Some(By::All) => String::new(),
             Some(By::Caller) => self.client.domain().to_string(),
             Some(By::Key) => command.key().into_owned(),
@@ -189,7 +193,8 @@ impl Guarded<'_> {
                 let value = serde_json::to_value(command).unwrap_or_default();
                 routed::find(&value, field).unwrap_or_default()
             }
-        }
+        };
+        short(key)
     }
 
     fn cached<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
@@ -278,6 +283,19 @@ impl Guarded<'_> {
     }
 }
 
+/// How many bytes of a key are remembered as they are.
+const LONG: usize = 128;
+
+/// Bounds what is remembered of a key: of a long one its digest is.
+fn short(key: String) -> String {
+    if key.len() <= LONG {
+        return key;
+    }
+    let mut digest = DefaultHasher::new();
+    key.hash(&mut digest);
+    format!("{} bytes, {:016x}", key.len(), digest.finish())
+}
+
 /// Returns what an attempt says about its target.
 fn judge<T, R>(outcome: &Result<T, CallError<R>>, blames: impl FnOnce(u16) -> bool) -> Outcome {
     let Err(error) = outcome else {
@@ -300,4 +318,17 @@ fn decode<C: Command>(subject: Subject, payload: &Bytes) -> Result<C, CallError<
         subject,
         reason: format!("cannot be tried again: it {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONG, short};
+
+    #[test]
+    fn keys_are_told_apart_and_remembered_in_little_room() {
+        let long = |last: &str| "x".repeat(100_000) + last;
+        assert_eq!(short("ada".to_owned()), "ada");
+        assert_ne!(short(long("a")), short(long("b")));
+        assert!(short(long("a")).len() <= LONG);
+    }
 }

@@ -288,7 +288,14 @@ fn hear(mesh: &Mesh, word: &Message) {
     match codec::decode::<Card>(&word.payload) {
         // What this node said of itself it knows.
         Ok(card) if *card.instance == **own => {}
-        Ok(card) => mesh.meet(card, Instant::now()),
+        Ok(card) => {
+            // Only one of them is found by others.
+            if *card.node == **mesh.node() {
+                let (node, instance) = (&*card.node, &*card.instance);
+                tracing::warn!(node, instance, "another node has the name of this one");
+            }
+            mesh.meet(card, Instant::now());
+        }
         Err(error) => tracing::debug!(%error, "a card cannot be read"),
     }
 }
@@ -298,10 +305,6 @@ impl Mesh {
     pub(super) fn meet(&self, card: Card, heard: Instant) {
         if !wire::can_name(&card.instance) {
             return tracing::warn!(node = card.node, "a card names no instance");
-        }
-        if *card.node == **self.node() {
-            let (node, instance) = (&*card.node, &*card.instance);
-            tracing::warn!(node, instance, "another node has the name of this one");
         }
         match self.0.ways.roster.hear(card, heard) {
             // It may have taken the place of one that was started before.
