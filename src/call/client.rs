@@ -149,8 +149,7 @@ impl Client {
     /// Sends a command and awaits nothing: at most once, no answer, and to any
     /// instance, whatever the routing table says.
     ///
-    /// It goes to the group in this process, else to any node that answers: neither
-    /// policies nor routes apply.
+    /// Its target's [policy](crate::policy) does not apply either.
     ///
     /// # Errors
     ///

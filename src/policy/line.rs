@@ -1,6 +1,6 @@
 use super::{
-    Breaker, By, Cache, Fallback, Force, Policy, State, budget::Purse, bulkhead::Berths,
-    cache::Replies, handle::Changes, limiter::Limiter,
+    Breaker, By, Cache, Fallback, Policy, budget::Purse, bulkhead::Berths, cache::Replies,
+    handle::Changes, limiter::Limiter,
 };
 use crate::message::Subject;
 use std::time::Duration;
@@ -37,8 +37,8 @@ impl Line {
             }
             let breaker = Breaker::of(subject.as_str(), limits.clone(), changes.clone());
             match known.map(Breaker::state) {
-                Some(State::ForcedOpen) => breaker.force(Force::Open),
-                Some(State::ForcedClosed) => breaker.force(Force::Closed),
+                Some(super::State::ForcedOpen) => breaker.force(super::Force::Open),
+                Some(super::State::ForcedClosed) => breaker.force(super::Force::Closed),
                 _ => {}
             }
             breaker

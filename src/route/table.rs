@@ -74,12 +74,12 @@ pub enum Spread {
     RoundRobin,
     /// To any.
     Random,
-    /// As their metadata says under `weight`; 100 by default, 0 for nothing.
+    /// As their metadata says under `weight`; 100 by default.
     Weighted,
     /// To the less busy of two that are drawn.
     LeastInFlight,
     /// Those of one key to the same one, as long as it is there; those without as
-    /// `least-in-flight`. Weights count as for `weighted`.
+    /// `least-in-flight`.
     Key,
     /// To the one in this process; else as `least-in-flight`.
     Local,
