@@ -130,7 +130,12 @@ async fn ask(
     loop {
         let message = Message::new(subject, payload.clone());
         match bus.request(message, patience).await {
-            Ok(answer) => return Ok(codec::decode(&answer.payload).ok()),
+            Ok(answer) => {
+                let read = codec::decode(&answer.payload).inspect_err(
+                    |error| tracing::warn!(%error, "what a node says of others cannot be read"),
+                );
+                return Ok(read.ok());
+            }
             Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
         }

@@ -1,7 +1,7 @@
 //! What nodes say to one another, and where.
 
 use crate::{message::Namespace, roster::Card, route::RouteTable};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The queue of those who answer one who starts: one of them does.
 pub(super) const QUEUE: &str = "roster";
@@ -23,8 +23,24 @@ pub(super) struct Page {
     /// Whether there are more.
     pub(super) more: bool,
     /// The routing table, on the first page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "understood",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) routes: Option<RouteTable>,
+}
+
+/// Reads a table, or nothing of one that says more than this version knows: who is
+/// there is to be heard all the same.
+fn understood<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RouteTable>, D::Error> {
+    let Some(said) = Option::<serde_json::Value>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let read = serde_json::from_value(said);
+    Ok(read
+        .inspect_err(|error| tracing::warn!(%error, "a routing table cannot be read"))
+        .ok())
 }
 
 /// A card, and how long ago its node was heard of: clocks of nodes may differ.
