@@ -122,15 +122,17 @@ impl Routes {
             .iter()
             .map(|route| Way::of(route, &old))
             .collect();
-        self.0
-            .ways
-            .retain(|to, _| table.routes.iter().any(|route| *route.to == **to));
-        self.0.any.store(!ways.is_empty(), Relaxed);
+        let any = !ways.is_empty();
+        // The new ones first: a call must not find neither the old one nor the new.
         for way in ways {
             self.0
                 .ways
                 .insert(way.route.to.as_str().into(), Arc::new(way));
         }
+        self.0
+            .ways
+            .retain(|to, _| table.routes.iter().any(|route| *route.to == **to));
+        self.0.any.store(any, Relaxed);
         *lock(&self.0.stamp) = stamp(&table);
         *known = table;
     }
