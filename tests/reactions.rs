@@ -131,6 +131,11 @@ async fn what_fails_is_tried_again_while_its_key_waits() -> Verdict {
             client.publish(event("a", Trouble::None)).await?;
             assert_eq!(log.of(4).await, ["a 1", "a 2", "a 3", "a 1"], "{trouble:?}");
             assert_eq!(way.dead_letters().await?.len(), 0);
+            // What was noted last is published a moment later.
+            until("the second event", async || {
+                grown(&way).await.is_ok_and(|all| all.len() >= 2)
+            })
+            .await;
             assert_eq!(
                 grown(&way).await?,
                 ["a", "a"],

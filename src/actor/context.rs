@@ -110,6 +110,9 @@ impl Context {
 
     /// Sends a command and awaits nothing: at most once, no answer.
     ///
+    /// It goes to the group in this process, else to any node that answers: neither
+    /// policies nor routes apply.
+    ///
     /// # Errors
     ///
     /// Returns [`TellError`] if the command could not be handed over.

@@ -55,7 +55,9 @@ pub async fn force(
 
 /// Has all nodes that have policies go by another table; returns their names.
 ///
-/// What does not change in it goes on as it was.
+/// A target whose policy stays the same goes on as it was. Of one whose policy
+/// changes, the breaker goes on if its limits stay the same, and stays as an operator
+/// forced it; its rate, bulkhead, budget and kept replies begin anew.
 ///
 /// # Errors
 ///

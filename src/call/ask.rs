@@ -41,6 +41,8 @@ pub struct Call<'a, C> {
     timeout: Option<Duration>,
     once: bool,
     firsthand: bool,
+    /// How many attempts its caller has made before.
+    passed: u32,
     headers: Vec<(&'static str, String)>,
 }
 
@@ -55,6 +57,7 @@ impl<'a, C: Command> Call<'a, C> {
             timeout: None,
             once: false,
             firsthand: false,
+            passed: 0,
             headers: Vec::new(),
         }
     }
@@ -91,10 +94,12 @@ impl<'a, C: Command> Call<'a, C> {
         self
     }
 
-    /// Makes one attempt, and takes no reply but the callee's of now.
-    pub(crate) const fn firsthand(mut self) -> Self {
+    /// Makes one attempt, which is the caller's n-th, and takes no reply but the
+    /// callee's of now.
+    pub(crate) const fn firsthand(mut self, attempt: u32) -> Self {
         self.once = true;
         self.firsthand = true;
+        self.passed = attempt.saturating_sub(1);
         self
     }
 
@@ -160,7 +165,8 @@ impl<'a, C: Command> Call<'a, C> {
         if timeout.is_zero() {
             return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
         }
-        let request = request(self.client, self.cause, self.id.take());
+        let mut request = request(self.client, self.cause, self.id.take());
+        request.attempt = request.attempt.saturating_add(self.passed);
         self.client.note(&self.command);
         if let Some(line) = line {
             // Boxed, so that calls without a policy stay small.
@@ -243,6 +249,8 @@ pub(super) fn request(client: &Client, cause: Option<&Cause>, id: Option<Id>) ->
         request.correlation = cause.correlation.clone();
         request.causation = Some(cause.id.clone());
         request.trace.clone_from(&cause.trace);
+        // What follows from another attempt is one as well, however far down.
+        request.attempt = cause.attempt;
     }
     request
 }

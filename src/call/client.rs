@@ -149,6 +149,8 @@ impl Client {
     /// Sends a command and awaits nothing: at most once, no answer, and to any
     /// instance, whatever the routing table says.
     ///
+    /// Its target's [policy](crate::policy) does not apply either.
+    ///
     /// # Errors
     ///
     /// Returns [`TellError`] if the command could not be handed over: to the

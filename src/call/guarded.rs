@@ -1,13 +1,19 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
-use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said};
+use super::{
+    CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said, routed,
+};
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::time::{Instant, sleep};
 
 /// One call on its way through a policy.
@@ -143,7 +149,7 @@ impl Guarded<'_> {
         times: (Instant, Duration),
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
-        request.attempt = number;
+        request.attempt = request.attempt.saturating_add(number - 1);
         if self.client.door::<C>().is_some() {
             let admitted = self.line.admit(self.client.domain(), times.0);
             admitted.map_err(|reset| CallError::Limited {
@@ -182,18 +188,16 @@ impl Guarded<'_> {
 
     /// Returns what the call counts for at the rate limit.
     fn bucket<C: Command>(&self, command: &C) -> String {
-        match self.line.policy.rates().map(Rate::is_by) {
+        let key = match self.line.policy.rates().map(Rate::is_by) {
             None | Some(By::All) => String::new(),
             Some(By::Caller) => self.client.domain().to_string(),
             Some(By::Key) => command.key().into_owned(),
             Some(By::Field(field)) => {
                 let value = serde_json::to_value(command).unwrap_or_default();
-                value
-                    .get(field)
-                    .map(ToString::to_string)
-                    .unwrap_or_default()
+                routed::find(&value, field).unwrap_or_default()
             }
-        }
+        };
+        short(key)
     }
 
     fn cached<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
@@ -282,6 +286,19 @@ impl Guarded<'_> {
     }
 }
 
+/// How many bytes of a key are remembered as they are.
+const LONG: usize = 128;
+
+/// Bounds what is remembered of a key: of a long one its digest is.
+fn short(key: String) -> String {
+    if key.len() <= LONG {
+        return key;
+    }
+    let mut digest = DefaultHasher::new();
+    key.hash(&mut digest);
+    format!("{} bytes, {:016x}", key.len(), digest.finish())
+}
+
 /// Returns what an attempt says about its target.
 fn judge<T, R>(outcome: &Result<T, CallError<R>>, blames: impl FnOnce(u16) -> bool) -> Outcome {
     let Err(error) = outcome else {
@@ -304,4 +321,17 @@ fn decode<C: Command>(subject: Subject, payload: &Bytes) -> Result<C, CallError<
         subject,
         reason: format!("cannot be tried again: it {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONG, short};
+
+    #[test]
+    fn keys_are_told_apart_and_remembered_in_little_room() {
+        let long = |last: &str| "x".repeat(100_000) + last;
+        assert_eq!(short("ada".to_owned()), "ada");
+        assert_ne!(short(long("a")), short(long("b")));
+        assert!(short(long("a")).len() <= LONG);
+    }
 }

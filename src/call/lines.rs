@@ -71,7 +71,7 @@ impl Lines {
     }
 
     /// Takes another table. What is called by the same policy as before goes on as
-    /// it was, and so does a breaker with the same limits.
+    /// it was, and so does a breaker with the same limits; the rest begins anew.
     pub(crate) fn set(&self, table: Policies) -> Result<(), PoliciesError> {
         table.check()?;
         let mut current = self.0.table.write().unwrap_or_else(PoisonError::into_inner);

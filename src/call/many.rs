@@ -70,15 +70,22 @@ impl<'a, C: Command> IntoFuture for CallAll<'a, C> {
     fn into_future(self) -> Self::IntoFuture {
         let Self { client, cause, commands, at_once, timeout } = self;
         let started = Instant::now();
-        let calls = commands.into_iter().map(move |(command, id)| async move {
+        let call = move |(place, (command, id))| async move {
             let left = timeout.saturating_sub(started.elapsed());
             let call = Call::new(client, command, cause).timeout(left);
-            match id {
+            let answer = match id {
                 Some(id) => call.derived(id).await,
                 None => call.await,
-            }
-        });
-        Box::pin(stream::iter(calls).buffered(at_once).collect())
+            };
+            (place, answer)
+        };
+        // In order at the end only: a slow one must not hold up those behind it.
+        let calls = stream::iter(commands.into_iter().enumerate().map(call));
+        Box::pin(async move {
+            let mut answers: Vec<_> = calls.buffer_unordered(at_once).collect().await;
+            answers.sort_unstable_by_key(|(place, _)| *place);
+            answers.into_iter().map(|(_, answer)| answer).collect()
+        })
     }
 }
 

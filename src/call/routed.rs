@@ -131,12 +131,17 @@ impl<C: Command> Wish for Wanted<'_, C> {
         let all = self
             .fields
             .get_or_init(|| serde_json::to_value(self.command).unwrap_or_default());
-        let found = path
-            .split('.')
-            .try_fold(all, |value, name| value.get(name))?;
-        Some(match found {
-            Value::String(text) => text.clone(),
-            other => other.to_string(),
-        })
+        find(all, path)
     }
+}
+
+/// Returns a field by its path, such as `address.country`, as text.
+pub(super) fn find(all: &Value, path: &str) -> Option<String> {
+    let found = path
+        .split('.')
+        .try_fold(all, |value, name| value.get(name))?;
+    Some(match found {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    })
 }

@@ -24,12 +24,17 @@ pub(super) async fn show(
     out: &mut Out,
     mut lines: impl AsyncFnMut() -> Result<Vec<String>, CommandError>,
 ) -> Result<(), CommandError> {
+    let mut was_shown = false;
     let in_place = follow.watch && std::io::stdout().is_terminal();
     loop {
         let shown = match lines().await {
-            Ok(shown) => shown,
-            // Who watches wants to see it come.
+            Ok(shown) => {
+                was_shown = true;
+                shown
+            }
+            // Who watches wants to see it come, and come again.
             Err(error @ CommandError::NoNode(_)) if follow.watch => vec![error.to_string()],
+            Err(error) if follow.watch && was_shown => vec![error.to_string()],
             Err(error) => return Err(error),
         };
         if in_place {

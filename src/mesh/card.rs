@@ -181,12 +181,15 @@ impl Mesh {
 
     /// Says the card anew if something has changed.
     pub(super) async fn refresh(&self) {
-        let phase = *lock(&self.0.phase);
-        let groups = self.0.groups.iter();
-        let services: Vec<_> = groups.map(|own| own.service(&self.0.ways, phase)).collect();
         let changed = {
+            // Held while it is looked around: of two that look at once, the one that
+            // looked first must not speak last.
             let mut said = lock(&self.0.said);
-            let changed = said.services != services;
+            let phase = *lock(&self.0.phase);
+            let groups = self.0.groups.iter();
+            let services: Vec<_> = groups.map(|own| own.service(&self.0.ways, phase)).collect();
+            // One without groups is there as well.
+            let changed = said.revision == 0 || said.services != services;
             if changed {
                 said.services = services;
                 said.revision += 1;

@@ -23,7 +23,7 @@ use tokio::{
 const WANTED: usize = 10_000;
 /// How long to wait for others to say who is there.
 const PATIENCE: Duration = Duration::from_millis(500);
-/// How long a card that was shown need not be shown again.
+/// How long a card or a table that was shown need not be shown again.
 const SHOWN: Duration = Duration::from_millis(100);
 
 /// Keeps the roster.
@@ -193,13 +193,13 @@ impl Ear {
     }
 }
 
-/// Takes what has come so far; nothing if no more will.
+/// Takes what has come so far, in bounds; nothing if no more will.
 async fn taken(subscription: &mut Subscription) -> Option<Vec<Message>> {
     let (mut all, mut before) = (Vec::new(), 0);
-    loop {
+    while all.len() < WANTED {
         match subscription.next().now_or_never() {
             Some(word) => all.push(word?),
-            None if all.len() == before => return Some(all),
+            None if all.len() == before => break,
             None => {
                 // There may be more: a task takes only so many in one go.
                 before = all.len();
@@ -207,6 +207,7 @@ async fn taken(subscription: &mut Subscription) -> Option<Vec<Message>> {
             }
         }
     }
+    Some(all)
 }
 
 /// Asks who is there, then joins those who answer that.
@@ -229,7 +230,8 @@ async fn listen(
     (mut news, mut own): (Subscription, Subscription),
     learnt: oneshot::Sender<()>,
 ) {
-    let (mut shown, mut asked, mut learnt) = (None, None, Some(learnt));
+    let (mut shown, mut routed) = (None, None);
+    let (mut asked, mut learnt) = (None, Some(learnt));
     let mut joining = pin!(join(&mesh));
     loop {
         tokio::select! {
@@ -253,7 +255,14 @@ async fn listen(
                         mesh.show().await;
                     }
                 }
-                Some(word) if wire::is(&word.subject, "routes") => mesh.show_routes().await,
+                Some(word) if wire::is(&word.subject, "routes") => {
+                    // Many that were cut off may ask at once, and all hear it.
+                    let recent = routed.is_some_and(|then: Instant| then.elapsed() < SHOWN);
+                    if !recent {
+                        routed = Some(Instant::now());
+                        mesh.show_routes().await;
+                    }
+                }
                 Some(word) => mesh.answer(&word).await,
                 None => return,
             },
@@ -266,12 +275,12 @@ async fn listen(
 }
 
 fn hear(mesh: &Mesh, word: &Message) {
-    let (roster, own) = (&mesh.0.ways.roster, mesh.instance());
+    let own = mesh.instance();
     if wire::is(&word.subject, "leave") {
         if let Ok(leave) = codec::decode::<Leave>(&word.payload)
             && *leave.instance != **own
         {
-            roster.leave(&leave.instance);
+            mesh.0.ways.roster.leave(&leave.instance);
             forget(mesh);
         }
         return;
@@ -280,11 +289,29 @@ fn hear(mesh: &Mesh, word: &Message) {
         // What this node said of itself it knows.
         Ok(card) if *card.instance == **own => {}
         Ok(card) => {
-            if roster.hear(card, Instant::now()) == Heard::Full {
-                metrics::counter!(ROSTER_FULL_TOTAL).increment(1);
+            // Only one of them is found by others.
+            if *card.node == **mesh.node() {
+                let (node, instance) = (&*card.node, &*card.instance);
+                tracing::warn!(node, instance, "another node has the name of this one");
             }
+            mesh.meet(card, Instant::now());
         }
         Err(error) => tracing::debug!(%error, "a card cannot be read"),
+    }
+}
+
+impl Mesh {
+    /// Takes a card in that another node said at a time.
+    pub(super) fn meet(&self, card: Card, heard: Instant) {
+        if !wire::can_name(&card.instance) {
+            return tracing::warn!(node = card.node, "a card names no instance");
+        }
+        match self.0.ways.roster.hear(card, heard) {
+            // It may have taken the place of one that was started before.
+            Heard::News => forget(self),
+            Heard::Full => metrics::counter!(ROSTER_FULL_TOTAL).increment(1),
+            Heard::Known | Heard::Wanted | Heard::Late => {}
+        }
     }
 }
 

@@ -56,7 +56,7 @@ impl Graph {
                 drawing.edge(name, domain(event), false).0 = true;
             }
             for caller in service.callers.iter().filter(|caller| **caller != "client") {
-                drawing.edge(caller, name, true).1 = true;
+                drawing.between(caller, name, true).1 = true;
             }
         }
         drawing.done()
@@ -138,6 +138,10 @@ struct Drawing<'a> {
 impl Drawing<'_> {
     fn edge(&mut self, from: &str, domain: &str, commands: bool) -> &mut (bool, bool) {
         let to = self.owners.get(domain).copied().unwrap_or(domain);
+        self.between(from, to, commands)
+    }
+
+    fn between(&mut self, from: &str, to: &str, commands: bool) -> &mut (bool, bool) {
         self.edges
             .entry((from.to_owned(), to.to_owned(), commands))
             .or_default()
@@ -217,6 +221,20 @@ mod tests {
         assert_eq!(graph.edges, [unseen, heard, both, undeclared]);
         assert_eq!(graph.services["till"], 2);
         assert_eq!(graph.services["stock"], 0);
+    }
+
+    #[test]
+    fn a_service_is_not_taken_for_the_domain_of_its_name() {
+        let cards = [
+            card(&json!({"name": "till", "answers": ["payments.charge"], "callers": ["orders"]})),
+            card(&json!({"name": "desk", "answers": ["till.open"]})),
+        ];
+        let graph = Graph::of(&cards);
+        assert_eq!(graph.edges.len(), 1, "{graph:?}");
+        assert_eq!(
+            (&*graph.edges[0].from, &*graph.edges[0].to),
+            ("orders", "till")
+        );
     }
 
     #[test]

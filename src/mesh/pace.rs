@@ -16,6 +16,8 @@ impl Pace {
     pub(crate) const SHORTEST: Duration = Duration::from_millis(300);
     /// The shortest silence that means gone.
     pub(crate) const SHORTEST_TTL: Duration = Duration::from_secs(1);
+    /// The longest silence that anybody waits for.
+    pub(crate) const LONGEST_TTL: Duration = Duration::from_hours(1);
 
     /// Returns how often the ear looks at signs of life that came: not at each
     /// for itself, which would wake the node once for every other node.

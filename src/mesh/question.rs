@@ -5,7 +5,7 @@ use super::{
     wire::{self, Aged, Page, Question},
 };
 use crate::{
-    bus::{Bus, Message, RequestError},
+    bus::{Bus, Message, RequestError, SendError},
     message::{Namespace, codec},
     roster::Card,
     route::RouteTable,
@@ -19,7 +19,8 @@ const CARDS: usize = 32;
 const PAGES: usize = 1_000;
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How often a question is asked that nobody answers in time.
+/// How often a question is asked that nobody answers in time, and how often
+/// another node goes on with an answer.
 const ATTEMPTS: u32 = 3;
 
 impl Mesh {
@@ -33,7 +34,7 @@ impl Mesh {
                 }
                 for (card, age) in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-                    self.0.ways.roster.hear(card, heard);
+                    self.meet(card, heard);
                 }
             }
             Err(RequestError::NoResponders { .. }) => tracing::debug!("the first node here"),
@@ -52,12 +53,13 @@ impl Mesh {
         while count > 0 {
             let page = self.page_of(&asked, count);
             if let Ok(payload) = codec::encode(&page) {
-                if let Err(error) = self.0.bus.send(Message::new(reply, payload)).await {
-                    tracing::debug!(%error, "an answer was not sent");
+                match self.0.bus.send(Message::new(reply.clone(), payload)).await {
+                    Err(SendError::TooLarge { .. }) => {}
+                    Err(error) => return tracing::debug!(%error, "an answer was not sent"),
+                    Ok(()) => return,
                 }
-                return;
             }
-            // Some cards are long.
+            // Some cards are long, and some servers take little.
             count /= 2;
         }
         tracing::warn!(after = asked.after, "a card is too long to be told");
@@ -91,8 +93,17 @@ pub(crate) async fn cards(
     let (mut known, mut routes) = (Vec::new(), None);
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
+    let mut others = ATTEMPTS;
     for _ in 0..PAGES {
-        let page = ask(bus, &subject, &question, patience).await?;
+        let page = match ask(bus, &subject, &question, patience).await {
+            // Who has answered so far may have left: another goes on from there.
+            Err(_) if !question.after.is_empty() && others > 0 => {
+                others -= 1;
+                subject = wire::ask(namespace);
+                continue;
+            }
+            page => page?,
+        };
         let Some(page) = page else { break };
         if let Some(last) = page.cards.last() {
             question.after.clone_from(&last.card.instance);
@@ -119,7 +130,12 @@ async fn ask(
     loop {
         let message = Message::new(subject, payload.clone());
         match bus.request(message, patience).await {
-            Ok(answer) => return Ok(codec::decode(&answer.payload).ok()),
+            Ok(answer) => {
+                let read = codec::decode(&answer.payload).inspect_err(
+                    |error| tracing::warn!(%error, "what a node says of others cannot be read"),
+                );
+                return Ok(read.ok());
+            }
             Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
         }

@@ -1,7 +1,7 @@
 //! What nodes say to one another, and where.
 
 use crate::{message::Namespace, roster::Card, route::RouteTable};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The queue of those who answer one who starts: one of them does.
 pub(super) const QUEUE: &str = "roster";
@@ -23,8 +23,24 @@ pub(super) struct Page {
     /// Whether there are more.
     pub(super) more: bool,
     /// The routing table, on the first page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "understood",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub(super) routes: Option<RouteTable>,
+}
+
+/// Reads a table, or nothing of one that says more than this version knows: who is
+/// there is to be heard all the same.
+fn understood<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RouteTable>, D::Error> {
+    let Some(said) = Option::<serde_json::Value>::deserialize(from)? else {
+        return Ok(None);
+    };
+    let read = serde_json::from_value(said);
+    Ok(read
+        .inspect_err(|error| tracing::warn!(%error, "a routing table cannot be read"))
+        .ok())
 }
 
 /// A card, and how long ago its node was heard of: clocks of nodes may differ.
@@ -99,6 +115,15 @@ pub(super) fn set(namespace: &Namespace) -> String {
 pub(super) fn get(namespace: &Namespace) -> String {
     namespace.system("routes.get")
 }
+
+/// Whether an instance can be a token of subjects: one that cannot could not be called.
+pub(super) fn can_name(instance: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'*' | b'>');
+    (1..=LONGEST_NAME).contains(&instance.len()) && instance.bytes().all(fits)
+}
+
+/// How many bytes the name of an instance may have.
+const LONGEST_NAME: usize = 512;
 
 /// Whether the last token of a subject is this one.
 pub(super) fn is(subject: &str, what: &str) -> bool {

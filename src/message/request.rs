@@ -5,6 +5,9 @@ use super::{
 use crate::time::{from_unix_ms, unix_ms};
 use std::{sync::Arc, time::SystemTime};
 
+/// How many bytes the name of a caller may have: names are remembered and told on.
+const LONGEST_CALLER: usize = 128;
+
 /// What travels with a command beside its payload.
 ///
 /// A caller with a plain NATS client may leave all of it out.
@@ -18,9 +21,11 @@ pub struct Request {
     pub causation: Option<Id>,
     /// When the caller stops waiting; to the millisecond on the wire.
     pub deadline: Option<SystemTime>,
-    /// The domain that sends it; empty if the caller did not say.
+    /// The domain that sends it; empty if the caller did not say, or said more than
+    /// any name takes.
     pub caller: Arc<str>,
-    /// Which attempt this is, from 1.
+    /// Which attempt this is, from 1; what follows from another attempt counts on
+    /// from there.
     pub attempt: u32,
     /// Trace context, when sampled.
     pub trace: Option<Trace>,
@@ -83,7 +88,11 @@ impl Request {
                 .map_or_else(|| id.clone(), Id::from),
             causation: headers.get(CB_CAUSATION).map(Id::from),
             deadline: number(headers, CB_DEADLINE)?.map(from_unix_ms),
-            caller: headers.get(CB_CALLER).map(Arc::from).unwrap_or_default(),
+            caller: headers
+                .get(CB_CALLER)
+                .filter(|caller| caller.len() <= LONGEST_CALLER)
+                .map(Arc::from)
+                .unwrap_or_default(),
             attempt: number(headers, CB_ATTEMPT)?.unwrap_or(1).max(1),
             trace: Trace::read(headers),
             id,
@@ -101,5 +110,20 @@ fn number<T: std::str::FromStr>(
     match text.parse() {
         Ok(number) => Ok(Some(number)),
         Err(_) => Err(EnvelopeError::Number { name, found: text.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CB_CALLER, Headers, Request};
+
+    #[test]
+    fn a_caller_that_is_no_name_is_nobody() {
+        for (length, known) in [(0, 0), (128, 128), (129, 0), (100_000, 0)] {
+            let mut headers = Headers::new();
+            headers.put(CB_CALLER, "x".repeat(length));
+            let read = Request::read(&headers).expect("the rest is left out");
+            assert_eq!(read.caller.len(), known);
+        }
     }
 }

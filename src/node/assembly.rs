@@ -203,11 +203,15 @@ impl Node {
     /// # Panics
     ///
     /// Panics if the heartbeat is shorter than 300 ms, or the silence shorter
-    /// than 1 s or than two heartbeats.
+    /// than 1 s or than two heartbeats, or longer than an hour.
     pub fn heartbeat(mut self, every: Duration, silence: Duration) -> Self {
         assert!(
-            every >= Pace::SHORTEST && silence >= Pace::SHORTEST_TTL && silence >= 2 * every,
+            every >= Pace::SHORTEST && silence >= Pace::SHORTEST_TTL && silence / 2 >= every,
             "a heartbeat is at least 300 ms, and silence 1 s and two heartbeats"
+        );
+        assert!(
+            silence <= Pace::LONGEST_TTL,
+            "others wait for an hour at most, however long the silence is to be"
         );
         self.presence.pace = Pace { heartbeat: every, ttl: silence, ..self.presence.pace };
         self

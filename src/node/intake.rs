@@ -33,25 +33,20 @@ impl Intake {
         let (stop, stopping) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for domain in domains {
-            let filter = settings.namespace.commands(domain);
-            let commands = settings.bus.subscribe(&filter, Some(domain)).await?;
-            let desk = Desk {
-                settings: settings.clone(),
-                group: group.into(),
-                prefix: filter.len() - domain.len() - 2,
-                callers: settings.ways.traffic.callers(domain),
-            };
-            tasks.spawn_local(desk.serve(commands, stopping.clone()));
-            let instance = &settings.ways.instance;
-            let own = settings.namespace.instance_commands(instance, domain);
-            let commands = settings.bus.subscribe(&own, None).await?;
-            let desk = Desk {
-                settings: settings.clone(),
-                group: group.into(),
-                prefix: own.len() - domain.len() - 2,
-                callers: settings.ways.traffic.callers(domain),
-            };
-            tasks.spawn_local(desk.serve(commands, stopping.clone()));
+            let (namespace, instance) = (&settings.namespace, &settings.ways.instance);
+            for (filter, queue) in [
+                (namespace.commands(domain), Some(domain)),
+                (namespace.instance_commands(instance, domain), None),
+            ] {
+                let commands = settings.bus.subscribe(&filter, queue).await?;
+                let desk = Desk {
+                    settings: settings.clone(),
+                    group: group.into(),
+                    prefix: filter.len() - domain.len() - 2,
+                    callers: settings.ways.traffic.callers(domain),
+                };
+                tasks.spawn_local(desk.serve(commands, stopping.clone()));
+            }
         }
         for reaction in reactions {
             tasks.spawn_local(reaction.run(stopping.clone()));

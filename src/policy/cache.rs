@@ -2,6 +2,7 @@ use super::{
     span,
     sync::{AtomicU64, Mutex, Ordering},
 };
+use crate::message::is_name;
 use bytes::Bytes;
 use lru::LruCache;
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,9 @@ use std::{fmt, sync::PoisonError, time::Duration};
 use tokio::time::Instant;
 
 /// How replies are kept, to be given again to the same command.
+///
+/// The same is what has the same fields, whoever sends it and under what headers: do
+/// not keep what depends on these.
 ///
 /// 500 replies for 60 s by default, those used least recently leave first. Any
 /// event of the target's domain, or of others that are named, makes all of them
@@ -47,6 +51,11 @@ impl Cache {
     pub(super) fn fault(&self) -> Option<String> {
         if !(1..=10_000_000).contains(&self.entries) {
             return Some(format!("`entries` is {}; use 1 to 10000000", self.entries));
+        }
+        if let Some(domain) = self.domains.iter().find(|domain| !is_name(domain)) {
+            return Some(format!(
+                "`domains` has `{domain}`, which names no domain; use `a-z 0-9 - _`"
+            ));
         }
         span::fault("ttl", self.ttl)
     }

@@ -21,7 +21,8 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Opens a line; a breaker of the same limits stays as it is.
+    /// Opens a line; a breaker of the same limits stays as it is, and one of others
+    /// stays as an operator forced it.
     pub(crate) fn new(
         subject: Subject,
         policy: Policy,
@@ -30,10 +31,17 @@ impl Line {
     ) -> Self {
         let now = Instant::now();
         let breaker = policy.breaker.as_ref().map(|limits| {
-            let known = before.and_then(|line| line.breaker.clone());
-            known
-                .filter(|breaker| breaker.is_limited_by(limits))
-                .unwrap_or_else(|| Breaker::of(subject.as_str(), limits.clone(), changes.clone()))
+            let known = before.and_then(|line| line.breaker.as_ref());
+            if let Some(same) = known.filter(|breaker| breaker.is_limited_by(limits)) {
+                return same.clone();
+            }
+            let breaker = Breaker::of(subject.as_str(), limits.clone(), changes.clone());
+            match known.map(Breaker::state) {
+                Some(super::State::ForcedOpen) => breaker.force(super::Force::Open),
+                Some(super::State::ForcedClosed) => breaker.force(super::Force::Closed),
+                _ => {}
+            }
+            breaker
         });
         let keeps_last = policy.fallback == Some(Fallback::LastReply);
         let cache = policy.cache.clone();

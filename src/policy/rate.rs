@@ -50,8 +50,8 @@ pub enum By {
     Caller,
     /// Each [key](crate::Command::key) of the command.
     Key,
-    /// Each value of a field of the command; a command without it shares one
-    /// with all others without.
+    /// Each value of a field of the command, such as `user` or `address.country`; a
+    /// command without it shares one with all others without.
     Field(String),
 }
 

@@ -285,6 +285,14 @@ mod tests {
             ),
             ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
             (
+                "[domains.a]\ncache = { domains = [\"Or ders\"] }",
+                "`domains` has `Or ders`",
+            ),
+            (
+                "[domains.a]\nbreaker = { failures = 4000000000 }",
+                "`failures` is 4000000000; use 0 to",
+            ),
+            (
                 "[domains.a]\nbulkhead = { in_flight = 0 }",
                 "`domains.a.bulkhead`",
             ),

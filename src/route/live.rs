@@ -123,15 +123,17 @@ impl Routes {
             .iter()
             .map(|route| Way::of(route, &old))
             .collect();
-        self.0
-            .ways
-            .retain(|to, _| table.routes.iter().any(|route| *route.to == **to));
-        self.0.any.store(!ways.is_empty(), Relaxed);
+        let any = !ways.is_empty();
+        // The new ones first: a call must not find neither the old one nor the new.
         for way in ways {
             self.0
                 .ways
                 .insert(way.route.to.as_str().into(), Arc::new(way));
         }
+        self.0
+            .ways
+            .retain(|to, _| table.routes.iter().any(|route| *route.to == **to));
+        self.0.any.store(any, Relaxed);
         *lock(&self.0.stamp) = stamp(&table);
         *known = table;
     }
@@ -154,7 +156,10 @@ impl Routes {
             return None;
         }
         let service = roster.answering(wish.domain());
-        let known: Vec<_> = service.iter().filter(|it| it.is_healthy()).collect();
+        // Versions differ in what they answer.
+        let answers = |it: &Instance| it.service().answers.contains(wish.command());
+        let known = service.iter().filter(|it| it.is_healthy() && answers(it));
+        let known: Vec<_> = known.collect();
         let key = wish.key();
         let mut instances = way.able(known, wish, &key);
         let others = instances.len();

@@ -1,7 +1,10 @@
 use super::Eject;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Where commands go: routes by command or domain. As TOML:
 ///
@@ -75,7 +78,8 @@ pub enum Spread {
     Weighted,
     /// To the less busy of two that are drawn.
     LeastInFlight,
-    /// Those of one key to the same one, as long as it is there.
+    /// Those of one key to the same one, as long as it is there; those without as
+    /// `least-in-flight`.
     Key,
     /// To the one in this process; else as `least-in-flight`.
     Local,
@@ -93,7 +97,7 @@ pub struct Rule {
     /// It fits commands with this field, such as `user` or `address.country`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
-    /// What the header or field must be; anything without it.
+    /// What the header or field must be, both if both are given; anything without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
     /// The weight of each range of versions: a key always gets the same one.
@@ -124,6 +128,12 @@ pub enum RouteError {
         /// What was given.
         range: String,
     },
+    /// A rule says what something must be, and not what.
+    #[error("a rule of `{to}` has `equals` alone; say which `header` or `field`, or leave it out")]
+    Equals {
+        /// The command or domain.
+        to: String,
+    },
     /// A rule gives nobody anything.
     #[error("a rule of `{to}` has no weight above 0; give one, or take the rule out")]
     Weightless {
@@ -131,10 +141,18 @@ pub enum RouteError {
         to: String,
     },
     /// Shares are not between 0 and 1, or a time is zero.
-    #[error("`eject` of `{to}` makes no sense: shares are from 0 to 1, times and counts above 0")]
+    #[error(
+        "`eject` of `{to}` makes no sense: shares are from 0 to 1, times and counts above 0, times up to a year"
+    )]
     Eject {
         /// The command or domain.
         to: String,
+    },
+    /// The version is the last one that there could ever be.
+    #[error("version {version} leaves no room for another; use a smaller one, or 0 for the next")]
+    Last {
+        /// The version of the table.
+        version: u64,
     },
     /// The table is not newer than the one that is there.
     #[error("the table has version {version}, and {known} is there; use {}, or 0 for the next", known + 1)]
@@ -146,6 +164,9 @@ pub enum RouteError {
     },
 }
 
+/// The longest time that clocks are sure to reckon with.
+const LONGEST: Duration = Duration::from_hours(24 * 366);
+
 impl RouteTable {
     /// Checks what its types cannot.
     ///
@@ -153,6 +174,9 @@ impl RouteTable {
     ///
     /// Returns [`RouteError`] with the first flaw found.
     pub fn check(&self) -> Result<(), RouteError> {
+        if self.version == u64::MAX {
+            return Err(RouteError::Last { version: self.version });
+        }
         let mut seen = BTreeSet::new();
         for route in &self.routes {
             let to = route.to.clone();
@@ -184,6 +208,9 @@ impl Route {
             {
                 return Err(RouteError::Range { to: to(), range: range.clone() });
             }
+            if rule.equals.is_some() && rule.header.is_none() && rule.field.is_none() {
+                return Err(RouteError::Equals { to: to() });
+            }
             if rule.versions.values().all(|weight| *weight == 0) {
                 return Err(RouteError::Weightless { to: to() });
             }
@@ -191,6 +218,9 @@ impl Route {
         let Some(eject) = &self.eject else {
             return Ok(());
         };
+        if eject.window.max(eject.base) > LONGEST {
+            return Err(RouteError::Eject { to: to() });
+        }
         let shares = [eject.rate, eject.most]
             .iter()
             .all(|share| (0.0..=1.0).contains(share));
@@ -221,5 +251,34 @@ pub(super) mod span {
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, Eject, Route, RouteError, RouteTable};
+
+    #[test]
+    fn what_clocks_and_counters_cannot_reckon_with_is_refused() {
+        let last = RouteTable { version: u64::MAX, ..RouteTable::default() };
+        assert!(matches!(last.check(), Err(RouteError::Last { .. })));
+        let with = |eject| {
+            let route = Route { to: "till".to_owned(), eject: Some(eject), ..Route::default() };
+            RouteTable { version: 1, routes: vec![route] }
+        };
+        assert_eq!(with(Eject::default()).check(), Ok(()));
+        let endless = Duration::MAX;
+        for eject in [
+            Eject { base: endless, ..Eject::default() },
+            Eject { window: endless, ..Eject::default() },
+            Eject { rate: f64::NAN, ..Eject::default() },
+            Eject { most: f64::NAN, ..Eject::default() },
+        ] {
+            let checked = with(eject).check();
+            assert!(
+                matches!(checked, Err(RouteError::Eject { .. })),
+                "{checked:?}"
+            );
+        }
     }
 }

@@ -132,7 +132,7 @@ impl Asking {
             };
             attempts += 1;
             let span = trip.span(&self.step.name, attempts);
-            let outcome = self.attempt(command).instrument(span).await;
+            let outcome = self.attempt(command, attempts).instrument(span).await;
             self.count(outcome.as_ref().err());
             let trouble = match outcome {
                 Ok(reply) => return self.done::<C>(reply, undo, attempts).await,
@@ -157,13 +157,17 @@ impl Asking {
             .increment(1);
     }
 
-    async fn attempt<C: Command>(&self, command: C) -> Result<Reply<C>, CallError<Refused<C>>> {
+    async fn attempt<C: Command>(
+        &self,
+        command: C,
+        number: u32,
+    ) -> Result<Reply<C>, CallError<Refused<C>>> {
         let Self { trip, step, timeout, .. } = self;
         trip.clear().await;
         Call::new(trip.client(), command, Some(&trip.cause))
             .id(trip.step_id(&step.name))
             .timeout(*timeout)
-            .firsthand()
+            .firsthand(number)
             .await
     }
 

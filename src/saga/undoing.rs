@@ -48,7 +48,7 @@ async fn undo_one(trip: &Trip, step: &str, order: &Order) -> Result<u32, Stop> {
         attempts += 1;
         let (saga, id) = (trip.plan.name, &trip.id);
         let span = tracing::info_span!(UNDO_SPAN, saga, %id, step, attempt = attempts);
-        let outcome = ask(trip, step, order).instrument(span).await;
+        let outcome = ask(trip, (step, attempts), order).instrument(span).await;
         let label = match &outcome {
             Ok(()) => "done",
             Err(Undone::Refused(_)) => "refused",
@@ -79,13 +79,14 @@ async fn undo_one(trip: &Trip, step: &str, order: &Order) -> Result<u32, Stop> {
 }
 
 /// Sends what undoes a step, and reads what came of it.
-async fn ask(trip: &Trip, step: &str, order: &Order) -> Result<(), Undone> {
+async fn ask(trip: &Trip, (step, attempt): (&str, u32), order: &Order) -> Result<(), Undone> {
     let client = trip.client();
     let within = trip.plan.timeout;
     let mut request = Request::new(trip.root.derived(step, 1));
     client.domain().clone_into(&mut request.caller);
     request.correlation = trip.cause.correlation.clone();
     request.causation = Some(trip.root.clone());
+    request.attempt = attempt;
     request.trace.clone_from(&trip.cause.trace);
     request.deadline = Some(client.clock().now() + within);
     let headers = request

@@ -11,4 +11,5 @@ mod presence;
 mod rolling;
 mod routes;
 mod services;
+mod tables;
 mod yard;

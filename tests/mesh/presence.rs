@@ -1,17 +1,17 @@
 //! Who is there is known soon, and who has gone is known as soon.
 
 use crate::{
-    support::way::{Verdict, both_buses, until},
+    support::way::{Verdict, Way, both_buses, until},
     yard::{HEARTBEAT, TTL, gate, nodes, quick, yard},
 };
 use callboard::{
     Node, NodeError, Query,
-    bus::Message,
+    bus::{Message, Subscription},
     message::codec,
     roster::{Card, Version},
 };
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Instant;
 
 #[tokio::test]
@@ -157,6 +157,61 @@ async fn who_is_heard_of_without_a_card_is_asked_for_it() -> Verdict {
             .send(word(leave, &json!({"instance": "stranger-1"})))
             .await?;
         until("its end", async || roster.of("far").is_empty()).await;
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+/// Answers one who starts with a part of what is known, and leaves.
+async fn answer_and_leave(way: &Way, mut asked: Subscription) -> Verdict {
+    let cards = ["a-1", "b-1"].map(|instance| Card {
+        instance: instance.to_owned(),
+        node: instance.to_owned(),
+        ..stranger(60_000)
+    });
+    for (number, card) in cards.iter().enumerate() {
+        let question = asked.next().await.ok_or("a question")?;
+        let after: Value = codec::decode(&question.payload)?;
+        assert_eq!(after["after"], ["", "a-1"][number]);
+        let aged = json!({ "card": card, "age_ms": 0 });
+        // The table is of a version to come: that is no reason not to hear the rest.
+        let routes = json!({ "version": 7, "route": [], "weather": "fair" });
+        let (by, more) = ("gone-1", number == 0);
+        let page = json!({ "by": by, "cards": [aged], "more": more, "routes": routes });
+        let to = question.reply.ok_or("somebody who waits")?;
+        way.bus.send(word(to, &page)).await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_starts_hears_of_all_even_if_who_answers_leaves_meanwhile() -> Verdict {
+    both_buses(async |way| {
+        let ask = way.names().system("presence.ask");
+        let asked = way.bus.subscribe(&ask, Some("roster")).await?;
+        let starting = quick(way, "one").start();
+        let (answered, one) = tokio::join!(answer_and_leave(way, asked), starting);
+        answered?;
+        let one = one?;
+        assert_eq!(nodes(&one.roster(), "far"), ["a-1", "b-1"]);
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_card_that_names_no_instance_is_not_believed() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").start().await?;
+        let news = way.names().system("presence.news.card");
+        let long = "x".repeat(1_000);
+        for instance in ["", "a.b", "a b", "*", "a\n", &long] {
+            let card = Card { instance: instance.to_owned(), ..stranger(60_000) };
+            way.bus.send(word(news.clone(), &card)).await?;
+        }
+        let last = Card { node: "last".to_owned(), ..stranger(60_000) };
+        way.bus.send(word(news, &last)).await?;
+        until("the last", async || nodes(&one.roster(), "far") == ["last"]).await;
         Ok(one.stop().await?)
     })
     .await

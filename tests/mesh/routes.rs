@@ -98,7 +98,7 @@ async fn caller(way: &Way, porters: usize) -> Result<Running, Box<dyn Error>> {
     Ok(node)
 }
 
-fn table(routes: &str) -> RouteTable {
+pub(crate) fn table(routes: &str) -> RouteTable {
     serde_json::from_str(&format!("{{\"route\": [{routes}]}}")).expect("a table")
 }
 
@@ -328,40 +328,31 @@ async fn who_has_gone_without_a_word_costs_no_call() -> Verdict {
 }
 
 #[tokio::test]
-async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
+async fn a_command_goes_to_those_that_answer_it_and_not_to_other_versions() -> Verdict {
     both_buses(async |way| {
-        let node = quick(way, "one")
-            .routes(RouteTable { version: 4, ..table("") })
-            .start()
+        let one = porter(way, "one", FINE).await?;
+        let node = caller(way, 1).await?;
+        let commands = way.names().instance_commands("old-1", "porter");
+        let mut asked = way.bus.subscribe(&commands, None).await?;
+        let card = serde_json::json!({
+            "instance": "old-1", "node": "old", "revision": 1, "ttl_ms": 60_000,
+            "services": [{"name": "porter", "version": "0.9.0", "status": "healthy",
+                "answers": ["porter.else"]}],
+        });
+        let card: callboard::roster::Card = serde_json::from_value(card)?;
+        let subject = way.names().system("presence.news.card");
+        let said = callboard::bus::Message::new(subject, codec::encode(&card)?);
+        way.bus.send(said).await?;
+        until("the old one", async || {
+            nodes(&node.roster(), "porter").len() == 2
+        })
+        .await;
+        node.set_routes(&table(r#"{"to": "porter", "spread": "round-robin"}"#))
             .await?;
-        for (routes, reason) in [
-            (r#"{"to": "a.b.c"}"#, "neither a domain nor a command"),
-            (r#"{"to": "a"}, {"to": "a"}"#, "two routes"),
-            (
-                r#"{"to": "a", "rule": [{"versions": {"one": 1}}]}"#,
-                "no range of versions",
-            ),
-            (
-                r#"{"to": "a", "rule": [{"versions": {"^1": 0}}]}"#,
-                "no weight above 0",
-            ),
-            (r#"{"to": "a", "eject": {"most": 2.0}}"#, "from 0 to 1"),
-        ] {
-            let refused = node
-                .set_routes(&table(routes))
-                .await
-                .err()
-                .map(|it| it.to_string());
-            assert!(
-                refused.as_ref().is_some_and(|it| it.contains(reason)),
-                "{refused:?}"
-            );
-        }
-        let older = node
-            .set_routes(&RouteTable { version: 4, ..table("") })
-            .await;
-        assert!(older.is_err_and(|it| it.to_string().contains("use 5")));
-        assert_eq!(node.set_routes(&table("")).await?, 5);
+        let answers = answers(&node.client(), 10).await?;
+        assert_eq!(count(&answers), [("one", 10)].into());
+        assert!(asked.next().now_or_never().is_none());
+        one.stop().await?;
         Ok(node.stop().await?)
     })
     .await

@@ -35,3 +35,18 @@ async fn all_of_them_share_one_deadline() -> Verdict {
     assert_eq!((done, answers.len(), callee.tried()), (4, 6, 6));
     Ok(())
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_never_answered_holds_up_none_behind_it() -> Verdict {
+    let callee = Callee::open(|number| match number {
+        1 => Act::Keep,
+        number => Act::Wait(ms(10), number),
+    })
+    .await?;
+    let client = Client::new(callee.bus.clone(), Namespace::default());
+    let charges = (0..9).map(|_| Charge::of("ada"));
+    let answers = client.call_all(charges).at_once(2).timeout(ms(100)).await;
+    let done: Vec<_> = answers.iter().map(Result::is_ok).collect();
+    assert!(!done[0] && done[1..].iter().all(|done| *done), "{done:?}");
+    Ok(())
+}

@@ -241,6 +241,31 @@ async fn another_table_is_taken_while_the_node_runs() -> Verdict {
 }
 
 #[tokio::test]
+async fn what_an_operator_forced_open_stays_so_under_another_policy() -> Verdict {
+    both_buses(async |way| {
+        let host = way.node("host").group(mill()).start().await?;
+        let one = node(way, "one").await?;
+        let (client, asker) = (one.client(), way.client());
+        fail(&client).await;
+        let shut = async || {
+            let error = client.call(Fail).await.expect_err("it fails");
+            matches!(error, CallError::Broken { retry_after: None, .. })
+        };
+        breaker::force(&asker, "mill.fail", Force::Open, WITHIN).await?;
+        assert!(shut().await);
+        let other = Policy::new().breaker(Limits::new().failures(9, SOON));
+        let other = Policies::new().command(Fail::SUBJECT, other);
+        breaker::set_policies(&asker, &other, WITHIN).await?;
+        assert!(shut().await);
+        breaker::force(&asker, "mill.fail", Force::Auto, WITHIN).await?;
+        assert!(!shut().await);
+        one.stop().await?;
+        Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
 async fn a_callee_takes_only_so_many_calls_of_each_caller() -> Verdict {
     every_way(async |way| {
         let rate = Rate::new(2, Duration::from_mins(1)).by(By::Caller);

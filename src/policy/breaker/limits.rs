@@ -61,6 +61,9 @@ const TROUBLE: [u16; 3] = [408, 500, 503];
 /// The most probes that may be let through together.
 const MAX_PROBES: u32 = 10_000;
 
+/// The most failures in a row that may be waited for: each is remembered.
+const MAX_FAILURES: u32 = 10_000;
+
 impl Limits {
     /// Returns the defaults.
     pub fn new() -> Self {
@@ -155,6 +158,12 @@ impl Limits {
             return Some(format!(
                 "`probes` is {}; use 1 to {MAX_PROBES}",
                 self.probes
+            ));
+        }
+        if self.failures > MAX_FAILURES {
+            return Some(format!(
+                "`failures` is {}; use 0 to {MAX_FAILURES}, or a rate",
+                self.failures
             ));
         }
         if self.failures == 0 && self.failure_rate.is_none() && self.slow_rate.is_none() {
