@@ -4,9 +4,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod health;
 mod many;
 mod outage;
+mod parted;
 mod presence;
 mod rolling;
 mod routes;
