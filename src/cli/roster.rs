@@ -182,7 +182,7 @@ pub(super) async fn services(
 fn roster(known: Known) -> Roster {
     let (roster, now) = (Roster::default(), Instant::now());
     for (card, age) in known {
-        roster.hear(card, now.checked_sub(age).unwrap_or(now));
+        roster.hear(card, now.checked_sub(age).unwrap_or(now), "");
     }
     roster
 }

@@ -280,7 +280,7 @@ fn hear(mesh: &Mesh, word: &Message) {
         // What this node said of itself it knows.
         Ok(card) if *card.instance == **own => {}
         Ok(card) => {
-            if roster.hear(card, Instant::now()) == Heard::Full {
+            if roster.hear(card, Instant::now(), own) == Heard::Full {
                 metrics::counter!(ROSTER_FULL_TOTAL).increment(1);
             }
         }

@@ -33,7 +33,7 @@ impl Mesh {
                 }
                 for (card, age) in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-                    self.0.ways.roster.hear(card, heard);
+                    self.0.ways.roster.hear(card, heard, self.instance());
                 }
             }
             Err(RequestError::NoResponders { .. }) => tracing::debug!("the first node here"),
@@ -82,7 +82,8 @@ impl Mesh {
     }
 }
 
-/// Asks one node for the cards of all, and how long ago each was heard of.
+/// Asks one node for the cards of all, and how long ago each was heard of: at most,
+/// as the answer may have been under way all the time that it took.
 pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
@@ -92,7 +93,7 @@ pub(crate) async fn cards(
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
     for _ in 0..PAGES {
-        let page = ask(bus, &subject, &question, patience).await?;
+        let (page, took) = ask(bus, &subject, &question, patience).await?;
         let Some(page) = page else { break };
         if let Some(last) = page.cards.last() {
             question.after.clone_from(&last.card.instance);
@@ -100,7 +101,7 @@ pub(crate) async fn cards(
         subject = wire::to(namespace, &page.by, "ask");
         routes = routes.or(page.routes);
         let aged = page.cards.into_iter();
-        known.extend(aged.map(|aged| (aged.card, Duration::from_millis(aged.age_ms))));
+        known.extend(aged.map(|aged| (aged.card, took + Duration::from_millis(aged.age_ms))));
         if !page.more {
             break;
         }
@@ -108,18 +109,22 @@ pub(crate) async fn cards(
     Ok((known, routes))
 }
 
+/// Asks for one page; returns how long that took, too.
 async fn ask(
     bus: &Bus,
     subject: &str,
     question: &Question,
     patience: Duration,
-) -> Result<Option<Page>, RequestError> {
+) -> Result<(Option<Page>, Duration), RequestError> {
     let payload = codec::encode(question).expect("a question is short");
     let mut attempt = 1;
     loop {
-        let message = Message::new(subject, payload.clone());
+        let (message, asked) = (Message::new(subject, payload.clone()), Instant::now());
         match bus.request(message, patience).await {
-            Ok(answer) => return Ok(codec::decode(&answer.payload).ok()),
+            Ok(answer) => {
+                let page = codec::decode(&answer.payload).ok();
+                return Ok((page, asked.elapsed()));
+            }
             Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),
         }

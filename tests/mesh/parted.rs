@@ -30,6 +30,11 @@ const CONVERGED: Duration = TTL.saturating_add(Duration::from_secs(2));
 /// How long anything else may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// How many nodes each server has: all listen to all.
+const FEW: [usize; 3] = [2, 2, 3];
+/// So many that one tells the others; it is among those that are cut off.
+const MANY: [usize; 3] = [5, 5, 5];
+
 /// How a partition goes.
 #[derive(Clone, Copy, Debug)]
 struct Hole {
@@ -84,11 +89,11 @@ impl Seat {
 
 impl<'a> Nodes<'a> {
     /// Starts so many on each server; those that are cut off have the first names.
-    async fn start(cluster: &'a Cluster, each: usize) -> Result<Self, Box<dyn Error>> {
+    async fn start(cluster: &'a Cluster, each: [usize; 3]) -> Result<Self, Box<dyn Error>> {
         let namespace = format!("parted-{}", fastrand::u32(..));
         let mut nodes = Self { cluster, namespace, running: Vec::new(), fit: Arc::default() };
         for (place, side) in ["m", "n", "a"].into_iter().enumerate() {
-            for number in 0..each {
+            for number in 0..each[place] {
                 nodes.add(place, &format!("{side}-{number}")).await?;
             }
         }
@@ -208,7 +213,7 @@ fn said(cards: &[Arc<Card>]) -> Vec<String> {
         .collect()
 }
 
-async fn partitions(each: usize, holes: &[Hole]) -> Verdict {
+async fn partitions(each: [usize; 3], holes: &[Hole]) -> Verdict {
     let cluster = Cluster::start().await?;
     let mut nodes = Nodes::start(&cluster, each).await?;
     for Hole { until, torn } in holes.iter().copied() {
@@ -230,13 +235,12 @@ async fn partitions(each: usize, holes: &[Hole]) -> Verdict {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_cut_off_brings_its_nodes_back() -> Verdict {
-    partitions(2, &HOLES).await
+    partitions(FEW, &HOLES).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_was_cut_off_brings_its_many_nodes_back() -> Verdict {
-    // So many that one tells the others; it is among those that are cut off.
-    partitions(5, &HOLES[1..4]).await
+    partitions(MANY, &HOLES[1..4]).await
 }
 
 /// Ten partitions of each kind, with few nodes and with many; takes minutes:
@@ -248,6 +252,6 @@ async fn a_server_that_was_cut_off_brings_its_many_nodes_back() -> Verdict {
 #[ignore = "takes minutes"]
 async fn ten_partitions_of_each_kind_in_a_row() -> Verdict {
     let holes = HOLES.repeat(10);
-    partitions(2, &holes).await?;
-    partitions(5, &holes).await
+    partitions(FEW, &holes).await?;
+    partitions(MANY, &holes).await
 }
