@@ -13,4 +13,5 @@ mod presence;
 mod rolling;
 mod routes;
 mod services;
+mod undo;
 mod yard;
