@@ -42,8 +42,8 @@ pub(crate) async fn ask_named(
         return client.bus().request(message, within).await;
     };
     let mut first = message.clone();
-    let names = client.namespace();
-    first.subject = names.instance_named(chosen.instance().id(), named.subject);
+    let space = client.namespace();
+    first.subject = space.instance_named(chosen.instance().id(), named.subject);
     let answer = client.bus().request(first, within).await;
     let well = answer.as_ref().is_ok_and(|reply| {
         Status::read(&reply.headers)

@@ -27,6 +27,7 @@ mod request;
 mod roster;
 mod routes;
 mod saga;
+mod stats;
 mod tail;
 mod target;
 mod tree;

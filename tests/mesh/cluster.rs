@@ -128,6 +128,7 @@ impl Cluster {
             missing.map_or(Ok(()), Err)
         })
         .await;
+        drop(heard);
         Instant::now()
     }
 
