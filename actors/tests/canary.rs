@@ -108,7 +108,7 @@ fn assert_share(percent: f64, at_hand: f64, [before, after]: [[f64; 2]; 2]) {
         (canary - all * share).abs() <= spread + at_hand,
         "{canary} of {all}"
     );
-    assert!(all > 100.0, "only {all} charges");
+    assert!(all > 80.0, "only {all} charges");
 }
 
 async fn canary(orders: u32) -> Result<(), BoxError> {
@@ -169,7 +169,7 @@ async fn assert_last_by_canary(watcher: &Running, last: usize) -> Result<(), Box
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_version_gets_a_tenth_then_half_then_all_and_no_order_fails() -> Result<(), BoxError>
 {
-    canary(600).await
+    canary(400).await
 }
 
 /// The same with more orders; takes a minute:

@@ -94,23 +94,34 @@ impl<'a> Nodes<'a> {
         let mut nodes = Self { cluster, namespace, running: Vec::new(), fit: Arc::default() };
         for (place, side) in ["m", "n", "a"].into_iter().enumerate() {
             for number in 0..each[place] {
-                nodes.add(place, &format!("{side}-{number}")).await?;
+                nodes.add(place, &format!("{side}-{number}")).await;
             }
         }
         Ok(nodes)
     }
 
-    async fn add(&mut self, place: usize, name: &str) -> Verdict {
-        let node = Node::new(name, self.cluster.buses[place].clone())
-            .namespace(&self.namespace)
-            .heartbeat(HEARTBEAT, TTL);
+    /// Starts a node, again until the streams have a leader: it may be cut off.
+    async fn add(&mut self, place: usize, name: &str) {
+        let mut started = None;
+        until_within(LIMIT, "start", async || {
+            let node = self.describe(place, name).start().await;
+            started = Some(node.map_err(|error| error.to_string())?);
+            Ok(())
+        })
+        .await;
+        let name = name.to_owned();
+        let seats = started.map(|node| Seat { place, name, node });
+        self.running.extend(seats);
+    }
+
+    fn describe(&self, place: usize, name: &str) -> Node {
         let fit = Arc::clone(&self.fit);
         let check = async move || fit.load(SeqCst).then_some(()).ok_or("out of breath");
-        let group = yard().healthy_if("breath", check);
-        let node = node.check_every(HEARTBEAT).group(group).start().await?;
-        let name = name.to_owned();
-        self.running.push(Seat { place, name, node });
-        Ok(())
+        Node::new(name, self.cluster.buses[place].clone())
+            .namespace(&self.namespace)
+            .heartbeat(HEARTBEAT, TTL)
+            .check_every(HEARTBEAT)
+            .group(yard().healthy_if("breath", check))
     }
 
     /// Stops a node; returns the place where it was.
@@ -152,7 +163,7 @@ impl<'a> Nodes<'a> {
             .await;
             // Its name is free over here only now.
             self.stop("a-1").await?;
-            self.add(0, "a-1").await?;
+            self.add(0, "a-1").await;
         }
         if hole.until != Until::Changed {
             until_within(LIMIT, "sides", async || {
@@ -179,7 +190,7 @@ impl<'a> Nodes<'a> {
     async fn change(&mut self) -> Verdict {
         self.fit.fetch_not(SeqCst);
         let place = self.stop("m-0").await?;
-        self.add(place, "m-0").await?;
+        self.add(place, "m-0").await;
         self.stop("a-0").await?;
         let fit = self.fit.load(SeqCst);
         until_within(LIMIT, "change of all cards", async || {
@@ -200,7 +211,7 @@ impl<'a> Nodes<'a> {
     async fn restore(&mut self) -> Verdict {
         self.stop("a-1").await?;
         for name in ["a-0", "a-1"] {
-            self.add(FAR, name).await?;
+            self.add(FAR, name).await;
         }
         Ok(())
     }
