@@ -1,6 +1,6 @@
 //! What can be said on the command line and in the environment.
 
-use callboard::Profile;
+use callboard::{Profile, roster::Version};
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use schemas::Cents;
 use shop::{groups::Name, payments};
@@ -123,6 +123,17 @@ pub(crate) struct Options {
         global = true
     )]
     groups: Vec<Name>,
+    /// The version of a group that this node hosts, for routes that tell versions
+    /// apart, such as `payments=2.0.0`; several with commas in between.
+    #[arg(
+        long,
+        env = "CALLBOARD_GROUP_VERSIONS",
+        value_name = "GROUP=VERSION",
+        value_delimiter = ',',
+        value_parser = group_version,
+        global = true
+    )]
+    group_version: Vec<(Name, Version)>,
     /// The first token of all subjects: keeps several shops on one server apart.
     #[arg(
         long,
@@ -176,6 +187,14 @@ impl Options {
         self.data.clone().or_else(usual)
     }
 
+    /// Returns the version of a group, if one was given; the last one counts.
+    pub(crate) fn version(&self, group: Name) -> Option<&Version> {
+        let mut given = self.group_version.iter().rev();
+        given
+            .find(|(name, _)| *name == group)
+            .map(|(_, version)| version)
+    }
+
     /// Returns the groups to host, in the order to start them.
     pub(crate) fn groups(&self) -> impl Iterator<Item = Name> {
         let all = self.groups.is_empty();
@@ -206,6 +225,17 @@ fn amount(text: &str) -> Result<Cents, String> {
         .parse()
         .map(Cents)
         .map_err(|_| refused())
+}
+
+/// Reads a group and its version, such as `payments=2.0.0`.
+fn group_version(text: &str) -> Result<(Name, Version), String> {
+    let (name, version) = text
+        .split_once('=')
+        .ok_or_else(|| format!("`{text}` is no group and its version; write payments=2.0.0"))?;
+    let name = name.parse::<Name>().map_err(|error| error.to_string())?;
+    let version = Version::parse(version)
+        .map_err(|error| format!("`{version}` is no version such as 2.0.0: {error}"))?;
+    Ok((name, version))
 }
 
 /// Names this process: unique on its host, and beyond if the host has a name.
@@ -279,6 +309,20 @@ mod tests {
         let text = refused.to_string();
         assert!(text.contains("there is no group `cheese`"), "{text}");
         assert!(text.contains("users, products, inventory"), "{text}");
+    }
+
+    #[test]
+    fn groups_have_versions_if_they_are_given() {
+        let cli = parse("shop --group-version payments=2.0.0,users=1.2.3").expect("versions");
+        let version = |group| cli.options.version(group).map(ToString::to_string);
+        assert_eq!(version(Name::Payments).as_deref(), Some("2.0.0"));
+        assert_eq!(version(Name::Orders), None);
+        for bad in ["payments", "payments=2", "cheese=1.0.0"] {
+            assert!(
+                parse(&format!("shop --group-version {bad}")).is_err(),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ mod logging;
 
 use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, node::Plan, shutdown_signal};
 use cli::{Action, Cli, Options};
-use shop::groups::Settings;
+use shop::groups::{Name, Settings};
 use std::{env, fs, process::ExitCode};
 
 #[tokio::main]
@@ -124,7 +124,11 @@ fn node(options: &Options, bus: Bus) -> Node {
         slow_payments: options.slow_payments,
         data: options.folder(),
     };
-    options.groups().map(|name| name.group(&settings)).fold(
+    let group = |name: Name| match options.version(name) {
+        Some(version) => name.group(&settings).version(version.to_string()),
+        None => name.group(&settings),
+    };
+    options.groups().map(group).fold(
         Node::new(options.node.as_str(), bus)
             .namespace(options.namespace.as_str())
             .replicas(options.replicas.into())

@@ -24,6 +24,10 @@ use std::{path::Path, time::Duration};
 /// Returns the domain's table; sales are kept in a directory, or in memory.
 pub fn group(data: Option<&Path>) -> Group {
     Group::new("orders")
+        .depends_on("users")
+        .depends_on("products")
+        .depends_on("inventory")
+        .depends_on("payments")
         .strategy(Strategy::OneForOne)
         .intensity(10, Duration::from_secs(10))
         .child(order())

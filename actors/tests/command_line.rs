@@ -16,6 +16,7 @@ fn shop(arguments: &str) -> Command {
     for name in [
         "NATS",
         "GROUPS",
+        "GROUP_VERSIONS",
         "NAMESPACE",
         "NODE",
         "LOG_FORMAT",

@@ -54,6 +54,10 @@ struct Inner {
 
 impl Client {
     /// Builds a client of a namespace; all it sends goes over the bus.
+    ///
+    /// It hears of nobody, so no [routing table](crate::RouteTable) binds it: any
+    /// instance gets its commands. For one that follows the routes, start a
+    /// [`Node`](crate::Node) that hosts nothing, and take its client.
     pub fn new(bus: Bus, namespace: Namespace) -> Self {
         Self::of(Settings::of_a_guest(bus, namespace), "client")
     }
@@ -146,8 +150,8 @@ impl Client {
         job::cancel::<C>(self, key, name).await
     }
 
-    /// Sends a command and awaits nothing: at most once, no answer, and to any
-    /// instance, whatever the routing table says.
+    /// Sends a command and awaits nothing: at most once, no answer, to any instance,
+    /// whatever the [routes](crate::RouteTable) say.
     ///
     /// Its target's [policy](crate::policy) does not apply either.
     ///

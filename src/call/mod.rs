@@ -22,6 +22,7 @@ mod local;
 mod many;
 mod meaning;
 mod meters;
+mod named;
 mod operator;
 mod parcel;
 mod parks;
@@ -44,6 +45,7 @@ pub(crate) use lines::Lines;
 pub(crate) use load::{COME_AGAIN, Load, Place};
 pub(crate) use local::{LocalCall, LocalReply};
 pub use many::CallAll;
+pub(crate) use named::{Named, ask_named};
 pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
 pub(crate) use parcel::{
     Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,

@@ -39,7 +39,7 @@ pub(super) async fn ask<C: Command>(
     let here = chosen.is_here().then(|| client.door::<C>()).flatten();
     if let Some(door) = here {
         let answer = local::ask(&door, command, request, (started, timeout)).await;
-        settle(client, &chosen, answer.as_ref().err()).await;
+        settle(client, &chosen, is_well(answer.as_ref().err())).await;
         return answer;
     }
     let to = client
@@ -49,25 +49,33 @@ pub(super) async fn ask<C: Command>(
         remote::question(client, to, ((&command, bytes), (request, headers)), timeout)?;
     drop(command);
     let answer = remote::put::<C>(client, question.clone(), timeout).await;
-    settle(client, &chosen, answer.as_ref().err()).await;
+    settle(client, &chosen, is_well(answer.as_ref().err())).await;
     let Err(CallError::NoResponders { .. }) = answer else {
         return answer;
     };
-    metrics::counter!(ROUTED_GONE_TOTAL, "subject" => C::SUBJECT.as_str()).increment(1);
+    gone(C::SUBJECT.as_str());
     drop(chosen);
     question.subject = client.namespace().command(C::SUBJECT);
     let left = timeout.saturating_sub(started.elapsed());
     remote::put::<C>(client, question, left).await
 }
 
-/// Notes how a call ended, and tells others of an instance that is left out.
-async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&CallError<R>>) {
-    // A domain that says no, or that limits a caller, is in good health.
-    let well = match error {
+/// Counts an instance that was chosen and was not there.
+pub(super) fn gone(subject: &str) {
+    metrics::counter!(ROUTED_GONE_TOTAL, "subject" => subject.to_owned()).increment(1);
+}
+
+/// Whether who was asked is in good health: also if it says no, or limits a caller.
+fn is_well<R: Rejection>(error: Option<&CallError<R>>) -> bool {
+    match error {
         None | Some(CallError::Rejected(_) | CallError::Codec { .. }) => true,
         Some(CallError::Refused { status, .. }) => *status == Status::Limited,
         Some(_) => false,
-    };
+    }
+}
+
+/// Notes how a call ended, and tells others of an instance that is left out.
+pub(super) async fn settle(client: &Client, chosen: &Chosen, well: bool) {
     let Some(news) = chosen.ended(well, client.source()) else {
         return;
     };
@@ -106,11 +114,11 @@ struct Wanted<'a, C> {
 }
 
 impl<C: Command> Wish for Wanted<'_, C> {
-    fn command(&self) -> &'static str {
+    fn command(&self) -> &str {
         C::SUBJECT.as_str()
     }
 
-    fn domain(&self) -> &'static str {
+    fn domain(&self) -> &str {
         C::SUBJECT.domain()
     }
 

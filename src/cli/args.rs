@@ -114,6 +114,7 @@ Examples:
   callboard services                            all of them, also those that are sick
   callboard services payments --version-in '^2' --healthy
   callboard services --tag gold --region eu --watch
+  callboard services payments --stats           how often each instance was sent each command
   callboard services --json | jq -r 'select(.status != \"healthy\") | .reason'";
 
 const GRAPH: &str = "\

@@ -28,6 +28,7 @@ mod request;
 mod roster;
 mod routes;
 mod saga;
+mod stats;
 mod tail;
 mod target;
 mod tree;

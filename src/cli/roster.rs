@@ -6,6 +6,7 @@ use super::{
     json,
     out::{Out, plain},
     place::Place,
+    stats,
     watch::{self, Follow},
 };
 use crate::{
@@ -46,6 +47,9 @@ pub(super) struct Services {
     /// Shows only what is healthy.
     #[arg(long)]
     healthy: bool,
+    /// Shows how often each was sent each of its commands since its node started.
+    #[arg(long)]
+    stats: bool,
     #[command(flatten)]
     pub(super) follow: Follow,
     /// Writes one JSON object per instance and line.
@@ -149,10 +153,13 @@ pub(super) async fn services(
     if !args.healthy {
         query = query.any_status();
     }
-    let json = args.json;
+    let (json, stats) = (args.json, args.stats);
     watch::show(args.follow, out, async || {
         let roster = roster(ask(&bus, place).await?);
         let found = roster.find(&query);
+        if stats {
+            return stats::show(&bus, &found, json).await;
+        }
         if json {
             return Ok(found.iter().map(|it| json::text(&instance(it))).collect());
         }
@@ -182,7 +189,7 @@ pub(super) async fn services(
 fn roster(known: Known) -> Roster {
     let (roster, now) = (Roster::default(), Instant::now());
     for (card, age) in known {
-        roster.hear(card, now.checked_sub(age).unwrap_or(now));
+        roster.hear(card, now.checked_sub(age).unwrap_or(now), "");
     }
     roster
 }

@@ -205,7 +205,8 @@ impl Mesh {
     pub(super) async fn show(&self) {
         let card = lock(&self.0.said).clone();
         let subject = wire::card(&self.0.namespace);
-        self.0.ways.roster.hear(card.clone(), Instant::now());
+        let own = self.instance();
+        self.0.ways.roster.hear(card.clone(), Instant::now(), own);
         self.send(subject, &card).await;
     }
 

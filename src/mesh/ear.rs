@@ -306,7 +306,7 @@ impl Mesh {
         if !wire::can_name(&card.instance) {
             return tracing::warn!(node = card.node, "a card names no instance");
         }
-        match self.0.ways.roster.hear(card, heard) {
+        match self.0.ways.roster.hear(card, heard, self.instance()) {
             // It may have taken the place of one that was started before.
             Heard::News => forget(self),
             Heard::Full => metrics::counter!(ROSTER_FULL_TOTAL).increment(1),

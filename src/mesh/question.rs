@@ -84,7 +84,8 @@ impl Mesh {
     }
 }
 
-/// Asks one node for the cards of all, and how long ago each was heard of.
+/// Asks one node for the cards of all, and how long ago each was heard of: at most,
+/// as the answer may have been under way all the time that it took.
 pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
@@ -95,7 +96,7 @@ pub(crate) async fn cards(
     let mut question = Question::default();
     let mut others = ATTEMPTS;
     for _ in 0..PAGES {
-        let page = match ask(bus, &subject, &question, patience).await {
+        let (page, took) = match ask(bus, &subject, &question, patience).await {
             // Who has answered so far may have left: another goes on from there.
             Err(_) if !question.after.is_empty() && others > 0 => {
                 others -= 1;
@@ -111,7 +112,7 @@ pub(crate) async fn cards(
         subject = wire::to(namespace, &page.by, "ask");
         routes = routes.or(page.routes);
         let aged = page.cards.into_iter();
-        known.extend(aged.map(|aged| (aged.card, Duration::from_millis(aged.age_ms))));
+        known.extend(aged.map(|aged| (aged.card, took + Duration::from_millis(aged.age_ms))));
         if !page.more {
             break;
         }
@@ -119,22 +120,23 @@ pub(crate) async fn cards(
     Ok((known, routes))
 }
 
+/// Asks for one page; returns how long that took, too.
 async fn ask(
     bus: &Bus,
     subject: &str,
     question: &Question,
     patience: Duration,
-) -> Result<Option<Page>, RequestError> {
+) -> Result<(Option<Page>, Duration), RequestError> {
     let payload = codec::encode(question).expect("a question is short");
     let mut attempt = 1;
     loop {
-        let message = Message::new(subject, payload.clone());
+        let (message, asked) = (Message::new(subject, payload.clone()), Instant::now());
         match bus.request(message, patience).await {
             Ok(answer) => {
                 let read = codec::decode(&answer.payload).inspect_err(
                     |error| tracing::warn!(%error, "what a node says of others cannot be read"),
                 );
-                return Ok(read.ok());
+                return Ok((read.ok(), asked.elapsed()));
             }
             Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
             Err(error) => return Err(error),

@@ -66,6 +66,11 @@ impl Namespace {
         format!("{self}.inst.{instance}.{command}")
     }
 
+    /// Returns the subject of a command to one instance, known by its name only.
+    pub(crate) fn instance_named(&self, instance: &str, command: &str) -> String {
+        format!("{self}.inst.{instance}.{command}")
+    }
+
     /// Returns the filter for all commands of a domain to one instance.
     pub fn instance_commands(&self, instance: &str, domain: &str) -> String {
         format!("{self}.inst.{instance}.{domain}.>")

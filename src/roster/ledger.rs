@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// How many nodes are known at most.
 pub(super) const LIMIT: usize = 10_000;
-/// How many that have left are remembered, so that a late word does not bring one back.
+/// How many that have ended are remembered, so that a late word does not bring one back.
 const REMEMBERED: usize = 1_024;
 /// The least and the most silence that a node may ask for.
 const TTL_MS: std::ops::RangeInclusive<u64> = 300..=3_600_000;
@@ -51,6 +51,8 @@ pub(crate) enum Heard {
 pub(super) struct Ledger {
     nodes: BTreeMap<String, Seen>,
     left: VecDeque<String>,
+    /// Who gave way to a namesake, and when.
+    replaced: VecDeque<(String, Instant)>,
 }
 
 #[derive(Clone, Debug)]
@@ -63,10 +65,9 @@ impl Ledger {
     /// Hears a card that was said at a time.
     ///
     /// A node of the same name that was heard of before is gone: it was started anew.
-    pub(super) fn card(&mut self, card: Card, heard: Instant) -> Heard {
-        if self.left.contains(&card.instance) {
-            return Heard::Late;
-        }
+    /// If it is heard of again all the same, both are there: what was taken for the
+    /// newer one may be the late word of an older one, or they may be two.
+    pub(super) fn card(&mut self, card: Card, heard: Instant, own: &str) -> Heard {
         if let Some(seen) = self.nodes.get_mut(&card.instance) {
             seen.pulse.beat(heard);
             if seen.card.revision > card.revision {
@@ -78,17 +79,17 @@ impl Ledger {
             seen.card = Arc::new(card);
             return Heard::News;
         }
-        let namesake = self.nodes.values().find(|seen| seen.card.node == card.node);
-        if let Some(Seen { card: old, pulse }) = namesake {
-            if pulse.last() > heard {
-                return Heard::Late;
-            }
-            let old = old.instance.clone();
-            self.leave(&old);
+        if self.is_late(&card.instance, heard) {
+            return Heard::Late;
+        }
+        let was_replaced = self.replaced.iter().any(|(it, _)| *it == card.instance);
+        if !was_replaced && !self.replace(&card.node, heard, own) {
+            return Heard::Late;
         }
         if self.nodes.len() >= LIMIT {
             return Heard::Full;
         }
+        self.replaced.retain(|(it, _)| *it != card.instance);
         let instance = card.instance.clone();
         let pulse = Pulse::new(heard);
         self.nodes
@@ -96,9 +97,35 @@ impl Ledger {
         Heard::News
     }
 
+    /// Has those of a name give way to one that was heard of at a time, but for one's
+    /// own; returns false if one of them was heard of later.
+    fn replace(&mut self, name: &str, heard: Instant, own: &str) -> bool {
+        let old: Vec<_> = self
+            .nodes
+            .values()
+            .filter(|seen| seen.card.node == name)
+            .map(|seen| (seen.card.instance.clone(), seen.pulse.last()))
+            .collect();
+        if old.iter().any(|(_, last)| *last > heard) {
+            return false;
+        }
+        for (instance, _) in old.into_iter().filter(|(instance, _)| instance != own) {
+            self.nodes.remove(&instance);
+            remember(&mut self.replaced, (instance, heard));
+        }
+        true
+    }
+
+    /// Whether a word of a node that is not known is older than its end.
+    fn is_late(&self, instance: &str, heard: Instant) -> bool {
+        let mut replaced = self.replaced.iter();
+        self.left.iter().any(|left| left == instance)
+            || replaced.any(|(it, since)| it == instance && *since >= heard)
+    }
+
     /// Hears that a node lived at a time, with a card of this revision.
-    pub(super) fn beat(&mut self, instance: &str, revision: u64, heard: Instant) -> Heard {
-        match self.nodes.get_mut(instance) {
+    pub(super) fn beat(&self, instance: &str, revision: u64, heard: Instant) -> Heard {
+        match self.nodes.get(instance) {
             Some(seen) => {
                 seen.pulse.beat(heard);
                 if seen.card.revision < revision {
@@ -107,7 +134,7 @@ impl Ledger {
                     Heard::Known
                 }
             }
-            None if self.left.iter().any(|left| left == instance) => Heard::Late,
+            None if self.is_late(instance, heard) => Heard::Late,
             None => Heard::Wanted,
         }
     }
@@ -122,12 +149,11 @@ impl Ledger {
 
     /// Hears that a node has left; returns its card if it was known.
     pub(super) fn leave(&mut self, instance: &str) -> Option<Arc<Card>> {
-        let (instance, seen) = self.nodes.remove_entry(instance)?;
-        if self.left.len() >= REMEMBERED {
-            self.left.pop_front();
+        let seen = self.nodes.remove(instance);
+        if !self.left.iter().any(|left| left == instance) {
+            remember(&mut self.left, instance.to_owned());
         }
-        self.left.push_back(instance);
-        Some(seen.card)
+        seen.map(|seen| seen.card)
     }
 
     /// Forgets those that have been silent too long, but for one; they may come back.
@@ -151,6 +177,13 @@ impl Ledger {
         );
         self.nodes.range::<str, _>(behind).map(|(_, seen)| seen)
     }
+}
+
+fn remember<T>(ends: &mut VecDeque<T>, end: T) {
+    if ends.len() >= REMEMBERED {
+        ends.pop_front();
+    }
+    ends.push_back(end);
 }
 
 fn ttl(card: &Card) -> Duration {
@@ -177,27 +210,30 @@ mod tests {
     #[test]
     fn a_silent_node_is_gone_after_its_ttl_and_comes_back_with_its_card() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
-        assert_eq!(ledger.card(card("a", 1, 1), start), Heard::News);
+        assert_eq!(ledger.card(card("a", 1, 1), start, ""), Heard::News);
         assert_eq!(ledger.beat("a-1", 1, start + TTL / 2), Heard::Known);
         assert!(ledger.expire(start + TTL, "").is_empty());
         assert_eq!(ledger.expire(start + TTL * 3 / 2, "").len(), 1);
         assert_eq!(ledger.beat("a-1", 1, start + TTL * 2), Heard::Wanted);
-        assert_eq!(ledger.card(card("a", 1, 1), start + TTL * 2), Heard::News);
+        assert_eq!(
+            ledger.card(card("a", 1, 1), start + TTL * 2, ""),
+            Heard::News
+        );
     }
 
     #[test]
     fn a_process_never_forgets_itself() {
         let (mut ledger, start) = (Ledger::default(), Instant::now());
-        ledger.card(card("a", 1, 1), start);
+        ledger.card(card("a", 1, 1), start, "");
         assert!(ledger.expire(start + TTL * 9, "a-1").is_empty());
     }
 
     #[test]
     fn who_has_left_is_not_brought_back_by_a_late_word() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
-        ledger.card(card("a", 1, 1), now);
+        ledger.card(card("a", 1, 1), now, "");
         assert!(ledger.leave("a-1").is_some());
-        assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 2), now, ""), Heard::Late);
         assert_eq!(ledger.beat("a-1", 2, now), Heard::Late);
         assert!(ledger.leave("a-1").is_none());
     }
@@ -205,22 +241,52 @@ mod tests {
     #[test]
     fn a_node_that_was_started_anew_takes_the_place_of_its_namesake() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
-        ledger.card(card("a", 1, 7), now);
-        assert_eq!(ledger.card(card("a", 2, 1), now + TTL / 2), Heard::News);
+        ledger.card(card("a", 1, 7), now, "");
+        assert_eq!(ledger.card(card("a", 2, 1), now + TTL / 2, ""), Heard::News);
         assert!(ledger.get("a-1").is_none() && ledger.get("a-2").is_some());
         // Somebody else's older memory does not turn that back.
-        assert_eq!(ledger.card(card("a", 1, 7), now), Heard::Late);
-        assert_eq!(ledger.card(card("a", 0, 7), now), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 7), now, ""), Heard::Late);
+        assert_eq!(ledger.card(card("a", 0, 7), now, ""), Heard::Late);
+    }
+
+    #[test]
+    fn a_node_that_gave_way_and_lives_is_there_again_beside_its_namesake() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        // Its older self was killed, and the last it said comes late.
+        ledger.card(card("a", 2, 1), now, "");
+        assert_eq!(ledger.card(card("a", 1, 7), now + TTL, ""), Heard::News);
+        assert_eq!(ledger.beat("a-2", 1, now + TTL), Heard::Late);
+        assert_eq!(ledger.beat("a-2", 1, now + TTL * 3 / 2), Heard::Wanted);
+        let back = ledger.card(card("a", 2, 1), now + TTL * 3 / 2, "");
+        assert_eq!((back, ledger.nodes.len()), (Heard::News, 2));
+        assert_eq!(ledger.expire(now + TTL * 2, "").len(), 1);
+        assert!(ledger.get("a-2").is_some());
+    }
+
+    #[test]
+    fn a_process_does_not_give_way_to_a_namesake() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 2, 1), now, "a-2");
+        assert_eq!(ledger.card(card("a", 1, 7), now + TTL, "a-2"), Heard::News);
+        assert!(ledger.get("a-2").is_some());
+    }
+
+    #[test]
+    fn the_word_of_leaving_counts_also_if_it_comes_first() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        assert!(ledger.leave("a-1").is_none());
+        assert_eq!(ledger.beat("a-1", 1, now), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 1), now, ""), Heard::Late);
     }
 
     #[test]
     fn an_older_card_changes_nothing_and_a_newer_one_is_asked_for() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
-        ledger.card(card("a", 1, 2), now);
-        assert_eq!(ledger.card(card("a", 1, 1), now), Heard::Late);
-        assert_eq!(ledger.card(card("a", 1, 2), now), Heard::Known);
+        ledger.card(card("a", 1, 2), now, "");
+        assert_eq!(ledger.card(card("a", 1, 1), now, ""), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 2), now, ""), Heard::Known);
         assert_eq!(ledger.beat("a-1", 3, now), Heard::Wanted);
-        assert_eq!(ledger.card(card("a", 1, 3), now), Heard::News);
+        assert_eq!(ledger.card(card("a", 1, 3), now, ""), Heard::News);
     }
 
     #[test]
@@ -232,6 +298,6 @@ mod tests {
                 Seen { card: Arc::new(card(&format!("n{node}"), 1, 1)), pulse: Pulse::new(now) },
             );
         }
-        assert_eq!(ledger.card(card("more", 1, 1), now), Heard::Full);
+        assert_eq!(ledger.card(card("more", 1, 1), now, ""), Heard::Full);
     }
 }

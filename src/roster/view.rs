@@ -86,12 +86,12 @@ impl Roster {
         all
     }
 
-    /// Hears a card that was said at a time.
-    pub(crate) fn hear(&self, card: Card, heard: Instant) -> Heard {
+    /// Hears a card that was said at a time; one's own node gives way to no other.
+    pub(crate) fn hear(&self, card: Card, heard: Instant, own: &str) -> Heard {
         let mut ledger = self.ledger();
         let before = namesakes(&ledger, &card);
         let services = names(&card);
-        let outcome = ledger.card(card, heard);
+        let outcome = ledger.card(card, heard, own);
         if outcome == Heard::News {
             self.show(&ledger, before.into_iter().chain(services));
         }
@@ -281,12 +281,13 @@ mod tests {
                 &[("till", Status::Starting), ("desk", Status::Healthy)],
             ),
             now,
+            "",
         );
-        roster.hear(card("b", 1, &[("till", Status::Healthy)]), now);
+        roster.hear(card("b", 1, &[("till", Status::Healthy)]), now, "");
         assert!(changes.next().await);
         let tills = |roster: &Roster| roster.find(&Query::of("till")).len();
         assert_eq!((tills(&roster), roster.of("till").len()), (1, 2));
-        roster.hear(card("a", 2, &[("till", Status::Healthy)]), now);
+        roster.hear(card("a", 2, &[("till", Status::Healthy)]), now, "");
         assert_eq!((tills(&roster), roster.of("desk").len()), (2, 0));
         roster.leave("b-1");
         assert_eq!(tills(&roster), 1);
@@ -300,6 +301,7 @@ mod tests {
         roster.hear(
             card("a", 1, &[("till", Status::Healthy), ("desk", Status::Sick)]),
             now,
+            "",
         );
         let found = |query: Query| roster.find(&query).len();
         let range = |text| semver::VersionReq::parse(text).expect("a range");

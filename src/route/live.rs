@@ -51,9 +51,9 @@ type Shares = Vec<(String, VersionReq, u32)>;
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {
     /// Returns the command, as `domain.name`.
-    fn command(&self) -> &'static str;
+    fn command(&self) -> &str;
     /// Returns its domain.
-    fn domain(&self) -> &'static str;
+    fn domain(&self) -> &str;
     /// Returns its key; empty if it has none.
     fn key(&self) -> Cow<'_, str>;
     /// Returns a header.

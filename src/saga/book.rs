@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn order(subject: &str) -> Order {
-        Order { subject: subject.into(), payload: Bytes::new() }
+        Order { subject: subject.into(), key: String::new(), payload: Bytes::new() }
     }
 
     fn intended(step: &str) -> Move {

@@ -110,7 +110,8 @@ impl Act {
 impl Order {
     pub(super) fn of<C: Command>(command: &C) -> Result<Self, codec::EncodeError> {
         let payload = codec::encode(command)?;
-        Ok(Self { subject: C::SUBJECT.to_string(), payload })
+        let (subject, key) = (C::SUBJECT.to_string(), command.key().into_owned());
+        Ok(Self { subject, key, payload })
     }
 }
 
@@ -118,6 +119,9 @@ impl Order {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) subject: String,
+    /// By which routes choose who does it; empty if it has none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) key: String,
     pub(super) payload: Bytes,
 }
 

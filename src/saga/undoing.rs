@@ -5,7 +5,7 @@ use super::{
     trip::{Stop, Trip},
 };
 use crate::{
-    bus::Message,
+    call::{Named, ask_named},
     message::{Request, Status},
     telemetry::{SAGA_ATTEMPTS_TOTAL, SAGA_UNDONE_TOTAL, UNDO_SPAN},
 };
@@ -92,10 +92,9 @@ async fn ask(trip: &Trip, (step, attempt): (&str, u32), order: &Order) -> Result
     let headers = request
         .headers()
         .map_err(|error| Undone::Refused(error.to_string()))?;
-    let to = client.namespace().command_named(&order.subject);
-    let message = Message::new(to, order.payload.clone()).headers(headers);
-    client.note_named(&order.subject, &order.payload);
-    let reply = client.bus().request(message, within).await;
+    let Order { subject, key, payload } = order;
+    let named = Named { subject, key, headers, payload: payload.clone() };
+    let reply = ask_named(client, named, within).await;
     let reply = reply.map_err(|error| Undone::Trouble(error.to_string()))?;
     match Status::read(&reply.headers) {
         None => Ok(()),

@@ -95,6 +95,37 @@ async fn nodes_and_services_are_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn how_often_each_was_asked_is_counted() {
+    let server = Server::start();
+    let nodes = two(&server).await;
+    for amount in [7, 8, 101] {
+        let charge = format!(r#"{{"order": "o-1", "amount": {amount}}}"#);
+        run(&server, &shop(&["request", "payments.charge", &charge])).await;
+    }
+    let counts = ["services", "payments", "--stats"];
+    let shown = run(&server, &shop(&counts)).await.done();
+    let words: Vec<Vec<_>> = shown
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    let head = "SERVICE VERSION NODE COMMAND REQUESTS ERRORS MEAN";
+    assert_eq!(words[0].join(" "), head);
+    let row = words[1][..6].join(" ");
+    assert_eq!(row, "payments 1.2.0 n-1 charge 3 0", "{shown}");
+    assert_eq!(words.len(), 2, "{shown}");
+    let told = [&counts[..], &["--json"]].concat();
+    let told = run(&server, &shop(&told)).await.done();
+    let told: Value = serde_json::from_str(&told).expect("one line of JSON");
+    assert_eq!(
+        (&told["requests"], &told["node"]),
+        (&3.into(), &"n-1".into())
+    );
+    for node in nodes {
+        node.stop().await.expect("it stops");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_needs_whom_is_drawn() {
     let server = Server::start();
     let nodes = two(&server).await;

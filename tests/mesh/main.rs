@@ -4,12 +4,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod health;
 mod many;
 mod outage;
+mod parted;
 mod presence;
 mod rolling;
 mod routes;
 mod services;
 mod tables;
+mod undo;
 mod yard;

@@ -6,6 +6,7 @@
 )]
 #![allow(dead_code, reason = "no test uses all of it")]
 
+pub(crate) mod cable;
 pub(crate) mod folder;
 pub(crate) mod log;
 pub(crate) mod nats;
