@@ -4,6 +4,7 @@ use super::{CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, re
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
+    roster::Instance,
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
 use bytes::Bytes;
@@ -61,7 +62,7 @@ impl Guarded<'_> {
     async fn attempts<C: Command>(&self, command: C, payload: Option<&Bytes>) -> Outcomes<C> {
         let subject = C::SUBJECT;
         let bucket = self.bucket(&command);
-        let (mut next, mut attempt) = (Some(command), 0);
+        let (mut next, mut attempt, mut tried) = (Some(command), 0, Vec::new());
         if let Some(purse) = &self.line.purse {
             purse.earn(Instant::now());
         }
@@ -72,7 +73,8 @@ impl Guarded<'_> {
                 (None, Some(payload)) => decode(subject, payload)?,
                 (None, None) => unreachable!("who tries again keeps the bytes"),
             };
-            let error = match self.attempt(command, &bucket, attempt).await {
+            let passed = (attempt, &mut tried);
+            let error = match self.attempt(command, &bucket, passed).await {
                 Ok(Err(error)) => error,
                 Ok(Ok(reply)) => return Ok(reply),
                 // What is turned away on this side is not hammered.
@@ -91,7 +93,7 @@ impl Guarded<'_> {
         &self,
         command: C,
         bucket: &str,
-        attempt: u32,
+        passed: (u32, &mut Vec<Instance>),
     ) -> Result<Outcomes<C>, CallError<Refused<C>>> {
         let subject = C::SUBJECT;
         let line = &*self.line;
@@ -126,7 +128,7 @@ impl Guarded<'_> {
         if within.is_zero() {
             return Err(CallError::DeadlinePassed { subject });
         }
-        let outcome = self.send(command, attempt, (started, within)).await;
+        let outcome = self.send(command, passed, (started, within)).await;
         if let (Some(permit), Some(breaker)) = (permit, &line.breaker) {
             permit.end(judge(&outcome, |status| breaker.blames(status)));
         }
@@ -136,7 +138,7 @@ impl Guarded<'_> {
     async fn send<C: Command>(
         &self,
         command: C,
-        number: u32,
+        (number, tried): (u32, &mut Vec<Instance>),
         times: (Instant, Duration),
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
@@ -150,7 +152,7 @@ impl Guarded<'_> {
             })?;
         }
         let said = (request, self.headers.clone());
-        attempt(self.client, command, said, times).await
+        attempt(self.client, command, said, times, tried).await
     }
 
     /// Returns how long to wait before another attempt, if there is to be one.

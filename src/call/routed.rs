@@ -4,19 +4,21 @@ use super::{CallError, Client, local, remote};
 use crate::{
     bus::Message,
     message::{Command, Refused, Rejection, Reply, Request, Status, codec},
+    roster::Instance,
     route::{Chosen, News, Wish},
-    telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
+    telemetry::{EJECTED_TOTAL, RESTORED_TOTAL, ROUTED_GONE_TOTAL},
 };
 use serde_json::Value;
 use std::{cell::OnceCell, time::Duration};
 use tokio::time::Instant;
 
-/// Chooses an instance; nothing if the command goes the usual way. Without any
+/// Chooses an instance that has not been tried; nothing if the command goes the usual way. Without any
 /// route this costs one look at a flag.
 pub(super) fn choose<C: Command>(
     client: &Client,
     (command, request): (&C, &Request),
     headers: &remote::Said,
+    tried: &[Instance],
 ) -> Option<Chosen> {
     let ways = client.ways();
     if !ways.routes.any() {
@@ -24,7 +26,7 @@ pub(super) fn choose<C: Command>(
     }
     let wish = Wanted { command, request, headers, fields: OnceCell::new() };
     ways.routes
-        .choose(&wish, &ways.roster, (&ways.instance, &ways.region))
+        .choose(&wish, &ways.roster, (&ways.instance, &ways.region), tried)
 }
 
 /// Asks the instance that was chosen. If nobody listens there any more, the
@@ -60,13 +62,7 @@ pub(super) async fn ask<C: Command>(
 
 /// Notes how a call ended, and tells others of an instance that is left out.
 async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&CallError<R>>) {
-    // A domain that says no, or that limits a caller, is in good health.
-    let well = match error {
-        None | Some(CallError::Rejected(_) | CallError::Codec { .. }) => true,
-        Some(CallError::Refused { status, .. }) => *status == Status::Limited,
-        Some(_) => false,
-    };
-    let Some(news) = chosen.ended(well, client.source()) else {
+    let Some(news) = is_well(error).and_then(|well| chosen.ended(well, client.source())) else {
         return;
     };
     let News { route, instance, ejected_ms, .. } = &news;
@@ -79,6 +75,7 @@ async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&C
             "an instance fails and is left out for a while"
         );
     } else {
+        metrics::counter!(RESTORED_TOTAL, "route" => route.clone()).increment(1);
         tracing::info!(
             route,
             instance,
@@ -91,6 +88,19 @@ async fn settle<R: Rejection>(client: &Client, chosen: &Chosen, error: Option<&C
     let subject = client.namespace().system("routes.news");
     if let Err(error) = client.bus().send(Message::new(subject, payload)).await {
         tracing::debug!(%error, "nobody hears of it");
+    }
+}
+
+/// Returns whether a call says that its instance is well; nothing if it is about
+/// the caller: what did not leave, or was not understood.
+const fn is_well<R: Rejection>(error: Option<&CallError<R>>) -> Option<bool> {
+    let Some(error) = error else {
+        return Some(true);
+    };
+    match error.status() {
+        None | Some(Status::Malformed) => None,
+        // A domain that says no, or that limits a caller, is in good health.
+        Some(status) => Some(matches!(status, Status::Rejected | Status::Limited)),
     }
 }
 

@@ -1,5 +1,5 @@
 use super::{
-    Eject, News, Route, RouteError, RouteTable, Rule, Spread,
+    Chosen, Route, RouteError, RouteTable, Rule, Spread,
     eject::Outliers,
     hash::hash,
     pick::{Candidate, Draw, pick},
@@ -37,15 +37,18 @@ struct Inner {
 }
 
 /// One route at work.
-struct Way {
-    route: Route,
+pub(super) struct Way {
+    pub(super) route: Route,
     rules: Vec<(Rule, Shares)>,
     turn: AtomicUsize,
-    outliers: Arc<Mutex<Outliers>>,
+    pub(super) outliers: Arc<Mutex<Outliers>>,
 }
 
 /// The weight of each range of versions, and the range as it is written.
 type Shares = Vec<(String, VersionReq, u32)>;
+
+/// An instance, and how busy it is.
+type Picked = (Instance, Arc<AtomicUsize>);
 
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {
@@ -59,16 +62,6 @@ pub(crate) trait Wish {
     fn header(&self, name: &str) -> Option<String>;
     /// Returns a field.
     fn field(&self, path: &str) -> Option<String>;
-}
-
-/// An instance that was chosen for one call; it is counted as busy with it until
-/// this is dropped.
-pub(crate) struct Chosen {
-    instance: Instance,
-    is_here: bool,
-    load: Arc<AtomicUsize>,
-    way: Arc<Way>,
-    others: usize,
 }
 
 impl Routes {
@@ -140,13 +133,15 @@ impl Routes {
         self.0.any.load(Relaxed)
     }
 
-    /// Chooses an instance for a command; nothing if it has no route, or its route
-    /// has nobody to choose: then it goes the usual way.
+    /// Chooses an instance for a command, one that has not been tried if there is any;
+    /// nothing if it has no route, or its route has nobody to choose: then it goes
+    /// the usual way.
     pub(crate) fn choose(
         &self,
         wish: &impl Wish,
         roster: &Roster,
         (here, region): (&str, &str),
+        tried: &[Instance],
     ) -> Option<Chosen> {
         let way = self.way(wish.command(), wish.domain())?;
         if way.route.spread == Spread::Queue && way.rules.is_empty() && way.route.eject.is_none() {
@@ -155,21 +150,9 @@ impl Routes {
         let service = roster.answering(wish.domain());
         let known: Vec<_> = service.iter().filter(|it| it.is_healthy()).collect();
         let key = wish.key();
-        let mut able = way.able(known, wish, &key);
+        let able = way.able(known, wish, &key);
         let others = able.len();
-        way.leave_out(&mut able);
-        let loads: Vec<_> = able.iter().map(|it| self.load(it.id())).collect();
-        let candidates: Vec<_> = able
-            .iter()
-            .zip(&loads)
-            .map(|(it, load)| Candidate {
-                id: it.id(),
-                weight: weight(it),
-                load: load.load(Relaxed),
-                is_here: it.id() == here,
-                is_near: it.region() == region,
-            })
-            .collect();
+        let able = unless_none(able, |it| tried.iter().all(|tried| tried.id() != it.id()));
         let spread = match way.route.spread {
             Spread::Queue => Spread::LeastInFlight,
             spread => spread,
@@ -180,11 +163,21 @@ impl Routes {
             random: [fastrand::u64(..), fastrand::u64(..)],
             overflow: way.route.overflow,
         };
-        let at = pick(spread, &candidates, draw)?;
-        let (instance, load) = (able[at].clone(), Arc::clone(&loads[at]));
-        load.fetch_add(1, Relaxed);
+        let one_of = |able: &[&Instance]| {
+            let loads: Vec<_> = able.iter().map(|it| self.load(it.id())).collect();
+            let candidates: Vec<_> = able
+                .iter()
+                .zip(&loads)
+                .map(|(it, load)| candidate(it, load, (here, region)))
+                .collect();
+            let at = pick(spread, &candidates, draw)?;
+            loads[at].fetch_add(1, Relaxed);
+            Some((able[at].clone(), Arc::clone(&loads[at])))
+        };
+        let since = Instant::now();
+        let ((instance, load), is_probe) = way.choose(able, one_of, since)?;
         let is_here = instance.id() == here;
-        Some(Chosen { instance, is_here, load, way, others })
+        Some(Chosen { instance, is_here, load, way, others, since, is_probe })
     }
 
     fn way(&self, command: &str, domain: &str) -> Option<Arc<Way>> {
@@ -258,60 +251,53 @@ impl Way {
             .collect()
     }
 
-    fn leave_out(&self, able: &mut Vec<&Instance>) {
+    /// Chooses one of those that are not left out; tells whether that is a probe.
+    fn choose(
+        &self,
+        able: Vec<&Instance>,
+        one_of: impl FnOnce(&[&Instance]) -> Option<Picked>,
+        now: Instant,
+    ) -> Option<(Picked, bool)> {
         if self.route.eject.is_none() {
-            return;
+            return Some((one_of(&able)?, false));
         }
-        let outliers = lock(&self.outliers);
+        let mut outliers = lock(&self.outliers);
         if outliers.is_empty() {
-            return;
+            drop(outliers);
+            return Some((one_of(&able)?, false));
         }
-        let now = Instant::now();
-        let left: Vec<_> = able
-            .iter()
-            .copied()
-            .filter(|it| !outliers.is_out(it.id(), now))
-            .collect();
-        drop(outliers);
         // Somebody rather than nobody.
-        if !left.is_empty() {
-            *able = left;
-        }
-    }
-}
-
-impl Chosen {
-    /// Returns the instance.
-    pub(crate) const fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
-    /// Returns whether it is this process.
-    pub(crate) const fn is_here(&self) -> bool {
-        self.is_here
-    }
-
-    /// Notes how the call ended; returns what others should know.
-    pub(crate) fn ended(&self, well: bool, by: &str) -> Option<News> {
-        let eject: &Eject = self.way.route.eject.as_ref()?;
-        let mut outliers = lock(&self.way.outliers);
-        let id = self.instance.id();
-        let span = outliers.after((id, well), eject, (Instant::now(), self.others));
+        let able = unless_none(able, |it| !outliers.is_out(it.id(), now));
+        let able = unless_none(able, |it| outliers.admits(it.id(), now));
+        let picked = one_of(&able)?;
+        let is_probe = outliers.probe(picked.0.id(), now);
         drop(outliers);
-        let ejected = span?;
-        let ejected_ms = u64::try_from(ejected.as_millis()).unwrap_or(u64::MAX);
-        Some(News {
-            route: self.way.route.to.clone(),
-            instance: id.to_owned(),
-            ejected_ms: (!ejected.is_zero()).then_some(ejected_ms),
-            by: by.to_owned(),
-        })
+        Some((picked, is_probe))
     }
 }
 
-impl Drop for Chosen {
-    fn drop(&mut self) {
-        self.load.fetch_sub(1, Relaxed);
+/// Leaves out what is not wanted, unless that is all.
+fn unless_none<'a>(
+    mut all: Vec<&'a Instance>,
+    wanted: impl Fn(&Instance) -> bool,
+) -> Vec<&'a Instance> {
+    if all.iter().any(|it| wanted(it)) {
+        all.retain(|it| wanted(it));
+    }
+    all
+}
+
+fn candidate<'a>(
+    it: &'a Instance,
+    load: &AtomicUsize,
+    (here, region): (&str, &str),
+) -> Candidate<'a> {
+    Candidate {
+        id: it.id(),
+        weight: weight(it),
+        load: load.load(Relaxed),
+        is_here: it.id() == here,
+        is_near: it.region() == region,
     }
 }
 
@@ -339,18 +325,12 @@ fn stamp(table: &RouteTable) -> (u64, u64) {
     (table.version, hash(&format!("{:?}", table.routes), ""))
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Routes({:?})", self.table())
-    }
-}
-
-impl fmt::Debug for Chosen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chosen({:?})", self.instance)
     }
 }
