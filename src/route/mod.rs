@@ -13,6 +13,8 @@ mod chosen;
 mod eject;
 mod hash;
 mod live;
+#[cfg(test)]
+mod model;
 mod pick;
 mod split;
 mod table;

@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../support/cable.rs"]
+mod cable;
+
 mod health;
 mod many;
 mod outage;
