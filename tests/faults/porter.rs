@@ -54,6 +54,10 @@ impl Porter {
         Self { name: name.to_owned(), state }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn becomes(&self, state: State) {
         self.state.send_replace(state);
     }
