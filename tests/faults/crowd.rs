@@ -69,6 +69,8 @@ pub(crate) struct Past {
 pub(crate) struct Crowd {
     clients: Vec<(Mode, Client)>,
     each: usize,
+    /// Whether each call has a key of its own.
+    is_keyed: bool,
     calls: Mutex<Vec<Past>>,
     is_over: AtomicBool,
 }
@@ -86,7 +88,18 @@ impl Crowd {
             Ok((mode, client.clone().policies(table)?))
         };
         let clients = modes.iter().map(client).collect::<Result<_, _>>()?;
-        Ok(Self { clients, each, calls: Mutex::default(), is_over: AtomicBool::new(false) })
+        Ok(Self {
+            clients,
+            each,
+            is_keyed: false,
+            calls: Mutex::default(),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// Gives each call a key.
+    pub(crate) fn keyed(self) -> Self {
+        Self { is_keyed: true, ..self }
     }
 
     /// Calls while something goes on, and to the end of what was begun by then.
@@ -109,7 +122,11 @@ impl Crowd {
         let mut turn = 0;
         while !self.is_over.load(Relaxed) {
             turn += 1;
-            let key = format!("{mode:?}-{number}-{turn}");
+            let key = if self.is_keyed {
+                format!("{mode:?}-{number}-{turn}")
+            } else {
+                String::new()
+            };
             let call = client.call(Carry { key });
             let call = match mode {
                 Mode::Named => call.id(Id::new()),

@@ -5,7 +5,7 @@ use crate::{
     cable::Cable,
     crowd::Crowd,
     porter::{HEARTBEAT, Porter, quick, route, until_known},
-    sick::{EACH, EJECT, MODES, PATIENCE, RATIO, ROUNDS, WINDOW, suffer},
+    sick::{EACH, EJECT, MODES, PATIENCE, ROUNDS, suffer},
     support::way::{Verdict, Way},
     watcher::Watcher,
 };
@@ -32,16 +32,18 @@ async fn one_whose_cable_is_held_is_left_out_and_is_back_when_it_is_let_go() -> 
     until_known(&caller, nodes.len()).await;
     let watcher = Watcher::open(&way).await?;
     route(&caller, "least-in-flight", EJECT).await?;
-    let mut ratios = Vec::new();
-    while ratios.last().is_none_or(|ratio| *ratio > RATIO) {
-        assert!(ratios.len() < ROUNDS, "{ratios:?}");
-        let crowd = Crowd::new(&caller.client(), &MODES, EACH, PATIENCE)?;
+    let crowd = Crowd::new(&caller.client(), &MODES, EACH, PATIENCE)?;
+    let mut is_borne = false;
+    for _ in 0..ROUNDS {
         let change = (|| cable.hold(), || cable.release());
-        let cost = suffer((&crowd, &watcher), "far", change).await?;
+        let cost = suffer((&crowd, &watcher, 600), "far", change).await?;
         cost.tell("Held");
-        assert!(cost.after < WINDOW, "{:?}", cost.after);
-        ratios.push(cost.ratio());
+        is_borne = cost.is_borne();
+        if is_borne {
+            break;
+        }
     }
+    assert!(is_borne, "the others suffer every time");
     for node in nodes.into_iter().rev() {
         node.stop().await?;
     }

@@ -161,7 +161,7 @@ async fn kills(rounds: usize, each: usize, calls: usize) -> Verdict {
         let (mut sums, mut longest) = ([(0, 0); 5], Duration::ZERO);
         for round in 0..rounds {
             until_known(&caller, 3).await;
-            let crowd = Crowd::new(&caller.client(), &Mode::ALL, each, PATIENCE)?;
+            let crowd = Crowd::new(&caller.client(), &Mode::ALL, each, PATIENCE)?.keyed();
             let scene = kill(&way, (&caller, &mut hosts[0]), &crowd, calls);
             let forgotten = crowd.call_during(scene).await?;
             assert!(forgotten < FORGOTTEN, "{forgotten:?}");

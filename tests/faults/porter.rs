@@ -16,7 +16,7 @@ pub(crate) const TTL: Duration = Duration::from_secs(1);
 /// that a call that had to wait for a sick one stands out.
 pub(crate) const WORK: Duration = Duration::from_millis(50);
 /// How long one that is slow takes.
-pub(crate) const SLOW: Duration = Duration::from_millis(200);
+pub(crate) const SLOW: Duration = Duration::from_millis(600);
 
 /// Answered with the name of the node that did it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

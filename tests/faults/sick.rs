@@ -12,21 +12,18 @@ use std::{error::Error, time::Duration};
 use tokio::time::Instant;
 
 /// Within which time who is sick must be left out.
-pub(crate) const WINDOW: Duration = Duration::from_secs(2);
-/// As long as the window and the slowness of one that is slow want it.
+pub(crate) const WINDOW: Duration = Duration::from_secs(5);
+/// What is slow is so by far more than a busy machine makes of who is well.
 pub(crate) const EJECT: &str =
-    r#"{"failures": 7, "window": "2s", "base": "300ms", "slow": "150ms"}"#;
+    r#"{"failures": 7, "window": "5s", "base": "300ms", "slow": "400ms"}"#;
 /// How long a caller waits for each attempt.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 /// How many callers of each mode there are.
-pub(crate) const EACH: usize = 12;
+pub(crate) const EACH: usize = 16;
 /// Who cannot try again, and who can.
 pub(crate) const MODES: [Mode; 2] = [Mode::Off, Mode::Idempotent];
-/// How many calls an act has at least.
-const CALLS: usize = 600;
-/// How often a sick one is left out in an act: the second time and after it was
-/// probed.
-const TIMES: usize = 3;
+/// How often a sick one is left out in an act: the second time it was on probation.
+const TIMES: usize = 2;
 
 /// Four porters, and who calls them.
 struct Yard {
@@ -49,8 +46,20 @@ impl Yard {
         Ok(Self { porters, nodes, caller, watcher })
     }
 
-    fn crowd(&self) -> Result<Crowd, Box<dyn Error>> {
-        Ok(Crowd::new(&self.caller.client(), &MODES, EACH, PATIENCE)?)
+    /// Has the last one fall ill and recover.
+    async fn suffer(&self, state: State, spread: &str, least: usize) -> Verdict {
+        let porter = &self.porters[3];
+        let change = (|| porter.becomes(state), || porter.becomes(State::Well));
+        let crowd = Crowd::new(&self.caller.client(), &MODES, EACH, PATIENCE)?;
+        for _ in 0..ROUNDS {
+            let seen = (&crowd, &self.watcher, least);
+            let cost = suffer(seen, porter.name(), change).await?;
+            cost.tell(&format!("{spread}, {state:?}"));
+            if cost.is_borne() {
+                return Ok(());
+            }
+        }
+        Err(format!("{spread}, {state:?}: the others suffer every time").into())
     }
 
     async fn close(self) -> Verdict {
@@ -70,6 +79,8 @@ pub(crate) struct Cost {
     pub(crate) ejected: usize,
     pub(crate) failed: usize,
     pub(crate) calls: usize,
+    /// How many that were well were left out, for the machine made them slow.
+    pub(crate) astray: usize,
 }
 
 impl Cost {
@@ -78,10 +89,15 @@ impl Cost {
         self.others.div_duration_f64(self.baseline)
     }
 
+    /// Whether the others went on as before, and all of them did.
+    pub(crate) fn is_borne(&self) -> bool {
+        self.ratio() <= RATIO && self.astray == 0
+    }
+
     pub(crate) fn tell(&self, case: &str) {
         eprintln!(
             "{case}: out after {:.0?}, {} times; {} of {} calls without retries failed, none with; \
-             p99 {:.1?}, others {:.1?} (ratio {:.3}), all {:.1?}",
+             p99 {:.1?}, others {:.1?} (ratio {:.3}), all {:.1?}{}",
             self.after,
             self.ejected,
             self.failed,
@@ -90,6 +106,11 @@ impl Cost {
             self.others,
             self.ratio(),
             self.all,
+            if self.astray > 0 {
+                "; the machine stood still"
+            } else {
+                ""
+            },
         );
     }
 }
@@ -101,38 +122,51 @@ fn p99<'a>(calls: impl Iterator<Item = &'a Past>) -> Duration {
     took[took.len() * 99 / 100]
 }
 
-/// Has one fall ill and recover while it is called, and returns what that cost.
+/// Has one fall ill and recover while it is called, at least so often in each act,
+/// and returns what that cost.
 pub(crate) async fn suffer(
-    (crowd, watcher): (&Crowd, &Watcher),
+    (crowd, watcher, least): (&Crowd, &Watcher, usize),
     sick: &str,
     (falls_ill, recovers): (impl Fn(), impl Fn()),
 ) -> Result<Cost, Box<dyn Error>> {
-    let so_many = |count| move |what| until(what, async move || crowd.count(|_| true) >= count);
-    crowd.call_during(so_many(CALLS)("a baseline")).await;
+    let so_many = |what| until(what, async move || crowd.count(|_| true) >= least);
+    crowd.call_during(so_many("a baseline")).await;
     let baseline = crowd.take();
     assert!(baseline.iter().all(|past| past.end.is_ok()), "all are well");
     let began = Instant::now();
     falls_ill();
     let ejections = until("the ejections", async || {
-        watcher.ejected(began).len() >= TIMES && crowd.count(|_| true) >= CALLS
+        of(sick, watcher.ejected(began)).len() >= TIMES && crowd.count(|_| true) >= least
     });
     crowd.call_during(ejections).await;
     let calls = crowd.take();
     let well = Instant::now();
     recovers();
-    let back = until("the return", async || !watcher.restored(well).is_empty());
+    let back = until("the return", async || {
+        !of(sick, watcher.restored(well)).is_empty()
+    });
     crowd.call_during(back).await;
-    assert!(watcher.restored(began).iter().all(|(at, _)| *at >= well));
+    let returns = of(sick, watcher.restored(began));
+    assert!(returns.iter().all(|at| *at >= well), "{returns:?}");
     crowd.take();
-    crowd.call_during(so_many(CALLS)("its share")).await;
+    crowd.call_during(so_many("its share")).await;
     let again = crowd.take();
     assert!(again.iter().all(|past| past.end.is_ok()), "it is well");
     let share = again.iter().filter(|past| is_by(past, sick)).count();
     assert!(share > again.len() / 8, "{share} of {}", again.len());
-    let ejected = watcher.ejected(began);
-    let of_it = |(_, instance): &(_, String)| instance.starts_with(&format!("{sick}-"));
-    assert!(ejected.iter().all(of_it), "{ejected:?}");
-    Ok(cost(&baseline, &calls, (sick, &ejected), began))
+    let all = watcher.ejected(began);
+    let ejected = of(sick, all.clone());
+    let cost = cost(&baseline, &calls, (sick, &ejected), began);
+    Ok(Cost { astray: all.len() - ejected.len(), ..cost })
+}
+
+/// Returns when something was said of an instance of a node.
+fn of(node: &str, news: Vec<(Instant, String)>) -> Vec<Instant> {
+    let prefix = format!("{node}-");
+    let own = news
+        .into_iter()
+        .filter(|(_, instance)| instance.starts_with(&prefix));
+    own.map(|(at, _)| at).collect()
 }
 
 fn is_by(past: &Past, name: &str) -> bool {
@@ -142,7 +176,7 @@ fn is_by(past: &Past, name: &str) -> bool {
 fn cost(
     baseline: &[Past],
     calls: &[Past],
-    (sick, ejected): (&str, &[(Instant, String)]),
+    (sick, ejected): (&str, &[Instant]),
     began: Instant,
 ) -> Cost {
     let failed = |mode| {
@@ -156,16 +190,19 @@ fn cost(
         .filter(|past| past.mode == Mode::Off && past.end.is_ok() && !is_by(past, sick));
     let hit = failed(Mode::Off) + calls.iter().filter(|past| is_by(past, sick)).count();
     // So many in a row, those on their way, and a probe for each time.
+    let after = ejected[0] - began;
+    assert!(after < WINDOW, "left out after {after:?}");
     let most = 7 + EACH * MODES.len() + ejected.len();
     assert!(hit <= most, "{hit} calls hit it");
     Cost {
         baseline: p99(baseline.iter().filter(|past| past.mode == Mode::Off)),
         others: p99(others),
         all: p99(calls.iter()),
-        after: ejected[0].0 - began,
+        after,
         ejected: ejected.len(),
         failed: failed(Mode::Off),
         calls: calls.iter().filter(|past| past.mode == Mode::Off).count(),
+        astray: 0,
     }
 }
 
@@ -173,33 +210,24 @@ fn cost(
 ///
 /// A model on a paused clock, in `src/route/model.rs`, holds the same to the
 /// millisecond. Here the machine has its part in every p99: half a dozen calls that
-/// wait for a busy core are enough. It never makes one better, so one good
-/// measurement of three says that it was not the sick one.
-pub(crate) const RATIO: f64 = 1.2;
-pub(crate) const ROUNDS: usize = 3;
+/// wait for a busy core are enough, and if all stands still for a moment, some that
+/// are well are slow. It never makes a sick one better, so one good measurement
+/// says that it was not the sick one.
+const RATIO: f64 = 1.2;
+pub(crate) const ROUNDS: usize = 5;
 
-#[tokio::test]
-async fn one_that_is_sick_is_left_out_and_the_others_go_on_as_before() -> Verdict {
+/// Has one of four fall ill in every way, on both buses.
+async fn fall_ill(spreads: &[&str], least: usize) -> Verdict {
     let _alone = ALONE.lock().await;
     both_buses(async |way| {
         let yard = Yard::open(way).await?;
-        route(&yard.caller, "least-in-flight", EJECT).await?;
-        for state in [State::Slow, State::Fails, State::Hangs] {
-            let porter = &yard.porters[3];
-            let change = (|| porter.becomes(state), || porter.becomes(State::Well));
-            let mut ratios = Vec::new();
-            while ratios.last().is_none_or(|ratio| *ratio > RATIO) {
-                assert!(ratios.len() < ROUNDS, "{state:?}: {ratios:?}");
-                let crowd = yard.crowd()?;
-                let cost = suffer((&crowd, &yard.watcher), porter.name(), change).await?;
-                cost.tell(&format!("{state:?}"));
-                assert!(cost.after < WINDOW, "{:?}", cost.after);
-                ratios.push(cost.ratio());
+        for spread in spreads {
+            route(&yard.caller, spread, EJECT).await?;
+            for state in [State::Slow, State::Fails, State::Hangs] {
+                yard.suffer(state, spread, least).await?;
             }
         }
-        let start = Instant::now() - Duration::from_secs(90);
-        let told = [yard.watcher.ejected(start), yard.watcher.restored(start)];
-        let told = told.map(|news| u64::try_from(news.len()).unwrap_or(u64::MAX));
+        let told = yard.watcher.told();
         assert_eq!(counted(), told, "left out, and trusted again");
         yard.close().await
     })
@@ -207,7 +235,20 @@ async fn one_that_is_sick_is_left_out_and_the_others_go_on_as_before() -> Verdic
 }
 
 #[tokio::test]
-async fn half_of_them_are_left_out_at_most_and_no_call_fails_that_is_tried_again() -> Verdict {
+async fn one_that_is_sick_is_left_out_and_the_others_go_on_as_before() -> Verdict {
+    fall_ill(&["least-in-flight"], 600).await
+}
+
+/// The same for each way of spreading, with more calls:
+/// `cargo test -p callboard --test faults sick -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn one_that_is_sick_is_left_out_however_calls_are_spread() -> Verdict {
+    fall_ill(&["round-robin", "random", "key"], 3_000).await
+}
+
+#[tokio::test]
+async fn half_of_them_are_left_out_at_most() -> Verdict {
     let _alone = ALONE.lock().await;
     both_buses(async |way| {
         let yard = Yard::open(way).await?;
@@ -217,7 +258,7 @@ async fn half_of_them_are_left_out_at_most_and_no_call_fails_that_is_tried_again
         for sick in &yard.porters[1..] {
             sick.becomes(State::Fails);
         }
-        let enough = until("calls", async || crowd.count(|_| true) >= CALLS);
+        let enough = until("calls", async || crowd.count(|_| true) >= 600);
         crowd.call_during(enough).await;
         let (calls, ejected) = (crowd.take(), yard.watcher.ejected(began));
         let failed = calls.iter().filter(|past| past.end.is_err()).count();

@@ -48,6 +48,16 @@ impl Watcher {
         self.heard(since, |news| news.ejected_ms.is_none())
     }
 
+    /// Returns how many were left out and trusted again.
+    pub(crate) fn told(&self) -> [u64; 2] {
+        let news = lock(&self.news);
+        news.iter()
+            .fold([0; 2], |[out, back], (_, news)| match news.ejected_ms {
+                Some(_) => [out + 1, back],
+                None => [out, back + 1],
+            })
+    }
+
     fn heard(&self, since: Instant, wanted: impl Fn(&News) -> bool) -> Vec<(Instant, String)> {
         let news = lock(&self.news);
         let heard = news.iter();
