@@ -9,7 +9,15 @@ const PROBATION: u32 = 5;
 /// How many times the first ejection the longest one lasts.
 const LONGEST: u32 = 10;
 
-/// When an instance is left out.
+/// When an instance is left out, as one caller sees it.
+///
+/// A failure is an attempt without an answer in time, one that the instance failed or
+/// was too busy for, and one that nobody took. What a domain says no to is none,
+/// and what is the caller's own fault says nothing of the instance.
+///
+/// Afterwards an instance is on probation: it gets one call at a time, and is
+/// trusted again after five answers in a row; one failure leaves it out for longer.
+/// Calls from before it was left out do not count any more.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eject {
@@ -168,9 +176,9 @@ impl Outliers {
 
     /// Whether an instance may get another call: one on probation gets one at a time.
     pub(super) fn admits(&self, instance: &str, now: Instant) -> bool {
-        self.0.get(instance).is_none_or(|record| {
-            !record.is_out(now) && !(record.is_probed && record.is_on_probation(now))
-        })
+        let record = self.0.get(instance);
+        let is_busy = |it: &Record| it.is_probed && it.is_on_probation(now);
+        record.is_none_or(|it| !(it.is_out(now) || is_busy(it)))
     }
 
     /// Notes that an instance gets a call; returns whether that is its probe, which is

@@ -277,10 +277,7 @@ impl Way {
 }
 
 /// Leaves out what is not wanted, unless that is all.
-fn unless_none<'a>(
-    mut all: Vec<&'a Instance>,
-    wanted: impl Fn(&Instance) -> bool,
-) -> Vec<&'a Instance> {
+fn unless_none(mut all: Vec<&Instance>, wanted: impl Fn(&Instance) -> bool) -> Vec<&Instance> {
     if all.iter().any(|it| wanted(it)) {
         all.retain(|it| wanted(it));
     }

@@ -122,7 +122,7 @@ async fn call_on((routes, roster): (Routes, Roster), ailment: Ailment, story: Rc
             (Duration::from_millis(fastrand::u64(10..=20)), true)
         };
         sleep(time).await;
-        let took = start.elapsed() - began;
+        let took = start.elapsed().saturating_sub(began);
         story
             .calls
             .borrow_mut()
@@ -179,9 +179,9 @@ fn assert_held(story: &Story, case: &str) {
     eprintln!(
         "{case}: ejected after {:?}, {ejections} times; {hit} of {} calls hit it; p99 {baseline:?}, \
          others {others:?}, all {all:?}; back {:?} after it was well",
-        *ejected - ACT,
+        ejected.saturating_sub(ACT),
         story.count(1, |_| true),
-        *back - ACT * 2,
+        back.saturating_sub(ACT * 2),
     );
     assert!(others <= baseline.mul_f64(1.2), "{case}: {others:?}");
     assert!(all <= baseline.mul_f64(1.2), "{case}: {all:?} of all");

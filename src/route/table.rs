@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// [[route]]
 /// to = "payments"                # all commands of a domain
 /// spread = "least-in-flight"
-/// eject = { failures = 7, base = "30s" }
+/// eject = { failures = 7, base = "30s", slow = "2s" }
 ///
 /// [[route]]
 /// to = "orders.place"            # one command

@@ -59,10 +59,9 @@ impl Watcher {
     }
 
     fn heard(&self, since: Instant, wanted: impl Fn(&News) -> bool) -> Vec<(Instant, String)> {
-        let news = lock(&self.news);
-        let heard = news.iter();
-        let heard = heard.filter(|(at, news)| *at >= since && wanted(news));
-        heard
+        lock(&self.news)
+            .iter()
+            .filter(|(at, news)| *at >= since && wanted(news))
             .map(|(at, news)| (*at, news.instance.clone()))
             .collect()
     }
