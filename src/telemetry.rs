@@ -60,6 +60,8 @@ pub const SETTLED_TOTAL: &str = "callboard_settled_total";
 pub const ROUTED_GONE_TOTAL: &str = "callboard_routed_gone_total";
 /// Counts instances that were left out because they failed, by `route`.
 pub const EJECTED_TOTAL: &str = "callboard_ejected_total";
+/// Counts instances that were left out and are trusted again, by `route`.
+pub const RESTORED_TOTAL: &str = "callboard_restored_total";
 /// Counts nodes that fell silent and were taken for gone.
 pub const ROSTER_EXPIRED_TOTAL: &str = "callboard_roster_expired_total";
 /// Counts cards of nodes that were not taken in because too many are known.

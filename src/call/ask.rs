@@ -2,6 +2,7 @@ use super::{CallError, Cause, Client, guarded::Guarded, local, remote, routed};
 use crate::{
     message::{Command, Id, Infallible, Refused, Reply, Request},
     policy::{Grade, Graded, Line},
+    roster::Instance,
 };
 use bytes::Bytes;
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
@@ -173,8 +174,8 @@ impl<'a, C: Command> Call<'a, C> {
             return Box::pin(self.guarded(line, request, started + timeout)).await;
         }
         let said = (request, self.headers);
-        let command = (self.command, None);
-        let reply = attempt(self.client, command, said, (started, timeout)).await;
+        let (command, times) = ((self.command, None), (started, timeout));
+        let reply = attempt(self.client, command, said, times, &mut Vec::new()).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -211,15 +212,24 @@ impl<'a, C: Command> Call<'a, C> {
 
 /// Makes one attempt: at the instance that a route chooses, else straight to the
 /// command's actor if it lives here, else over the bus, as bytes that may be known.
+/// An instance that failed is noted as tried.
 pub(super) async fn attempt<C: Command>(
     client: &Client,
     (command, bytes): (C, Option<Bytes>),
     (request, headers): (Request, remote::Said),
     times: (Instant, Duration),
+    tried: &mut Vec<Instance>,
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
-    if let Some(chosen) = routed::choose(client, (&command, &request), &headers) {
-        let said = ((command, bytes), (request, headers));
-        return Box::pin(routed::ask(client, said, chosen, times)).await;
+    if let Some(chosen) = routed::choose(client, (&command, &request), &headers, tried) {
+        let (said, instance) = (
+            ((command, bytes), (request, headers)),
+            chosen.instance().clone(),
+        );
+        let answer = Box::pin(routed::ask(client, said, chosen, times)).await;
+        if answer.is_err() {
+            tried.push(instance);
+        }
+        return answer;
     }
     match client.door::<C>() {
         Some(door) => local::ask(&door, command, request, times).await,

@@ -6,6 +6,7 @@ use super::{
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
     policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
+    roster::Instance,
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
 use bytes::Bytes;
@@ -67,7 +68,7 @@ impl Guarded<'_> {
     async fn attempts<C: Command>(&self, command: C, payload: Option<&Bytes>) -> Outcomes<C> {
         let subject = C::SUBJECT;
         let bucket = self.bucket(&command);
-        let (mut next, mut attempt) = (Some(command), 0);
+        let (mut next, mut attempt, mut tried) = (Some(command), 0, Vec::new());
         if let Some(purse) = &self.line.purse {
             purse.earn(Instant::now());
         }
@@ -78,10 +79,8 @@ impl Guarded<'_> {
                 (None, Some(payload)) => decode(subject, payload)?,
                 (None, None) => unreachable!("who tries again keeps the bytes"),
             };
-            let error = match self
-                .attempt((command, payload.cloned()), &bucket, attempt)
-                .await
-            {
+            let (command, passed) = ((command, payload.cloned()), (attempt, &mut tried));
+            let error = match self.attempt(command, &bucket, passed).await {
                 Ok(Err(error)) => error,
                 Ok(Ok(reply)) => return Ok(reply),
                 // What is turned away on this side is not hammered.
@@ -100,7 +99,7 @@ impl Guarded<'_> {
         &self,
         command: (C, Option<Bytes>),
         bucket: &str,
-        attempt: u32,
+        passed: (u32, &mut Vec<Instance>),
     ) -> Result<Outcomes<C>, CallError<Refused<C>>> {
         let subject = C::SUBJECT;
         let line = &*self.line;
@@ -135,7 +134,7 @@ impl Guarded<'_> {
         if within.is_zero() {
             return Err(CallError::DeadlinePassed { subject });
         }
-        let outcome = self.send(command, attempt, (started, within)).await;
+        let outcome = self.send(command, passed, (started, within)).await;
         if let (Some(permit), Some(breaker)) = (permit, &line.breaker) {
             permit.end(judge(&outcome, |status| breaker.blames(status)));
         }
@@ -145,7 +144,7 @@ impl Guarded<'_> {
     async fn send<C: Command>(
         &self,
         command: (C, Option<Bytes>),
-        number: u32,
+        (number, tried): (u32, &mut Vec<Instance>),
         times: (Instant, Duration),
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
@@ -159,7 +158,7 @@ impl Guarded<'_> {
             })?;
         }
         let said = (request, self.headers.clone());
-        attempt(self.client, command, said, times).await
+        attempt(self.client, command, said, times, tried).await
     }
 
     /// Returns how long to wait before another attempt, if there is to be one.

@@ -1,6 +1,9 @@
 //! Commands that are known by their names only: those that were written down.
 
-use super::{Client, routed};
+use super::{
+    Client,
+    routed::{find, gone, settle, tells_well},
+};
 use crate::{
     bus::{Message, RequestError},
     message::{Headers, Status, codec},
@@ -32,9 +35,8 @@ pub(crate) async fn ask_named(
     let (started, ways) = (Instant::now(), client.ways());
     client.note_named(named.subject, &named.payload);
     let wish = Wanted { named: &named, fields: OnceCell::new() };
-    let chosen = ways
-        .routes
-        .choose(&wish, &ways.roster, (&ways.instance, &ways.region));
+    let here = (&*ways.instance, &*ways.region);
+    let chosen = ways.routes.choose(&wish, &ways.roster, here, &[]);
     let usual = client.namespace().command_named(named.subject);
     let message =
         Message::new(usual.as_str(), named.payload.clone()).headers(named.headers.clone());
@@ -45,15 +47,18 @@ pub(crate) async fn ask_named(
     let space = client.namespace();
     first.subject = space.instance_named(chosen.instance().id(), named.subject);
     let answer = client.bus().request(first, within).await;
-    let well = answer.as_ref().is_ok_and(|reply| {
-        Status::read(&reply.headers)
-            .is_none_or(|(status, _)| matches!(status, Status::Rejected | Status::Limited))
-    });
-    routed::settle(client, &chosen, well).await;
+    let well = match &answer {
+        Ok(reply) => {
+            Status::read(&reply.headers).map_or(Some(true), |(status, _)| tells_well(status))
+        }
+        Err(RequestError::Send(_)) => None,
+        Err(_) => Some(false),
+    };
+    settle(client, &chosen, well).await;
     let Err(RequestError::NoResponders { .. }) = answer else {
         return answer;
     };
-    routed::gone(named.subject);
+    gone(named.subject);
     drop(chosen);
     let left = within.saturating_sub(started.elapsed());
     client.bus().request(message, left).await
@@ -85,6 +90,6 @@ impl Wish for Wanted<'_> {
 
     fn field(&self, path: &str) -> Option<String> {
         let read = || codec::decode(&self.named.payload).unwrap_or_default();
-        routed::find(self.fields.get_or_init(read), path)
+        find(self.fields.get_or_init(read), path)
     }
 }

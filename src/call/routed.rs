@@ -4,20 +4,22 @@ use super::{CallError, Client, local, remote};
 use crate::{
     bus::Message,
     message::{Command, Refused, Rejection, Reply, Request, Status, codec},
+    roster::Instance,
     route::{Chosen, News, Wish},
-    telemetry::{EJECTED_TOTAL, ROUTED_GONE_TOTAL},
+    telemetry::{EJECTED_TOTAL, RESTORED_TOTAL, ROUTED_GONE_TOTAL},
 };
 use bytes::Bytes;
 use serde_json::Value;
 use std::{borrow::Cow, cell::OnceCell, time::Duration};
 use tokio::time::Instant;
 
-/// Chooses an instance; nothing if the command goes the usual way. Without any
-/// route this costs one look at a flag.
+/// Chooses an instance that has not been tried; nothing if the command goes the
+/// usual way. Without any route this costs one look at a flag.
 pub(super) fn choose<C: Command>(
     client: &Client,
     (command, request): (&C, &Request),
     headers: &remote::Said,
+    tried: &[Instance],
 ) -> Option<Chosen> {
     let ways = client.ways();
     if !ways.routes.any() {
@@ -25,7 +27,7 @@ pub(super) fn choose<C: Command>(
     }
     let wish = Wanted { command, request, headers, fields: OnceCell::new() };
     ways.routes
-        .choose(&wish, &ways.roster, (&ways.instance, &ways.region))
+        .choose(&wish, &ways.roster, (&ways.instance, &ways.region), tried)
 }
 
 /// Asks the instance that was chosen. If nobody listens there any more, the
@@ -65,18 +67,9 @@ pub(super) fn gone(subject: &str) {
     metrics::counter!(ROUTED_GONE_TOTAL, "subject" => subject.to_owned()).increment(1);
 }
 
-/// Whether who was asked is in good health: also if it says no, or limits a caller.
-fn is_well<R: Rejection>(error: Option<&CallError<R>>) -> bool {
-    match error {
-        None | Some(CallError::Rejected(_) | CallError::Codec { .. }) => true,
-        Some(CallError::Refused { status, .. }) => *status == Status::Limited,
-        Some(_) => false,
-    }
-}
-
 /// Notes how a call ended, and tells others of an instance that is left out.
-pub(super) async fn settle(client: &Client, chosen: &Chosen, well: bool) {
-    let Some(news) = chosen.ended(well, client.source()) else {
+pub(super) async fn settle(client: &Client, chosen: &Chosen, well: Option<bool>) {
+    let Some(news) = well.and_then(|well| chosen.ended(well, client.source())) else {
         return;
     };
     let News { route, instance, ejected_ms, .. } = &news;
@@ -89,6 +82,7 @@ pub(super) async fn settle(client: &Client, chosen: &Chosen, well: bool) {
             "an instance fails and is left out for a while"
         );
     } else {
+        metrics::counter!(RESTORED_TOTAL, "route" => route.clone()).increment(1);
         tracing::info!(
             route,
             instance,
@@ -101,6 +95,26 @@ pub(super) async fn settle(client: &Client, chosen: &Chosen, well: bool) {
     let subject = client.namespace().system("routes.news");
     if let Err(error) = client.bus().send(Message::new(subject, payload)).await {
         tracing::debug!(%error, "nobody hears of it");
+    }
+}
+
+/// Returns whether a call says that its instance is well; nothing if it does not say.
+fn is_well<R: Rejection>(error: Option<&CallError<R>>) -> Option<bool> {
+    match error.map(CallError::status) {
+        None => Some(true),
+        Some(status) => status.and_then(tells_well),
+    }
+}
+
+/// Returns whether a status says that who was asked is well; nothing if it is about
+/// what was asked.
+pub(super) const fn tells_well(status: Status) -> Option<bool> {
+    match status {
+        // A domain that says no, or that limits a caller, is in good health.
+        Status::Rejected | Status::Limited => Some(true),
+        Status::DeadlinePassed => Some(false),
+        status if status.code() >= 500 => Some(false),
+        _ => None,
     }
 }
 

@@ -107,7 +107,9 @@ fn row(route: &Route) -> [String; 4] {
         || "never".to_owned(),
         |eject| {
             let base = humantime::format_duration(eject.base);
-            format!("{} failures, for {base}", eject.failures)
+            let slow = eject.slow.map(humantime::format_duration);
+            let slow = slow.map_or_else(String::new, |slow| format!(" or answers after {slow}"));
+            format!("{} failures{slow}, for {base}", eject.failures)
         },
     );
     let versions = if rules.is_empty() {

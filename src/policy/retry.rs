@@ -8,7 +8,9 @@ use std::time::Duration;
 /// 200 ms, less up to half at random; a callee that says when to come again is
 /// believed. Only what was certainly not run is tried again, unless the command
 /// is [`idempotent`](super::Policy::idempotent) or its caller gave it an
-/// [id](crate::Call::id): all attempts have the same.
+/// [id](crate::Call::id): all attempts have the same. Where a
+/// [route](crate::route) says how calls are spread, another attempt goes to an
+/// instance that has not been tried, as long as there is one.
 ///
 /// # Examples
 ///

@@ -9,7 +9,15 @@ const PROBATION: u32 = 5;
 /// How many times the first ejection the longest one lasts.
 const LONGEST: u32 = 10;
 
-/// When an instance is left out.
+/// When an instance is left out, as one caller sees it.
+///
+/// A failure is an attempt without an answer in time, one that the instance failed or
+/// was too busy for, and one that nobody took. What a domain says no to is none,
+/// and what is the caller's own fault says nothing of the instance.
+///
+/// Afterwards an instance is on probation: it gets one call at a time, and is
+/// trusted again after five answers in a row; one failure leaves it out for longer.
+/// Calls from before it was left out do not count any more.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eject {
@@ -27,6 +35,12 @@ pub struct Eject {
     pub base: Duration,
     /// The largest share of the instances that is left out at a time.
     pub most: f64,
+    /// An answer that takes longer counts as a failure; none does by default.
+    #[serde(
+        with = "super::table::span::maybe",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub slow: Option<Duration>,
 }
 
 impl Default for Eject {
@@ -38,8 +52,19 @@ impl Default for Eject {
             window: Duration::from_secs(10),
             base: Duration::from_secs(30),
             most: 0.5,
+            slow: None,
         }
     }
+}
+
+/// How a call to an instance ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End<'a> {
+    pub(super) instance: &'a str,
+    /// Whether it was answered, however late.
+    pub(super) well: bool,
+    pub(super) started: Instant,
+    pub(super) ended: Instant,
 }
 
 /// An instance was left out, or is back.
@@ -68,9 +93,13 @@ struct Record {
     failed: u32,
     /// How often it was left out.
     times: u32,
+    /// When it was left out last, and until when.
+    left: Option<Instant>,
     until: Option<Instant>,
     /// How many more answers until it is trusted.
     probation: u32,
+    /// Whether a call finds out how it is now.
+    is_probed: bool,
 }
 
 impl Record {
@@ -81,8 +110,10 @@ impl Record {
             calls: 0,
             failed: 0,
             times: 0,
+            left: None,
             until: None,
             probation: 0,
+            is_probed: false,
         }
     }
 
@@ -90,10 +121,43 @@ impl Record {
         self.until.is_some_and(|until| now < until)
     }
 
+    fn is_on_probation(&self, now: Instant) -> bool {
+        self.probation > 0 || self.until.is_some_and(|until| now >= until)
+    }
+
     fn is_too_much(&self, eject: &Eject) -> bool {
         let share = f64::from(self.failed) / f64::from(self.calls.max(1));
         self.in_row >= eject.failures.max(1)
             || (eject.rate > 0.0 && self.calls >= eject.calls && share >= eject.rate)
+    }
+
+    /// Returns zero if it is trusted again with this answer.
+    fn answered(&mut self) -> Option<Duration> {
+        self.in_row = 0;
+        self.probation = self.probation.saturating_sub(1);
+        if self.times == 0 || self.probation > 0 {
+            return None;
+        }
+        self.times = 0;
+        Some(Duration::ZERO)
+    }
+
+    /// Returns for how long it is left out.
+    fn leave_out(&mut self, base: Duration, now: Instant) -> Duration {
+        self.times = (self.times + 1).min(LONGEST);
+        let span = base * self.times;
+        (self.left, self.until) = (Some(now), Some(now + span));
+        (self.in_row, self.probation) = (0, 0);
+        (self.since, self.calls, self.failed) = (now, 0, 0);
+        span
+    }
+}
+
+impl Eject {
+    /// Whether a call ended as it should: in time, too.
+    fn is_well(&self, end: &End<'_>) -> bool {
+        let took = end.ended.duration_since(end.started);
+        end.well && self.slow.is_none_or(|slow| took <= slow)
     }
 }
 
@@ -110,25 +174,48 @@ impl Outliers {
         self.0.is_empty()
     }
 
+    /// Whether an instance may get another call: one on probation gets one at a time.
+    pub(super) fn admits(&self, instance: &str, now: Instant) -> bool {
+        let record = self.0.get(instance);
+        let is_busy = |it: &Record| it.is_probed && it.is_on_probation(now);
+        record.is_none_or(|it| !(it.is_out(now) || is_busy(it)))
+    }
+
+    /// Notes that an instance gets a call; returns whether that is its probe, which is
+    /// to be [given back](Self::probed).
+    pub(super) fn probe(&mut self, instance: &str, now: Instant) -> bool {
+        let record = self.0.get_mut(instance);
+        let free = record.filter(|it| !it.is_probed && !it.is_out(now) && it.is_on_probation(now));
+        free.map(|record| record.is_probed = true).is_some()
+    }
+
+    /// Notes that a probe is over, however it ended.
+    pub(super) fn probed(&mut self, instance: &str) {
+        if let Some(record) = self.0.get_mut(instance) {
+            record.is_probed = false;
+        }
+    }
+
     /// Notes how a call ended; returns for how long the instance is left out from
     /// now on, zero if it is trusted again, or nothing if nothing has changed.
     pub(super) fn after(
         &mut self,
-        (instance, well): (&str, bool),
+        end: &End<'_>,
         eject: &Eject,
-        (now, instances): (Instant, usize),
+        instances: usize,
     ) -> Option<Duration> {
-        if well && !self.0.contains_key(instance) && eject.rate <= 0.0 {
+        let (now, well) = (end.ended, eject.is_well(end));
+        if well && !self.0.contains_key(end.instance) && eject.rate <= 0.0 {
             // Who never failed needs no record.
             return None;
         }
         let out = self.0.values().filter(|record| record.is_out(now)).count();
         let record = self
             .0
-            .entry(instance.to_owned())
+            .entry(end.instance.to_owned())
             .or_insert_with(|| Record::new(now));
-        if record.is_out(now) {
-            // An answer from before.
+        if record.is_out(now) || record.left.is_some_and(|left| end.started < left) {
+            // A call from before says nothing of how it is on probation.
             return None;
         }
         if record.until.take().is_some() {
@@ -139,13 +226,7 @@ impl Outliers {
         }
         record.calls = record.calls.saturating_add(1);
         if well {
-            record.in_row = 0;
-            record.probation = record.probation.saturating_sub(1);
-            if record.times > 0 && record.probation == 0 {
-                record.times = 0;
-                return Some(Duration::ZERO);
-            }
-            return None;
+            return record.answered();
         }
         record.in_row += 1;
         record.failed += 1;
@@ -153,11 +234,7 @@ impl Outliers {
         if !(fell_again || record.is_too_much(eject)) || !has_room(out, instances, eject.most) {
             return None;
         }
-        record.times = (record.times + 1).min(LONGEST);
-        let span = eject.base * record.times;
-        (record.until, record.in_row, record.probation) = (Some(now + span), 0, 0);
-        (record.since, record.calls, record.failed) = (now, 0, 0);
-        Some(span)
+        Some(record.leave_out(eject.base, now))
     }
 
     /// Forgets those that are gone.
@@ -183,18 +260,23 @@ mod tests {
         window: Duration::from_secs(10),
         base: Duration::from_secs(30),
         most: 0.5,
+        slow: Some(Duration::from_millis(100)),
     };
+
+    fn end(instance: &str, well: bool, now: Instant) -> End<'_> {
+        End { instance, well, started: now, ended: now }
+    }
 
     fn fail(outliers: &mut Outliers, name: &str, times: u32, now: Instant) -> Option<Duration> {
         (0..times)
-            .map(|_| outliers.after((name, false), &EJECT, (now, 4)))
+            .map(|_| outliers.after(&end(name, false, now), &EJECT, 4))
             .last()
             .flatten()
     }
 
     fn answer(outliers: &mut Outliers, name: &str, times: u32, now: Instant) -> Option<Duration> {
         (0..times)
-            .map(|_| outliers.after((name, true), &EJECT, (now, 4)))
+            .map(|_| outliers.after(&end(name, true, now), &EJECT, 4))
             .last()
             .flatten()
     }
@@ -251,5 +333,47 @@ mod tests {
             fail(&mut outliers, "c", 1, now + EJECT.base),
             Some(EJECT.base)
         );
+    }
+
+    #[test]
+    fn an_answer_that_takes_too_long_is_a_failure() {
+        let (mut outliers, now) = (Outliers::default(), Instant::now());
+        let mut answer = |took| {
+            let ended = now + Duration::from_millis(took);
+            let end = End { instance: "a", well: true, started: now, ended };
+            outliers.after(&end, &EJECT, 4)
+        };
+        assert_eq!([answer(101), answer(100), answer(101)], [None; 3]);
+        assert_eq!([answer(101), answer(101)], [None, Some(EJECT.base)]);
+    }
+
+    #[test]
+    fn on_probation_an_instance_gets_one_call_at_a_time() {
+        let (mut outliers, now) = (Outliers::default(), Instant::now());
+        assert!(!outliers.probe("a", now), "nothing is known of it");
+        fail(&mut outliers, "a", 3, now);
+        assert!(!outliers.probe("a", now) && !outliers.admits("a", now));
+        let later = now + EJECT.base;
+        for _ in 0..PROBATION {
+            assert!(outliers.admits("a", later) && outliers.probe("a", later));
+            assert!(!outliers.admits("a", later) && !outliers.probe("a", later));
+            answer(&mut outliers, "a", 1, later);
+            outliers.probed("a");
+        }
+        assert!(outliers.admits("a", later) && !outliers.probe("a", later));
+    }
+
+    #[test]
+    fn calls_from_before_say_nothing_of_an_instance_on_probation() {
+        let (mut outliers, now) = (Outliers::default(), Instant::now());
+        let begun = now + Duration::from_secs(1);
+        fail(&mut outliers, "a", 3, begun);
+        let later = begun + EJECT.base;
+        for well in [false, true] {
+            let old = End { instance: "a", well, started: now, ended: later };
+            assert_eq!(outliers.after(&old, &EJECT, 4), None);
+        }
+        assert_eq!(answer(&mut outliers, "a", PROBATION - 1, later), None);
+        assert_eq!(answer(&mut outliers, "a", 1, later), Some(Duration::ZERO));
     }
 }

@@ -1,5 +1,5 @@
 use super::{
-    Eject, News, Route, RouteError, RouteTable, Rule, Spread,
+    Chosen, Route, RouteError, RouteTable, Rule, Spread,
     eject::Outliers,
     hash::hash,
     pick::{Candidates, Draw, pick},
@@ -38,15 +38,18 @@ struct Inner {
 }
 
 /// One route at work.
-struct Way {
-    route: Route,
+pub(super) struct Way {
+    pub(super) route: Route,
     rules: Vec<(Rule, Shares)>,
     turn: AtomicUsize,
-    outliers: Arc<Mutex<Outliers>>,
+    pub(super) outliers: Arc<Mutex<Outliers>>,
 }
 
 /// The weight of each range of versions, and the range as it is written.
 type Shares = Vec<(String, VersionReq, u32)>;
+
+/// An instance, and how busy it is.
+type Picked = (Instance, Arc<AtomicUsize>);
 
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {
@@ -60,16 +63,6 @@ pub(crate) trait Wish {
     fn header(&self, name: &str) -> Option<String>;
     /// Returns a field.
     fn field(&self, path: &str) -> Option<String>;
-}
-
-/// An instance that was chosen for one call; it is counted as busy with it until
-/// this is dropped.
-pub(crate) struct Chosen {
-    instance: Instance,
-    is_here: bool,
-    load: Arc<AtomicUsize>,
-    way: Arc<Way>,
-    others: usize,
 }
 
 impl Routes {
@@ -143,13 +136,15 @@ impl Routes {
         self.0.any.load(Relaxed)
     }
 
-    /// Chooses an instance for a command; nothing if it has no route, or its route
-    /// has nobody to choose: then it goes the usual way.
+    /// Chooses an instance for a command, one that has not been tried if there is any;
+    /// nothing if it has no route, or its route has nobody to choose: then it goes
+    /// the usual way.
     pub(crate) fn choose(
         &self,
         wish: &impl Wish,
         roster: &Roster,
         (here, region): (&str, &str),
+        tried: &[Instance],
     ) -> Option<Chosen> {
         let way = self.way(wish.command(), wish.domain())?;
         if way.route.spread == Spread::Queue && way.rules.is_empty() && way.route.eject.is_none() {
@@ -161,10 +156,9 @@ impl Routes {
         let known = service.iter().filter(|it| it.is_healthy() && answers(it));
         let known: Vec<_> = known.collect();
         let key = wish.key();
-        let mut instances = way.able(known, wish, &key);
-        let others = instances.len();
-        way.leave_out(&mut instances);
-        let able = Able { instances, routes: self, here, region };
+        let able = way.able(known, wish, &key);
+        let others = able.len();
+        let able = unless_none(able, |it| tried.iter().all(|tried| tried.id() != it.id()));
         let spread = match way.route.spread {
             Spread::Queue => Spread::LeastInFlight,
             spread => spread,
@@ -175,12 +169,17 @@ impl Routes {
             random: [fastrand::u64(..), fastrand::u64(..)],
             overflow: way.route.overflow,
         };
-        let place = pick(spread, &able, draw)?;
-        let instance = able.instances[place].clone();
-        let load = self.load(instance.id());
-        load.fetch_add(1, Relaxed);
+        let one_of = |instances: &[&Instance]| {
+            let able = Able { instances, routes: self, here, region };
+            let place = pick(spread, &able, draw)?;
+            let load = self.load(able.id(place));
+            load.fetch_add(1, Relaxed);
+            Some((instances[place].clone(), load))
+        };
+        let since = Instant::now();
+        let ((instance, load), is_probe) = way.choose(able, one_of, since)?;
         let is_here = instance.id() == here;
-        Some(Chosen { instance, is_here, load, way, others })
+        Some(Chosen { instance, is_here, load, way, others, since, is_probe })
     }
 
     fn way(&self, command: &str, domain: &str) -> Option<Arc<Way>> {
@@ -209,7 +208,7 @@ impl Routes {
 
 /// The instances that a route may choose.
 struct Able<'a> {
-    instances: Vec<&'a Instance>,
+    instances: &'a [&'a Instance],
     routes: &'a Routes,
     here: &'a str,
     region: &'a str,
@@ -289,61 +288,37 @@ impl Way {
             .collect()
     }
 
-    fn leave_out(&self, able: &mut Vec<&Instance>) {
+    /// Chooses one of those that are not left out; tells whether that is a probe.
+    fn choose(
+        &self,
+        able: Vec<&Instance>,
+        one_of: impl FnOnce(&[&Instance]) -> Option<Picked>,
+        now: Instant,
+    ) -> Option<(Picked, bool)> {
         if self.route.eject.is_none() {
-            return;
+            return Some((one_of(&able)?, false));
         }
-        let outliers = lock(&self.outliers);
+        let mut outliers = lock(&self.outliers);
         if outliers.is_empty() {
-            return;
+            drop(outliers);
+            return Some((one_of(&able)?, false));
         }
-        let now = Instant::now();
-        let left: Vec<_> = able
-            .iter()
-            .copied()
-            .filter(|it| !outliers.is_out(it.id(), now))
-            .collect();
-        drop(outliers);
         // Somebody rather than nobody.
-        if !left.is_empty() {
-            *able = left;
-        }
-    }
-}
-
-impl Chosen {
-    /// Returns the instance.
-    pub(crate) const fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
-    /// Returns whether it is this process.
-    pub(crate) const fn is_here(&self) -> bool {
-        self.is_here
-    }
-
-    /// Notes how the call ended; returns what others should know.
-    pub(crate) fn ended(&self, well: bool, by: &str) -> Option<News> {
-        let eject: &Eject = self.way.route.eject.as_ref()?;
-        let mut outliers = lock(&self.way.outliers);
-        let id = self.instance.id();
-        let span = outliers.after((id, well), eject, (Instant::now(), self.others));
+        let able = unless_none(able, |it| !outliers.is_out(it.id(), now));
+        let able = unless_none(able, |it| outliers.admits(it.id(), now));
+        let picked = one_of(&able)?;
+        let is_probe = outliers.probe(picked.0.id(), now);
         drop(outliers);
-        let ejected = span?;
-        let ejected_ms = u64::try_from(ejected.as_millis()).unwrap_or(u64::MAX);
-        Some(News {
-            route: self.way.route.to.clone(),
-            instance: id.to_owned(),
-            ejected_ms: (!ejected.is_zero()).then_some(ejected_ms),
-            by: by.to_owned(),
-        })
+        Some((picked, is_probe))
     }
 }
 
-impl Drop for Chosen {
-    fn drop(&mut self) {
-        self.load.fetch_sub(1, Relaxed);
+/// Leaves out what is not wanted, unless that is all.
+fn unless_none(mut all: Vec<&Instance>, wanted: impl Fn(&Instance) -> bool) -> Vec<&Instance> {
+    if all.iter().any(|it| wanted(it)) {
+        all.retain(|it| wanted(it));
     }
+    all
 }
 
 fn fits(rule: &Rule, wish: &impl Wish) -> bool {
@@ -370,18 +345,12 @@ fn stamp(table: &RouteTable) -> (u64, u64) {
     (table.version, hash(&format!("{:?}", table.routes), ""))
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Routes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Routes({:?})", self.table())
-    }
-}
-
-impl fmt::Debug for Chosen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chosen({:?})", self.instance)
     }
 }

@@ -14,13 +14,17 @@
 //! This room decides and sends nothing. Each decision is a function of what it is
 //! given: who is there, the key, the time, and a number drawn at random.
 
+mod chosen;
 mod eject;
 mod hash;
 mod live;
+#[cfg(test)]
+mod model;
 mod pick;
 mod split;
 mod table;
 
+pub(crate) use chosen::Chosen;
 pub use eject::{Eject, News};
-pub(crate) use live::{Chosen, Routes, Wish};
+pub(crate) use live::{Routes, Wish};
 pub use table::{Route, RouteError, RouteTable, Rule, Spread};

@@ -42,7 +42,7 @@ pub(super) fn pick(spread: Spread, all: &impl Candidates, draw: Draw<'_>) -> Opt
         Spread::LeastInFlight => Some(any()),
         Spread::Key if draw.key.is_empty() => Some(any()),
         Spread::Key => {
-            let named = |place| (all.id(place), all.weight(place).max(1), place);
+            let named = |place| (all.id(place), all.weight(place), place);
             split(draw.key, (0..count).map(named))
         }
         Spread::Local => {

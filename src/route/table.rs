@@ -12,7 +12,7 @@ use std::{
 /// [[route]]
 /// to = "payments"                # all commands of a domain
 /// spread = "least-in-flight"
-/// eject = { failures = 7, base = "30s" }
+/// eject = { failures = 7, base = "30s", slow = "2s" }
 ///
 /// [[route]]
 /// to = "orders.place"            # one command
@@ -67,7 +67,7 @@ const fn overflow() -> usize {
 #[non_exhaustive]
 pub enum Spread {
     /// By the server, to any that answers; the group in this process comes first.
-    /// With rules, as `least-in-flight`.
+    /// With rules or ejection, as `least-in-flight`.
     #[default]
     Queue,
     /// To each in turn.
@@ -226,6 +226,7 @@ impl Route {
             .all(|share| (0.0..=1.0).contains(share));
         let times = [eject.window, eject.base]
             .iter()
+            .chain(&eject.slow)
             .all(|time| !time.is_zero());
         if !shares || !times || eject.failures == 0 || eject.calls == 0 {
             return Err(RouteError::Eject { to: to() });
@@ -251,6 +252,31 @@ pub(super) mod span {
     ) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
         humantime::parse_duration(&text).map_err(D::Error::custom)
+    }
+
+    /// Times that may be left out.
+    pub(in super::super) mod maybe {
+        use serde::{Deserialize, Deserializer, Serializer, de::Error};
+        use std::time::Duration;
+
+        #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
+        pub(in super::super::super) fn serialize<S: Serializer>(
+            span: &Option<Duration>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            match span {
+                Some(span) => super::serialize(span, serializer),
+                None => serializer.serialize_none(),
+            }
+        }
+
+        pub(in super::super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Duration>, D::Error> {
+            let text = Option::<String>::deserialize(deserializer)?;
+            let span = text.map(|text| humantime::parse_duration(&text));
+            span.transpose().map_err(D::Error::custom)
+        }
     }
 }
 

@@ -24,10 +24,8 @@ async fn start(way: &Way, name: &str, bus: Bus) -> Result<Running, callboard::No
 #[tokio::test]
 async fn a_node_that_was_cut_off_is_known_again_soon_after_it_is_back() -> Verdict {
     let way = Way::nats(true).await?;
-    let url = way.url().ok_or("a server")?;
-    let server = url.rsplit(':').next().ok_or("a port")?.parse()?;
-    let cable = Cable::to(server).await?;
-    let far = Bus::nats(format!("nats://127.0.0.1:{}", cable.port()).as_str()).await?;
+    let cable = Cable::before(&way.url().ok_or("a server")?).await?;
+    let far = Bus::nats(cable.url()).await?;
     let one = start(&way, "one", way.bus.clone()).await?;
     let two = start(&way, "two", way.bus.clone()).await?;
     let far = start(&way, "far", far).await?;

@@ -46,6 +46,17 @@ impl Cable {
         Ok(Self { port, state, _serving: serving })
     }
 
+    /// Lays one to a server, such as `nats://127.0.0.1:4222`.
+    pub(crate) async fn before(url: &str) -> io::Result<Self> {
+        let server = url.rsplit(':').next().and_then(|port| port.parse().ok());
+        Self::to(server.ok_or(io::ErrorKind::InvalidInput)?).await
+    }
+
+    /// Returns the address of this end, as that of a server.
+    pub(crate) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
     /// Returns the port to connect to.
     pub(crate) const fn port(&self) -> u16 {
         self.port

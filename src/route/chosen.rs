@@ -1,0 +1,72 @@
+use super::{
+    Eject, News,
+    eject::End,
+    live::{Way, lock},
+};
+use crate::roster::Instance;
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+};
+use tokio::time::Instant;
+
+/// An instance that was chosen for one call; it is counted as busy with it until
+/// this is dropped.
+pub(crate) struct Chosen {
+    pub(super) instance: Instance,
+    pub(super) is_here: bool,
+    pub(super) load: Arc<AtomicUsize>,
+    pub(super) way: Arc<Way>,
+    pub(super) others: usize,
+    pub(super) since: Instant,
+    /// Whether it finds out how an instance on probation is.
+    pub(super) is_probe: bool,
+}
+
+impl Chosen {
+    /// Returns the instance.
+    pub(crate) const fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// Returns whether it is this process.
+    pub(crate) const fn is_here(&self) -> bool {
+        self.is_here
+    }
+
+    /// Notes how the call ended; returns what others should know.
+    pub(crate) fn ended(&self, well: bool, by: &str) -> Option<News> {
+        let eject: &Eject = self.way.route.eject.as_ref()?;
+        let mut outliers = lock(&self.way.outliers);
+        let id = self.instance.id();
+        let end = End { instance: id, well, started: self.since, ended: Instant::now() };
+        let span = outliers.after(&end, eject, self.others);
+        drop(outliers);
+        let ejected = span?;
+        let ejected_ms = u64::try_from(ejected.as_millis()).unwrap_or(u64::MAX);
+        Some(News {
+            route: self.way.route.to.clone(),
+            instance: id.to_owned(),
+            ejected_ms: (!ejected.is_zero()).then_some(ejected_ms),
+            by: by.to_owned(),
+        })
+    }
+}
+
+impl Drop for Chosen {
+    fn drop(&mut self) {
+        self.load.fetch_sub(1, Relaxed);
+        if self.is_probe {
+            lock(&self.way.outliers).probed(self.instance.id());
+        }
+    }
+}
+
+impl fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chosen({:?})", self.instance)
+    }
+}

@@ -1,0 +1,202 @@
+//! Callers and instances on a paused clock: what a sick one costs, to the millisecond.
+
+use super::{News, RouteTable, Routes, Wish};
+use crate::roster::{Card, Roster};
+use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
+use tokio::{
+    task::{JoinSet, LocalSet},
+    time::{Instant, sleep},
+};
+
+const CALLERS: u64 = 16;
+const NAMES: [&str; 4] = ["a", "b", "c", "sick"];
+/// How long each of the three acts takes: all are well, one is sick, it is well again.
+const ACT: Duration = Duration::from_secs(10);
+/// How long a caller waits.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+struct Plain;
+
+impl Wish for Plain {
+    fn command(&self) -> &str {
+        "porter.carry"
+    }
+
+    fn domain(&self) -> &str {
+        "porter"
+    }
+
+    fn key(&self) -> Cow<'_, str> {
+        fastrand::u64(..).to_string().into()
+    }
+
+    fn header(&self, _: &str) -> Option<String> {
+        None
+    }
+
+    fn field(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// How an instance ails.
+#[derive(Clone, Copy, Debug)]
+enum Ailment {
+    Slow,
+    Fails,
+    Hangs,
+}
+
+impl Ailment {
+    /// Returns how long a call to it takes, and whether it is answered.
+    const fn end(self) -> (Duration, bool) {
+        match self {
+            Self::Slow => (Duration::from_millis(200), true),
+            Self::Fails => (Duration::from_millis(1), false),
+            Self::Hangs => (PATIENCE, false),
+        }
+    }
+}
+
+/// One call, and who had it.
+struct Past {
+    began: Duration,
+    took: Duration,
+    is_sick: bool,
+    well: bool,
+}
+
+#[derive(Default)]
+struct Story {
+    calls: RefCell<Vec<Past>>,
+    news: RefCell<Vec<(Duration, News)>>,
+}
+
+impl Story {
+    /// Returns the p99 of the calls that began in an act.
+    fn p99(&self, act: u32, wanted: impl Fn(&Past) -> bool) -> Duration {
+        let calls = self.calls.borrow();
+        let chosen = calls.iter().filter(|past| is_in(past, act) && wanted(past));
+        let mut took: Vec<_> = chosen.map(|past| past.took).collect();
+        took.sort();
+        took[took.len() * 99 / 100]
+    }
+
+    fn count(&self, act: u32, wanted: impl Fn(&Past) -> bool) -> usize {
+        let calls = self.calls.borrow();
+        calls
+            .iter()
+            .filter(|past| is_in(past, act) && wanted(past))
+            .count()
+    }
+}
+
+fn is_in(past: &Past, act: u32) -> bool {
+    (ACT * act..ACT * (act + 1)).contains(&past.began)
+}
+
+fn roster() -> Roster {
+    let roster = Roster::default();
+    for name in NAMES {
+        let card = serde_json::json!({
+            "instance": name, "node": name, "revision": 1, "ttl_ms": 600_000,
+            "services": [{"name": "porter", "version": "1.0.0", "status": "healthy",
+                "answers": ["porter.carry"]}],
+        });
+        let card: Card = serde_json::from_value(card).expect("a card");
+        roster.hear(card, Instant::now(), "");
+    }
+    roster
+}
+
+async fn call_on((routes, roster): (Routes, Roster), ailment: Ailment, story: Rc<Story>) {
+    let start = Instant::now();
+    while start.elapsed() < ACT * 3 {
+        let (began, is_act) = (start.elapsed(), ACT..ACT * 2);
+        let chosen = routes.choose(&Plain, &roster, ("", ""), &[]);
+        let chosen = chosen.expect("somebody is there");
+        let is_sick = chosen.instance().id() == "sick";
+        let (time, well) = if is_sick && is_act.contains(&began) {
+            ailment.end()
+        } else {
+            (Duration::from_millis(fastrand::u64(10..=20)), true)
+        };
+        sleep(time).await;
+        let took = start.elapsed().saturating_sub(began);
+        story
+            .calls
+            .borrow_mut()
+            .push(Past { began, took, is_sick, well });
+        let news = chosen.ended(well, "model");
+        let told = news.map(|news| (start.elapsed(), news));
+        story.news.borrow_mut().extend(told);
+    }
+}
+
+/// Plays the three acts.
+async fn play(spread: &str, ailment: Ailment) -> Story {
+    let eject = r#"{"window": "2s", "base": "1s", "slow": "100ms"}"#;
+    let table =
+        format!(r#"{{"route": [{{"to": "porter", "spread": "{spread}", "eject": {eject}}}]}}"#);
+    let table: RouteTable = serde_json::from_str(&table).expect("a table");
+    let routes = Routes::default();
+    routes.set(table).expect("a sound table");
+    let (roster, story) = (roster(), Rc::default());
+    let callers = (0..CALLERS).map(|_| {
+        let way = (routes.clone(), roster.clone());
+        call_on(way, ailment, Rc::clone(&story))
+    });
+    let local = LocalSet::new();
+    let mut calling = JoinSet::new();
+    for caller in callers {
+        calling.spawn_local_on(caller, &local);
+    }
+    local.run_until(calling.join_all()).await;
+    Rc::into_inner(story).expect("all callers are done")
+}
+
+fn assert_held(story: &Story, case: &str) {
+    let news = story.news.borrow();
+    let (ejected, first) = news.first().expect("it is ejected");
+    assert!(news.iter().all(|(_, news)| news.instance == "sick"));
+    assert!(first.ejected_ms.is_some());
+    assert!(
+        *ejected < ACT + Duration::from_secs(2),
+        "{case}: at {ejected:?}"
+    );
+    let (back, last) = news.last().expect("it is back");
+    assert_eq!(last.ejected_ms, None, "{case}");
+    let ejections = news
+        .iter()
+        .filter(|(_, news)| news.ejected_ms.is_some())
+        .count();
+    let hit = story.count(1, |past| past.is_sick);
+    // Seven in a row, what was on its way, and a probe for each ejection but the last.
+    let most = 7 + usize::try_from(CALLERS).expect("few") + ejections;
+    assert!(hit <= most, "{case}: {hit} calls");
+    let baseline = story.p99(0, |_| true);
+    let (others, all) = (story.p99(1, |past| !past.is_sick), story.p99(1, |_| true));
+    eprintln!(
+        "{case}: ejected after {:?}, {ejections} times; {hit} of {} calls hit it; p99 {baseline:?}, \
+         others {others:?}, all {all:?}; back {:?} after it was well",
+        ejected.saturating_sub(ACT),
+        story.count(1, |_| true),
+        back.saturating_sub(ACT * 2),
+    );
+    assert!(others <= baseline.mul_f64(1.2), "{case}: {others:?}");
+    assert!(all <= baseline.mul_f64(1.2), "{case}: {all:?} of all");
+    let share = |act| story.count(act, |past| past.is_sick) * 100 / story.count(act, |_| true);
+    assert!(share(2) * 2 > share(0), "{case}: it has work again");
+    assert_eq!(story.count(2, |past| !past.well), 0, "{case}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_sick_costs_the_others_nothing_and_is_back_when_it_is_well() {
+    for spread in ["least-in-flight", "round-robin", "key"] {
+        for ailment in [Ailment::Slow, Ailment::Fails, Ailment::Hangs] {
+            fastrand::seed(7);
+            let story = play(spread, ailment).await;
+            assert_held(&story, &format!("{spread}, {ailment:?}"));
+        }
+    }
+}
