@@ -56,6 +56,9 @@ impl Cable {
 
 async fn join(client: TcpStream, server: u16, is_cut: watch::Receiver<bool>) -> io::Result<()> {
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?;
+    // It is there to be held, not to make anything slower.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (asked, answers) = client.into_split();
     let (told, questions) = server.into_split();
     tokio::select! {
