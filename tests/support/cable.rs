@@ -86,6 +86,9 @@ async fn join(client: TcpStream, server: u16, mut state: watch::Receiver<State>)
         return Ok(());
     }
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server)).await?;
+    // It is there to be held, not to make anything slower.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
     let (asked, answers) = client.into_split();
     let (told, questions) = server.into_split();
     let ended = state.clone();
