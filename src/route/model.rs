@@ -18,11 +18,11 @@ const PATIENCE: Duration = Duration::from_millis(250);
 struct Plain;
 
 impl Wish for Plain {
-    fn command(&self) -> &str {
+    fn command(&self) -> &'static str {
         "porter.carry"
     }
 
-    fn domain(&self) -> &str {
+    fn domain(&self) -> &'static str {
         "porter"
     }
 
