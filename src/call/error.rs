@@ -98,6 +98,14 @@ pub enum CallError<R> {
         /// What is wrong with which payload.
         reason: String,
     },
+    /// A header of the call cannot be sent; the callee was not asked.
+    #[error("{subject} cannot be called: {reason}")]
+    Header {
+        /// The command.
+        subject: Subject,
+        /// Which header, and why.
+        reason: HeaderError,
+    },
     /// It could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -152,6 +160,7 @@ impl<R> CallError<R> {
                 CallError::Refused { subject, status, reason }
             }
             Self::Codec { subject, reason } => CallError::Codec { subject, reason },
+            Self::Header { subject, reason } => CallError::Header { subject, reason },
             Self::Send(error) => CallError::Send(error),
         })
     }
@@ -170,6 +179,7 @@ impl<R> CallError<R> {
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",
+            Self::Header { .. } => "invalid",
             Self::Send(_) => "send",
         }
     }

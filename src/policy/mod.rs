@@ -61,6 +61,7 @@ pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refuse
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;
 pub use cache::Cache;
+pub(crate) use cache::{Asked, Era};
 pub use data::Policy;
 pub use fallback::{Fallback, Grade, Graded};
 pub use handle::{Breaker, Broken, Report};

@@ -5,8 +5,8 @@ use crate::{
     support::way::{SOON, Way, both_buses, every_way, until},
 };
 use callboard::{
-    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible, Running,
-    Subject,
+    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible,
+    RouteTable, Running, Subject,
     breaker::{self, News},
     message::codec,
     policy::{Advice, Breaker, By, Cache, Force, Limits, Policies, Policy, Rate, State},
@@ -204,6 +204,29 @@ async fn an_event_of_the_domain_makes_cached_replies_old() -> Verdict {
         .await;
         let kept = client.call(Count).await?;
         client.publish(Turned).await?;
+        until("a new count", async || {
+            client.call(Count).await.is_ok_and(|count| count > kept)
+        })
+        .await;
+        one.stop().await?;
+        Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn another_table_of_routes_makes_cached_replies_old() -> Verdict {
+    both_buses(async |way| {
+        let host = way.node("host").group(mill()).start().await?;
+        let one = node(way, "one").await?;
+        let client = one.client();
+        until("a reply that is kept", async || {
+            let first = client.call(Count).await.expect("it is answered");
+            client.call(Count).await.expect("it is answered") == first
+        })
+        .await;
+        let kept = client.call(Count).await?;
+        one.set_routes(&RouteTable::default()).await?;
         until("a new count", async || {
             client.call(Count).await.is_ok_and(|count| count > kept)
         })
