@@ -42,7 +42,6 @@ mod line;
 mod rate;
 mod retry;
 mod ring;
-mod span;
 mod standing;
 mod table;
 
@@ -56,6 +55,8 @@ mod sync {
         atomic::{AtomicU64, Ordering},
     };
 }
+
+use crate::span;
 
 pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, State};
 pub use budget::Budget;

@@ -1,5 +1,5 @@
 use super::span;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use std::time::Duration;
 
 /// How many calls may be made in a time, by whom or about what.
@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 /// What has a limit of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// Nothing: all share one.
@@ -137,6 +137,35 @@ impl Rate {
         (!(1..=10_000_000).contains(&self.keys))
             .then(|| format!("`keys` is {}; use 1 to 10000000", self.keys))
     }
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Field { field } => Self::Field(field),
+            Written::Name(name) => match name.as_str() {
+                "all" => Self::All,
+                "caller" => Self::Caller,
+                "key" => Self::Key,
+                _ => {
+                    return Err(D::Error::custom(format!(
+                        "`{name}` is not `all`, `caller` or `key`; for a field of the command write `{{ field = \"{name}\" }}`"
+                    )));
+                }
+            },
+        })
+    }
+}
+
+/// What has a limit of its own, as it stands in a file.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`by` is \"all\", \"caller\", \"key\" or `{ field = \"user\" }`"
+)]
+enum Written {
+    Name(String),
+    Field { field: String },
 }
 
 impl Default for Rate {

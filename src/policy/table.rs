@@ -260,44 +260,79 @@ mod tests {
         assert_eq!(Policies::from_json(&json), Ok(table));
     }
 
+    /// Tables that are wrong, and what is said of them.
+    const FAULTS: &[(&str, &str)] = &[
+        ("[commands.charge]", "names no command"),
+        ("[domains.\"a b\"]", "names no domain"),
+        ("[commands.payments.charge]", "a command in quotes"),
+        ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
+        (
+            "[default]\nbreaker = { probes = 0 }",
+            "`default.breaker`: `probes` is 0; use 1",
+        ),
+        ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
+        ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
+        (
+            "[domains.a]\nretry = { budget = { share = -1.0 } }",
+            "`domains.a.retry`: `budget`",
+        ),
+        ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
+        ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
+        (
+            "[domains.a]\nrate = { per = \"99years\" }",
+            "`per` is longer than a year",
+        ),
+        ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
+        (
+            "[domains.a]\ncache = { domains = [\"Or ders\"] }",
+            "`domains` has `Or ders`",
+        ),
+        (
+            "[domains.a]\nbreaker = { failures = 4000000000 }",
+            "`failures` is 4000000000; use 0 to",
+        ),
+        (
+            "[domains.a]\ndeadline = \"1s\"\ntry_within = \"2s\"",
+            "`domains.a.try_within`: it is 2s, longer than the `deadline` of 1s",
+        ),
+        (
+            "[domains.a]\ndeadline = \"1s\"\nretry = { first = \"2s\" }",
+            "`domains.a.retry`: `first` is 2s, longer than the `deadline` of 1s",
+        ),
+        (
+            "[domains.a]\nbreaker = { statuses = [503, 200] }",
+            "`statuses` has 200",
+        ),
+        (
+            "[domains.a]\nbreaker = { slow_rate = 0.5 }",
+            "without `slow`; say",
+        ),
+        (
+            "[domains.a]\nbreaker = { slow = \"1s\" }",
+            "without `slow_rate`; say",
+        ),
+        (
+            "[domains.a]\ndeadline = 3",
+            "expected a time such as \"3s\"",
+        ),
+        (
+            "[domains.a]\nretry = { first = 3 }",
+            "expected a time such as \"3s\"",
+        ),
+        (
+            "[domains.a]\nrate = { by = \"user\" }",
+            "write `{ field = \"user\" }`",
+        ),
+        ("[domains.a]\nrate = { by = 3 }", "`{ field = \"user\" }`"),
+        (
+            "[domains.a]\nbulkhead = { in_flight = 0 }",
+            "`domains.a.bulkhead`",
+        ),
+    ];
+
     #[test]
     fn every_fault_names_its_place_and_what_would_be_right() {
-        let cases = [
-            ("[commands.charge]", "names no command"),
-            ("[domains.\"a b\"]", "names no domain"),
-            ("[commands.payments.charge]", "a command in quotes"),
-            ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
-            (
-                "[default]\nbreaker = { probes = 0 }",
-                "`default.breaker`: `probes` is 0; use 1",
-            ),
-            ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
-            ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
-            (
-                "[domains.a]\nretry = { budget = { share = -1.0 } }",
-                "`domains.a.retry`: `budget`",
-            ),
-            ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
-            ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
-            (
-                "[domains.a]\nrate = { per = \"99years\" }",
-                "`per` is longer than a year",
-            ),
-            ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
-            (
-                "[domains.a]\ncache = { domains = [\"Or ders\"] }",
-                "`domains` has `Or ders`",
-            ),
-            (
-                "[domains.a]\nbreaker = { failures = 4000000000 }",
-                "`failures` is 4000000000; use 0 to",
-            ),
-            (
-                "[domains.a]\nbulkhead = { in_flight = 0 }",
-                "`domains.a.bulkhead`",
-            ),
-        ];
-        for (text, cure) in cases {
+        for (text, cure) in FAULTS {
             let error = Policies::from_toml(text).map(drop);
             let error = error.expect_err(text).to_string();
             assert!(error.contains(cure), "{text}: {error}");
