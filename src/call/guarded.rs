@@ -109,6 +109,7 @@ impl Guarded<'_> {
         let broken = |refused: policy::Refused| CallError::Broken {
             subject,
             retry_after: refused.retry_after,
+            is_forced: refused.retry_after.is_none() && line.is_forced_open(),
         };
         if let Some(breaker) = &line.breaker {
             breaker.look().map_err(broken)?;
@@ -117,6 +118,7 @@ impl Guarded<'_> {
             let taken = limiter.take(bucket, Instant::now());
             taken.map_err(|limited| CallError::Limited {
                 subject,
+                reason: line.rate_in_words(),
                 remaining: 0,
                 reset: Some(limited.reset),
             })?;
@@ -156,6 +158,7 @@ impl Guarded<'_> {
             let admitted = self.line.admit(self.client.domain(), times.0);
             admitted.map_err(|reset| CallError::Limited {
                 subject: C::SUBJECT,
+                reason: self.line.door_in_words(self.client.domain()),
                 remaining: 0,
                 reset: Some(reset),
             })?;

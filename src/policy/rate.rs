@@ -1,6 +1,6 @@
 use super::span;
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 /// How many calls may be made in a time, by whom or about what.
 ///
@@ -166,6 +166,12 @@ impl<'de> Deserialize<'de> for By {
 enum Written {
     Name(String),
     Field { field: String },
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {:?}", self.limit, self.per)
+    }
 }
 
 impl Default for Rate {

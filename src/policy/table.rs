@@ -1,7 +1,11 @@
 use super::Policy;
 use crate::message::{Subject, is_name};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// The policies of all targets: for a command, for a domain, and for the rest.
 ///
@@ -157,6 +161,23 @@ impl Policies {
         all.into_iter().any(|policy| policy.accepts().is_some())
     }
 
+    /// Returns the domains whose events make replies old, as far as the table alone
+    /// says.
+    pub(crate) fn heeds(&self) -> BTreeSet<String> {
+        let default = self.default.iter().map(|policy| ("", policy));
+        let domains = self.domains.iter().map(|(name, policy)| (&**name, policy));
+        let commands = self.commands.iter().filter_map(|(name, policy)| {
+            let (domain, _) = name.split_once('.')?;
+            Some((domain, policy))
+        });
+        let all = default.chain(domains).chain(commands);
+        all.filter_map(|(own, policy)| Some(policy.keeps()?.heeds(own)))
+            .flatten()
+            .filter(|domain| !domain.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
     fn checked(self) -> Result<Self, PoliciesError> {
         self.check().map(|()| self)
     }
@@ -223,7 +244,7 @@ pub enum PoliciesError {
 #[cfg(test)]
 mod tests {
     use super::{Policies, Policy};
-    use crate::message::Subject;
+    use crate::message::{Subject, codec};
     use std::time::Duration;
 
     const TABLE: &str = r#"
@@ -257,6 +278,8 @@ mod tests {
     fn what_is_written_as_json_or_toml_reads_back() {
         let table = Policies::from_toml(TABLE).expect("it is sound");
         let json = serde_json::to_string(&table).expect("it is data");
+        let bytes = codec::encode(&table).expect("it is data");
+        assert_eq!(codec::decode::<Policies>(&bytes).ok(), Some(table.clone()));
         assert_eq!(Policies::from_json(&json), Ok(table));
     }
 
