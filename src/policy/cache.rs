@@ -15,7 +15,9 @@ use tokio::time::Instant;
 /// [`Call::header`](crate::Call::header), whoever sends it: do not keep what depends on
 /// who asks. Another table of [routes](crate::route) makes all replies old.
 ///
-/// 500 replies for 60 s by default, those used least recently leave first. Any
+/// 500 replies of 16 MiB together for 60 s by default, those used least recently leave
+/// first; one that is larger than all may be is not kept.
+/// Any
 /// event of the target's domain, or of others that are named, makes all of them
 /// old; it is heard while the node runs and its bus is connected, and what is
 /// missed is made up for by the time to live.
@@ -24,6 +26,7 @@ use tokio::time::Instant;
 #[must_use]
 pub struct Cache {
     entries: usize,
+    bytes: usize,
     #[serde(with = "span")]
     ttl: Duration,
     domains: Vec<String>,
@@ -33,6 +36,13 @@ impl Cache {
     /// Keeps this many replies, each for so long.
     pub fn new(entries: usize, ttl: Duration) -> Self {
         Self { entries, ttl, ..Self::default() }
+    }
+
+    /// Sets how many bytes replies and their commands may take together; 16 MiB by
+    /// default.
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
     }
 
     /// Sets the domains whose events make replies old, instead of the target's own.
@@ -53,6 +63,9 @@ impl Cache {
         if !(1..=10_000_000).contains(&self.entries) {
             return Some(format!("`entries` is {}; use 1 to 10000000", self.entries));
         }
+        if self.bytes == 0 {
+            return Some("`bytes` is 0, so nothing would be kept; use 1 or more".to_owned());
+        }
         if let Some(domain) = self.domains.iter().find(|domain| !is_name(domain)) {
             return Some(format!(
                 "`domains` has `{domain}`, which names no domain; use `a-z 0-9 - _`"
@@ -64,7 +77,12 @@ impl Cache {
 
 impl Default for Cache {
     fn default() -> Self {
-        Self { entries: 500, ttl: Duration::from_mins(1), domains: Vec::new() }
+        Self {
+            entries: 500,
+            bytes: 16 << 20,
+            ttl: Duration::from_mins(1),
+            domains: Vec::new(),
+        }
     }
 }
 
@@ -73,7 +91,7 @@ pub(crate) struct Replies {
     cache: Cache,
     /// Goes up when all replies become old.
     era: AtomicU64,
-    kept: Mutex<LruCache<Asked, Kept>>,
+    kept: Mutex<Shelf>,
 }
 
 /// What was asked, and by what headers routes tell it from others.
@@ -99,7 +117,7 @@ struct Kept {
 
 impl Replies {
     pub(crate) fn new(cache: Cache) -> Self {
-        Self { cache, era: AtomicU64::new(0), kept: Mutex::new(LruCache::unbounded()) }
+        Self { cache, era: AtomicU64::new(0), kept: Mutex::new(Shelf::default()) }
     }
 
     /// Returns the era in which a call begins that goes by these routes.
@@ -109,11 +127,16 @@ impl Replies {
 
     /// Keeps the reply of a call that began in an era.
     pub(crate) fn put(&self, asked: Asked, reply: Bytes, era: Era, now: Instant) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.put(asked, Kept { reply, at: now, era });
-        if kept.len() > self.cache.entries {
-            kept.pop_lru();
+        let reply = Kept { reply, at: now, era };
+        if size(&asked, &reply) > self.cache.bytes {
+            return;
         }
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.put(asked, reply);
+        while kept.replies.len() > self.cache.entries || kept.bytes > self.cache.bytes {
+            kept.pop();
+        }
+        drop(kept);
     }
 
     /// Returns the reply of a command if it is not old.
@@ -136,8 +159,44 @@ impl Replies {
 
     fn find(&self, asked: &Asked) -> Option<Kept> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(asked).cloned()
+        kept.replies.get(asked).cloned()
     }
+}
+
+/// What is kept, and how much memory it takes.
+struct Shelf {
+    replies: LruCache<Asked, Kept>,
+    bytes: usize,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self { replies: LruCache::unbounded(), bytes: 0 }
+    }
+}
+
+impl Shelf {
+    fn put(&mut self, asked: Asked, kept: Kept) {
+        self.bytes += size(&asked, &kept);
+        if let Some((asked, old)) = self.replies.push(asked, kept) {
+            self.bytes -= size(&asked, &old);
+        }
+    }
+
+    /// Takes away what was used least recently.
+    fn pop(&mut self) {
+        if let Some((asked, old)) = self.replies.pop_lru() {
+            self.bytes -= size(&asked, &old);
+        }
+    }
+}
+
+fn size(asked: &Asked, kept: &Kept) -> usize {
+    let headers = asked
+        .headers
+        .iter()
+        .map(|(name, value)| name.len() + value.len());
+    asked.command.len() + kept.reply.len() + headers.sum::<usize>()
 }
 
 impl fmt::Debug for Replies {
@@ -182,6 +241,26 @@ mod tests {
             "there is room for two"
         );
         assert_eq!(fresh("c", now), Some("3".into()));
+    }
+
+    #[test]
+    fn replies_take_no_more_bytes_than_they_may() {
+        let now = Instant::now();
+        let replies = Replies::new(Cache::default().bytes(10));
+        let put = |command, reply: &'static str| {
+            replies.put(asked(command), reply.into(), replies.era(ROUTES), now);
+        };
+        let has = |command| replies.last(&asked(command), now).is_some();
+        put("a", "1234");
+        put("a", "4321");
+        put("b", "1234");
+        assert!(has("a") && has("b"), "one that comes again is counted once");
+        put("c", "1");
+        assert!(!has("a") && has("b") && has("c"));
+        put("d", "much too long");
+        assert!(has("c") && !has("d"), "it makes no others go");
+        put("e", "123456789");
+        assert!(has("e"));
     }
 
     #[test]

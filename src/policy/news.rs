@@ -66,3 +66,47 @@ impl Drop for Heard {
 fn dropped(changes: u64) {
     metrics::counter!(DROPPED_TOTAL).increment(changes);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, changes};
+    use crate::{policy::State, telemetry::DROPPED_TOTAL};
+    use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+
+    fn change() -> Change {
+        Change {
+            from: State::Closed,
+            to: State::Open,
+            reason: "a test".to_owned(),
+            retry_after: None,
+            advised: false,
+        }
+    }
+
+    #[test]
+    fn changes_that_nobody_takes_are_counted_once_somebody_did() {
+        let recorder = DebuggingRecorder::new();
+        let dropped = recorder.snapshotter();
+        let dropped = || {
+            let counted = dropped.snapshot().into_vec().into_iter();
+            let counted = counted.filter(|(key, ..)| key.key().name() == DROPPED_TOTAL);
+            counted
+                .map(|(.., value)| match value {
+                    DebugValue::Counter(count) => count,
+                    _ => 0,
+                })
+                .sum::<u64>()
+        };
+        metrics::with_local_recorder(&recorder, || {
+            let changes = changes();
+            changes.tell("till", change());
+            assert_eq!(dropped(), 0, "nobody tends it");
+            let heard = changes.subscribe();
+            changes.tell("till", change());
+            drop(heard);
+            assert_eq!(dropped(), 1, "it was not taken any more");
+            changes.tell("till", change());
+            assert_eq!(dropped(), 1, "its actor is being restarted");
+        });
+    }
+}
