@@ -75,7 +75,7 @@
 //!    route         which instance a command goes to
 //! 1  message       what is said: types, headers, bytes, subjects
 //!    roster        what is known of who is there, read without waiting
-//! 0  error, telemetry, time
+//! 0  error, span, telemetry, time
 //! ```
 //!
 //! **A message's way in.** A [`Node`] listens for the commands of its groups'
@@ -136,6 +136,7 @@ pub mod replay;
 pub mod roster;
 pub mod route;
 pub mod saga;
+mod span;
 pub mod supervision;
 pub mod telemetry;
 pub mod time;

@@ -32,7 +32,8 @@ pub async fn ask(
 /// Forces all breakers of a name open or closed, or lets them decide by
 /// themselves again; returns how they are then.
 ///
-/// A breaker of a policy is there once its target was called.
+/// A breaker of a policy is there once its target was called. What it is forced to
+/// ends with its node: one that is started again decides by itself.
 ///
 /// # Errors
 ///

@@ -8,14 +8,10 @@ use crate::{
     call::{Client, Lines, survey},
     error::Failure,
     message::codec,
-    policy::{Breaker, Change, Changes, Policies, State},
-    telemetry::DROPPED_TOTAL,
+    policy::{Breaker, Change, Changes, Heard, Policies, State},
 };
 use std::{collections::BTreeSet, rc::Rc, sync::Arc};
-use tokio::{
-    sync::broadcast::{Receiver, error::RecvError},
-    task::JoinSet,
-};
+use tokio::{sync::watch, task::JoinSet};
 
 /// The actor that tends breakers.
 pub(super) struct Desk {
@@ -50,7 +46,10 @@ impl Desk {
             let own = Rc::clone(&post);
             let taking = own.take(tables, lines.clone());
             tasks.spawn_local(poke.clone().at_end_of(taking));
-            tasks.spawn_local(poke.at_end_of(age(post.client.clone(), lines)));
+            // Heard before anybody calls: no reply is old already when it comes.
+            let mut aging = Aging::new(post.client.clone(), lines);
+            aging.listen().await?;
+            tasks.spawn_local(poke.at_end_of(aging.go_on()));
         }
         Ok(Self { tasks })
     }
@@ -71,15 +70,9 @@ impl Desk {
 
 impl Post {
     /// Publishes every change; the sender keeps the way open.
-    async fn tell(self: Rc<Self>, mut changed: Receiver<(&'static str, Change)>, _open: Changes) {
-        loop {
-            match changed.recv().await {
-                Ok((breaker, change)) => self.publish(breaker, change).await,
-                Err(RecvError::Lagged(missed)) => {
-                    metrics::counter!(DROPPED_TOTAL).increment(missed);
-                }
-                Err(RecvError::Closed) => return,
-            }
+    async fn tell(self: Rc<Self>, mut changed: Heard, _open: Changes) {
+        while let Some((breaker, change)) = changed.next().await {
+            self.publish(breaker, change).await;
         }
     }
 
@@ -164,36 +157,51 @@ impl Post {
 }
 
 /// Hears the events that make replies old.
-async fn age(client: Client, lines: Lines) {
-    let (mut heard, mut hearing) = (BTreeSet::new(), JoinSet::new());
-    loop {
-        let (domains, mut again) = lines.heeded();
-        for domain in domains {
-            if heard.contains(&domain) {
-                continue;
-            }
-            let events = match listen(&client, &domain).await {
-                Ok(events) => events,
-                Err(error) => {
-                    tracing::error!(domain, %error, "events that make replies old are not heard");
-                    return;
-                }
-            };
-            // What happened before it was heard is not known.
-            lines.happened(&domain);
-            heard.insert(domain.clone());
-            hearing.spawn_local(follow(events, lines.clone(), domain));
-        }
-        tokio::select! {
-            changed = again.changed() => if changed.is_err() { return },
-            Some(_) = hearing.join_next() => return,
-        }
-    }
+struct Aging {
+    client: Client,
+    lines: Lines,
+    again: watch::Receiver<u64>,
+    heard: BTreeSet<String>,
+    hearing: JoinSet<()>,
 }
 
-async fn listen(client: &Client, domain: &str) -> Result<Subscription, SubscribeError> {
-    let filter = client.namespace().events(domain);
-    client.bus().subscribe(&filter, None).await
+impl Aging {
+    fn new(client: Client, lines: Lines) -> Self {
+        let (_, again) = lines.heeded();
+        Self { client, lines, again, heard: BTreeSet::new(), hearing: JoinSet::new() }
+    }
+
+    /// Begins to hear the domains that are not heard yet.
+    async fn listen(&mut self) -> Result<(), SubscribeError> {
+        let (domains, again) = self.lines.heeded();
+        self.again = again;
+        for domain in domains {
+            if self.heard.contains(&domain) {
+                continue;
+            }
+            let filter = self.client.namespace().events(&domain);
+            let events = self.client.bus().subscribe(&filter, None).await?;
+            // What happened before it was heard is not known.
+            self.lines.happened(&domain);
+            self.heard.insert(domain.clone());
+            let following = follow(events, self.lines.clone(), domain);
+            self.hearing.spawn_local(following);
+        }
+        Ok(())
+    }
+
+    async fn go_on(mut self) {
+        loop {
+            tokio::select! {
+                changed = self.again.changed() => if changed.is_err() { return },
+                Some(_) = self.hearing.join_next() => return,
+            }
+            if let Err(error) = self.listen().await {
+                tracing::error!(%error, "events that make replies old are not heard");
+                return;
+            }
+        }
+    }
 }
 
 async fn follow(mut events: Subscription, lines: Lines, domain: String) {

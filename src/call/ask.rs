@@ -1,6 +1,6 @@
 use super::{CallError, Cause, Client, guarded::Guarded, local, remote, routed};
 use crate::{
-    message::{Command, Id, Infallible, Refused, Reply, Request},
+    message::{Command, Headers, Id, Infallible, Refused, Reply, Request},
     policy::{Grade, Graded, Line},
     roster::Instance,
 };
@@ -122,8 +122,13 @@ impl<'a, C: Command> Call<'a, C> {
     }
 
     /// Adds a header, by which [routes](crate::route::Rule::header) may tell it
-    /// from others. A command to an actor of this process travels without it.
+    /// from others, replacing an earlier value. A command to an actor of this process
+    /// travels without it.
+    ///
+    /// Names that begin with `cb-`, `ce-`, `nats-`, `traceparent`, `tracestate` or
+    /// `content-type` are reserved: a call with one ends with [`CallError::Header`].
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
         self.headers.push((name, value.into()));
         self
     }
@@ -159,6 +164,10 @@ impl<'a, C: Command> Call<'a, C> {
     }
 
     async fn ask(mut self, started: Instant) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        for (name, _) in &self.headers {
+            Headers::unreserved(name)
+                .map_err(|reason| CallError::Header { subject: C::SUBJECT, reason })?;
+        }
         let line = self.client.line::<C>();
         let deadline = self.cause.and_then(|cause| cause.deadline);
         let left = deadline.map_or(LONGEST, |deadline| deadline.duration_since(started));

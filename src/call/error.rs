@@ -43,19 +43,23 @@ pub enum CallError<R> {
         retry_after: Option<Duration>,
     },
     /// The breaker of the command's policy is open: the callee was not asked.
-    #[error("{subject} is not available: its breaker is open{}", again(*retry_after))]
+    #[error("{subject} is not available: {}{}", shut(*is_forced, subject), again(*retry_after))]
     Broken {
         /// The command.
         subject: Subject,
         /// After how long it is worth trying again; nothing while probes are under
         /// way, or an operator keeps it open.
         retry_after: Option<Duration>,
+        /// Whether an operator keeps it open.
+        is_forced: bool,
     },
     /// Too many calls were made in a time; the command was not run.
-    #[error("too many calls of {subject}, {remaining} remain{}", again(*reset))]
+    #[error("too many calls of {subject}: {reason}{}", again(*reset))]
     Limited {
         /// The command.
         subject: Subject,
+        /// Whose limit it is, and which.
+        reason: String,
         /// How many more may be made now.
         remaining: u32,
         /// After how long one may be made again, if that is known.
@@ -98,6 +102,14 @@ pub enum CallError<R> {
         /// What is wrong with which payload.
         reason: String,
     },
+    /// A header of the call cannot be sent; the callee was not asked.
+    #[error("{subject} cannot be called: {reason}")]
+    Header {
+        /// The command.
+        subject: Subject,
+        /// Which header, and why.
+        reason: HeaderError,
+    },
     /// It could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -114,7 +126,7 @@ impl<R> CallError<R> {
         match status {
             Status::DeadlinePassed => Self::DeadlinePassed { subject },
             Status::Unavailable => Self::Unavailable { subject, reason, retry_after: again },
-            Status::Limited => Self::Limited { subject, remaining: 0, reset: again },
+            Status::Limited => Self::Limited { subject, reason, remaining: 0, reset: again },
             Status::Failed => Self::Failed { subject, reason },
             status => Self::Refused { subject, status, reason },
         }
@@ -142,9 +154,11 @@ impl<R> CallError<R> {
             Self::Unavailable { subject, reason, retry_after } => {
                 CallError::Unavailable { subject, reason, retry_after }
             }
-            Self::Broken { subject, retry_after } => CallError::Broken { subject, retry_after },
-            Self::Limited { subject, remaining, reset } => {
-                CallError::Limited { subject, remaining, reset }
+            Self::Broken { subject, retry_after, is_forced } => {
+                CallError::Broken { subject, retry_after, is_forced }
+            }
+            Self::Limited { subject, reason, remaining, reset } => {
+                CallError::Limited { subject, reason, remaining, reset }
             }
             Self::PutOff { subject, id, reason } => CallError::PutOff { subject, id, reason },
             Self::Failed { subject, reason } => CallError::Failed { subject, reason },
@@ -152,6 +166,7 @@ impl<R> CallError<R> {
                 CallError::Refused { subject, status, reason }
             }
             Self::Codec { subject, reason } => CallError::Codec { subject, reason },
+            Self::Header { subject, reason } => CallError::Header { subject, reason },
             Self::Send(error) => CallError::Send(error),
         })
     }
@@ -170,9 +185,20 @@ impl<R> CallError<R> {
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",
+            Self::Header { .. } => "invalid",
             Self::Send(_) => "send",
         }
     }
+}
+
+/// Says why a breaker is open.
+fn shut(is_forced: bool, subject: &Subject) -> String {
+    if is_forced {
+        return format!(
+            "an operator forced its breaker open, until `callboard breakers force {subject} auto`"
+        );
+    }
+    "its breaker is open".to_owned()
 }
 
 /// Why a one-way command was not handed over.

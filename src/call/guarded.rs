@@ -5,11 +5,12 @@ use super::{
 };
 use crate::{
     message::{Command, Refused, Reply, Request, Subject, codec},
-    policy::{self, By, Fallback, Grade, Graded, Line, Outcome, Rate},
+    policy::{self, Asked, By, Era, Fallback, Grade, Graded, Line, Outcome, Rate},
     roster::Instance,
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
 use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -42,23 +43,25 @@ impl Guarded<'_> {
         command: C,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
         let reads = self.line.reads_commands(self.is_once) && !self.is_firsthand;
-        let payload = reads.then(|| encode(&command)).transpose()?;
-        let era = match (&payload, &self.line.replies) {
-            (Some(payload), Some(replies)) => {
-                if let Some(graded) = self.cached(payload) {
+        let asked = reads.then(|| self.asked(&command)).transpose()?;
+        let era = match (&asked, &self.line.replies) {
+            (Some(asked), Some(replies)) => {
+                let era = replies.era(self.client.ways().routes.stamp());
+                if let Some(graded) = self.cached(asked, era) {
                     return Ok(graded);
                 }
-                replies.era()
+                era
             }
-            _ => 0,
+            _ => Era::default(),
         };
-        match self.attempts(command, payload.as_ref()).await {
+        let payload = asked.as_ref().map(|asked| &asked.command);
+        match self.attempts(command, payload).await {
             Ok(reply) => {
-                self.keep::<C>(payload, &reply, era);
+                self.keep::<C>(asked, &reply, era);
                 Ok(Graded { reply, grade: Grade::Fresh })
             }
             Err(error) if error.is_trouble() && !self.is_firsthand => {
-                self.fall_back::<C>(error, payload).await
+                self.fall_back::<C>(error, asked).await
             }
             Err(error) => Err(error),
         }
@@ -106,6 +109,7 @@ impl Guarded<'_> {
         let broken = |refused: policy::Refused| CallError::Broken {
             subject,
             retry_after: refused.retry_after,
+            is_forced: refused.retry_after.is_none() && line.is_forced_open(),
         };
         if let Some(breaker) = &line.breaker {
             breaker.look().map_err(broken)?;
@@ -114,6 +118,7 @@ impl Guarded<'_> {
             let taken = limiter.take(bucket, Instant::now());
             taken.map_err(|limited| CallError::Limited {
                 subject,
+                reason: line.rate_in_words(),
                 remaining: 0,
                 reset: Some(limited.reset),
             })?;
@@ -153,6 +158,7 @@ impl Guarded<'_> {
             let admitted = self.line.admit(self.client.domain(), times.0);
             admitted.map_err(|reset| CallError::Limited {
                 subject: C::SUBJECT,
+                reason: self.line.door_in_words(self.client.domain()),
                 remaining: 0,
                 reset: Some(reset),
             })?;
@@ -199,22 +205,30 @@ impl Guarded<'_> {
         short(key)
     }
 
-    fn cached<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
+    /// Returns what tells the call from others: headers as routes see them.
+    fn asked<C: Command>(&self, command: &C) -> Result<Asked, CallError<Refused<C>>> {
+        let mut headers = self.headers.clone();
+        headers.sort_unstable();
+        Ok(Asked { command: encode(command)?, headers })
+    }
+
+    fn cached<T: DeserializeOwned>(&self, asked: &Asked, era: Era) -> Option<Graded<T>> {
         // Without a cache replies are kept for when there is no other.
         self.line.policy.keeps()?;
-        let reply = self.line.replies.as_ref()?.fresh(payload, Instant::now())?;
+        let replies = self.line.replies.as_ref()?;
+        let reply = replies.fresh(asked, era, Instant::now())?;
         let reply = codec::decode(&reply).ok()?;
         self.spared("cached");
         Some(Graded { reply, grade: Grade::Cached })
     }
 
-    fn keep<C: Command>(&self, payload: Option<Bytes>, reply: &Reply<C>, era: u64) {
-        let (Some(payload), Some(replies)) = (payload, &self.line.replies) else {
+    fn keep<C: Command>(&self, asked: Option<Asked>, reply: &Reply<C>, era: Era) {
+        let (Some(asked), Some(replies)) = (asked, &self.line.replies) else {
             return;
         };
         // A reply that cannot be written is not kept.
         if let Ok(reply) = codec::encode(reply) {
-            replies.put(payload, reply, era, Instant::now());
+            replies.put(asked, reply, era, Instant::now());
         }
     }
 
@@ -222,9 +236,9 @@ impl Guarded<'_> {
     async fn fall_back<C: Command>(
         &self,
         error: CallError<Refused<C>>,
-        payload: Option<Bytes>,
+        asked: Option<Asked>,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
-        let found = match (self.line.policy.falls_back(), payload) {
+        let found = match (self.line.policy.falls_back(), asked) {
             (Some(Fallback::Value(value)), _) => {
                 let reply = serde_json::from_value(value.clone());
                 let reply = reply.map_err(|reason| CallError::Codec {
@@ -233,11 +247,11 @@ impl Guarded<'_> {
                 })?;
                 Some(Graded { reply, grade: Grade::Substitute })
             }
-            (Some(Fallback::LastReply), Some(payload)) => self.last(&payload),
-            (Some(Fallback::Job), Some(payload))
+            (Some(Fallback::LastReply), Some(asked)) => self.last(&asked),
+            (Some(Fallback::Job), Some(asked))
                 if self.is_idempotent || error.certainly_not_run() =>
             {
-                return Err(self.put_off::<C>(error, &payload).await);
+                return Err(self.put_off::<C>(error, &asked.command).await);
             }
             _ => None,
         };
@@ -246,8 +260,8 @@ impl Guarded<'_> {
         Ok(graded)
     }
 
-    fn last<T: serde::de::DeserializeOwned>(&self, payload: &Bytes) -> Option<Graded<T>> {
-        let (reply, age) = self.line.replies.as_ref()?.last(payload, Instant::now())?;
+    fn last<T: DeserializeOwned>(&self, asked: &Asked) -> Option<Graded<T>> {
+        let (reply, age) = self.line.replies.as_ref()?.last(asked, Instant::now())?;
         let reply = codec::decode(&reply).ok()?;
         Some(Graded { reply, grade: Grade::Old { age } })
     }

@@ -129,8 +129,11 @@ impl Lines {
     /// may be others.
     pub(crate) fn heeded(&self) -> (BTreeSet<String>, watch::Receiver<u64>) {
         let again = self.0.heeded.subscribe();
-        let domains = self.0.names.iter().flat_map(|line| heeds(&line));
-        (domains.collect(), again)
+        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut domains = table.heeds();
+        drop(table);
+        domains.extend(self.0.names.iter().flat_map(|line| heeds(&line)));
+        (domains, again)
     }
 
     /// Makes all replies old that an event of a domain may have changed.

@@ -28,7 +28,9 @@ impl<R> CallError<R> {
             Self::Limited { .. } => Status::Limited,
             Self::Failed { .. } => Status::Failed,
             Self::Refused { status, .. } => *status,
-            Self::PutOff { .. } | Self::Codec { .. } | Self::Send(_) => return None,
+            Self::PutOff { .. } | Self::Codec { .. } | Self::Header { .. } | Self::Send(_) => {
+                return None;
+            }
         })
     }
 
@@ -51,6 +53,7 @@ impl<R> CallError<R> {
             | Self::Unavailable { .. }
             | Self::Broken { .. }
             | Self::Limited { .. }
+            | Self::Header { .. }
             | Self::Send(_) => true,
             Self::Refused { status, .. } => status.code() < 500,
             _ => false,

@@ -35,7 +35,10 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Keeps breakers open or closed on all nodes, or lets them decide again.
+    /// Keeps breakers open or closed on all nodes that run now, or lets them decide again.
+    ///
+    /// A breaker is there on a node once its target was called there. A node that is
+    /// restarted, or started later, knows nothing of it: its breakers decide by themselves.
     Force {
         /// The breakers' name, such as `payments.charge`.
         breaker: String,

@@ -96,6 +96,9 @@ const USUAL: [&str; 10] = [
     CE_TIME,
 ];
 
+/// How names begin that say what a message is: nobody else sets them.
+const RESERVED: [&str; 6] = ["cb-", "ce-", "nats-", TRACEPARENT, TRACESTATE, CONTENT_TYPE];
+
 /// The headers of a message: few, ordered, names case-sensitive.
 ///
 /// Values hold no line break: [`insert`](Self::insert) refuses them, because a
@@ -166,6 +169,22 @@ impl Headers {
         Some(())
     }
 
+    /// Checks that a name is not one of those which say what a message is.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`HeaderError::Reserved`] if it is.
+    pub(crate) fn unreserved(name: &str) -> Result<(), HeaderError> {
+        let is_meant = |start: &&&str| {
+            let begun = name.get(..start.len());
+            begun.is_some_and(|begun| begun.eq_ignore_ascii_case(start))
+        };
+        match RESERVED.iter().find(is_meant) {
+            Some(start) => Err(HeaderError::Reserved { name: name.to_owned(), start }),
+            None => Ok(()),
+        }
+    }
+
     /// Returns a header's value.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0
@@ -208,10 +227,45 @@ pub enum HeaderError {
         /// The name.
         name: String,
     },
+    /// The name is one of those which say what a message is.
+    #[error(
+        "`{name}` cannot be set: names that begin with `{start}` are reserved; use another, such as `x-canary`"
+    )]
+    Reserved {
+        /// The name.
+        name: String,
+        /// How reserved names begin.
+        start: &'static str,
+    },
     /// The value holds a carriage return or line feed.
     #[error("the value of header `{name}` holds a line break; remove or encode it")]
     LineBreak {
         /// The header's name.
         name: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HeaderError, Headers};
+
+    #[test]
+    fn names_that_say_what_a_message_is_are_nobody_elses() {
+        for name in [
+            "cb-deadline",
+            "Nats-Msg-Id",
+            "nats-expected",
+            "ce-id",
+            "traceparent",
+        ] {
+            let refused = Headers::unreserved(name);
+            assert!(
+                matches!(refused, Err(HeaderError::Reserved { .. })),
+                "{name}"
+            );
+        }
+        for name in ["x-canary", "cb", "user", "\u{e9}-\u{e9}"] {
+            assert_eq!(Headers::unreserved(name), Ok(()), "{name}");
+        }
+    }
 }

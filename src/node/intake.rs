@@ -153,7 +153,7 @@ impl Desk {
             return Ok(());
         };
         line.admit(caller, Instant::now()).map_err(|reset| {
-            let reason = format!("{subject}: too many calls; come again in {reset:.1?}");
+            let reason = line.door_in_words(caller);
             metrics::counter!(LIMITED_TOTAL, "subject" => subject.as_str()).increment(1);
             NoEntry { again: Some(reset), ..NoEntry::new(Status::Limited, reason) }
         })

@@ -157,7 +157,9 @@ impl Policy {
         let parts = [
             ("deadline", fault("deadline", self.deadline)),
             ("try_within", fault("try_within", self.try_within)),
+            ("try_within", self.fault_of_trying()),
             ("retry", self.retry.as_ref().and_then(Retry::fault)),
+            ("retry", self.fault_of_retrying()),
             ("breaker", self.breaker.as_ref().and_then(Limits::fault)),
             ("bulkhead", self.bulkhead.as_ref().and_then(Bulkhead::fault)),
             ("rate", self.rate.as_ref().and_then(Rate::fault)),
@@ -170,5 +172,24 @@ impl Policy {
         parts
             .into_iter()
             .find_map(|(part, fault)| Some((part, fault?)))
+    }
+
+    fn fault_of_trying(&self) -> Option<String> {
+        let (total, limit) = (self.deadline?, self.try_within?);
+        (limit > total).then(|| {
+            format!(
+                "it is {limit:?}, longer than the `deadline` of {total:?}; make it shorter, or leave it out"
+            )
+        })
+    }
+
+    fn fault_of_retrying(&self) -> Option<String> {
+        let (total, retry) = (self.deadline?, self.retry.as_ref()?);
+        let first = retry.first();
+        (retry.is_any() && first > total).then(|| {
+            format!(
+                "`first` is {first:?}, longer than the `deadline` of {total:?}, so nothing would be tried again; make it shorter"
+            )
+        })
     }
 }

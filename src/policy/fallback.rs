@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fallback {
-    /// This reply.
+    /// This reply; in a file `{ value = { price = 0 } }`.
     Value(serde_json::Value),
     /// The last reply to the same command, however old; the command's
     /// [cache](super::Cache) keeps it, or one of the usual size.

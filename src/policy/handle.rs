@@ -1,6 +1,7 @@
 use super::{
     Change, Counts, Force, Limits, Outcome, State,
     breaker::{Gate, Permit, Refused},
+    news::{Changes, changes},
     span,
 };
 use crate::telemetry::{BREAKER_CHANGES_TOTAL, BREAKER_REJECTED_TOTAL};
@@ -12,10 +13,7 @@ use std::{
     sync::{Arc, OnceLock},
     time::Duration,
 };
-use tokio::{sync::broadcast, time::Instant};
-
-/// How many changes may wait for whoever tells them on.
-const NEWS: usize = 256;
+use tokio::time::Instant;
 
 /// Stops calls to something that is broken, and lets them through again when
 /// it works.
@@ -52,14 +50,6 @@ struct Inner {
     changes: Changes,
     /// Counts what was not let through, once there is something.
     rejected: OnceLock<Counter>,
-}
-
-/// Where the changes of breakers go.
-pub(crate) type Changes = broadcast::Sender<(&'static str, Change)>;
-
-/// Makes a way for changes.
-pub(crate) fn changes() -> Changes {
-    broadcast::Sender::new(NEWS)
 }
 
 /// Why a guarded future gave nothing.
@@ -131,8 +121,7 @@ impl Breaker {
                 reason = change.reason,
                 "a breaker changed"
             );
-            // Without anybody who listens nobody is told.
-            told.send((name, change)).ok();
+            told.tell(name, change);
         };
         let gate = Gate::new(limits.clone(), Instant::now(), Some(Box::new(tell)));
         Self(Arc::new(Inner {

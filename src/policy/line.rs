@@ -1,6 +1,6 @@
 use super::{
     Breaker, By, Cache, Fallback, Limited, Policy, Standing, budget::Purse, bulkhead::Berths,
-    cache::Replies, handle::Changes, limiter::Limiter,
+    cache::Replies, limiter::Limiter, news::Changes,
 };
 use crate::message::Subject;
 use std::time::Duration;
@@ -75,6 +75,36 @@ impl Line {
         door.take(key, now)
             .map(drop)
             .map_err(|limited| limited.reset)
+    }
+
+    /// Whether an operator keeps its breaker open.
+    pub(crate) fn is_forced_open(&self) -> bool {
+        let breaker = self.breaker.as_ref();
+        breaker.is_some_and(|breaker| breaker.state() == super::State::ForcedOpen)
+    }
+
+    /// Says how many calls the callee's node takes of a domain.
+    pub(crate) fn door_in_words(&self, caller: &str) -> String {
+        self.policy.accepts().map_or_else(String::new, |rate| {
+            let whom = match rate.is_by() {
+                By::Caller => caller,
+                _ => "all callers together",
+            };
+            format!("the node limits {whom} to {rate}")
+        })
+    }
+
+    /// Says how many calls are made where it is called.
+    pub(crate) fn rate_in_words(&self) -> String {
+        self.policy.rates().map_or_else(String::new, |rate| {
+            let each = match rate.is_by() {
+                By::All => String::new(),
+                By::Caller => " for each caller".to_owned(),
+                By::Key => " for each key".to_owned(),
+                By::Field(field) => format!(" for each `{field}`"),
+            };
+            format!("the caller's policy limits them to {rate}{each}")
+        })
     }
 
     /// Returns how its limits stand; those of a rate once something was counted.

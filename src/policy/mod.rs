@@ -39,10 +39,10 @@ mod fallback;
 mod handle;
 mod limiter;
 mod line;
+mod news;
 mod rate;
 mod retry;
 mod ring;
-mod span;
 mod standing;
 mod table;
 
@@ -57,15 +57,19 @@ mod sync {
     };
 }
 
+use crate::span;
+
 pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, State};
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;
 pub use cache::Cache;
+pub(crate) use cache::{Asked, Era};
 pub use data::Policy;
 pub use fallback::{Fallback, Grade, Graded};
+pub(crate) use handle::again;
 pub use handle::{Breaker, Broken, Report};
-pub(crate) use handle::{Changes, again, changes};
 pub(crate) use line::Line;
+pub(crate) use news::{Changes, Heard, changes};
 pub use rate::{By, Kind, Rate};
 pub use retry::Retry;
 pub use standing::{Counted, Limited, Standing};

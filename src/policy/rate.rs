@@ -1,6 +1,6 @@
 use super::span;
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use std::{fmt, time::Duration};
 
 /// How many calls may be made in a time, by whom or about what.
 ///
@@ -40,7 +40,7 @@ pub enum Kind {
 }
 
 /// What has a limit of its own.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum By {
     /// Nothing: all share one.
@@ -136,6 +136,41 @@ impl Rate {
         }
         (!(1..=10_000_000).contains(&self.keys))
             .then(|| format!("`keys` is {}; use 1 to 10000000", self.keys))
+    }
+}
+
+impl<'de> Deserialize<'de> for By {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(match Written::deserialize(from)? {
+            Written::Field { field } => Self::Field(field),
+            Written::Name(name) => match name.as_str() {
+                "all" => Self::All,
+                "caller" => Self::Caller,
+                "key" => Self::Key,
+                _ => {
+                    return Err(D::Error::custom(format!(
+                        "`{name}` is not `all`, `caller` or `key`; for a field of the command write `{{ field = \"{name}\" }}`"
+                    )));
+                }
+            },
+        })
+    }
+}
+
+/// What has a limit of its own, as it stands in a file.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`by` is \"all\", \"caller\", \"key\" or `{ field = \"user\" }`"
+)]
+enum Written {
+    Name(String),
+    Field { field: String },
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} in {:?}", self.limit, self.per)
     }
 }
 

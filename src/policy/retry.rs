@@ -64,6 +64,11 @@ impl Retry {
         &self.budget
     }
 
+    /// Returns the wait after the first failure.
+    pub(super) const fn first(&self) -> Duration {
+        self.first
+    }
+
     /// Whether there is more than one attempt.
     pub(crate) const fn is_any(&self) -> bool {
         self.attempts > 1

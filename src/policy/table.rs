@@ -1,7 +1,11 @@
 use super::Policy;
 use crate::message::{Subject, is_name};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 /// The policies of all targets: for a command, for a domain, and for the rest.
 ///
@@ -157,6 +161,23 @@ impl Policies {
         all.into_iter().any(|policy| policy.accepts().is_some())
     }
 
+    /// Returns the domains whose events make replies old, as far as the table alone
+    /// says.
+    pub(crate) fn heeds(&self) -> BTreeSet<String> {
+        let default = self.default.iter().map(|policy| ("", policy));
+        let domains = self.domains.iter().map(|(name, policy)| (&**name, policy));
+        let commands = self.commands.iter().filter_map(|(name, policy)| {
+            let (domain, _) = name.split_once('.')?;
+            Some((domain, policy))
+        });
+        let all = default.chain(domains).chain(commands);
+        all.filter_map(|(own, policy)| Some(policy.keeps()?.heeds(own)))
+            .flatten()
+            .filter(|domain| !domain.is_empty())
+            .map(str::to_owned)
+            .collect()
+    }
+
     fn checked(self) -> Result<Self, PoliciesError> {
         self.check().map(|()| self)
     }
@@ -223,7 +244,7 @@ pub enum PoliciesError {
 #[cfg(test)]
 mod tests {
     use super::{Policies, Policy};
-    use crate::message::Subject;
+    use crate::message::{Subject, codec};
     use std::time::Duration;
 
     const TABLE: &str = r#"
@@ -257,47 +278,84 @@ mod tests {
     fn what_is_written_as_json_or_toml_reads_back() {
         let table = Policies::from_toml(TABLE).expect("it is sound");
         let json = serde_json::to_string(&table).expect("it is data");
+        let bytes = codec::encode(&table).expect("it is data");
+        assert_eq!(codec::decode::<Policies>(&bytes).ok(), Some(table.clone()));
         assert_eq!(Policies::from_json(&json), Ok(table));
     }
 
+    /// Tables that are wrong, and what is said of them.
+    const FAULTS: &[(&str, &str)] = &[
+        ("[commands.charge]", "names no command"),
+        ("[domains.\"a b\"]", "names no domain"),
+        ("[commands.payments.charge]", "a command in quotes"),
+        ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
+        (
+            "[default]\nbreaker = { probes = 0 }",
+            "`default.breaker`: `probes` is 0; use 1",
+        ),
+        ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
+        ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
+        (
+            "[domains.a]\nretry = { budget = { share = -1.0 } }",
+            "`domains.a.retry`: `budget`",
+        ),
+        ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
+        ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
+        (
+            "[domains.a]\nrate = { per = \"99years\" }",
+            "`per` is longer than a year",
+        ),
+        ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
+        (
+            "[domains.a]\ncache = { domains = [\"Or ders\"] }",
+            "`domains` has `Or ders`",
+        ),
+        (
+            "[domains.a]\nbreaker = { failures = 4000000000 }",
+            "`failures` is 4000000000; use 0 to",
+        ),
+        (
+            "[domains.a]\ndeadline = \"1s\"\ntry_within = \"2s\"",
+            "`domains.a.try_within`: it is 2s, longer than the `deadline` of 1s",
+        ),
+        (
+            "[domains.a]\ndeadline = \"1s\"\nretry = { first = \"2s\" }",
+            "`domains.a.retry`: `first` is 2s, longer than the `deadline` of 1s",
+        ),
+        (
+            "[domains.a]\nbreaker = { statuses = [503, 200] }",
+            "`statuses` has 200",
+        ),
+        (
+            "[domains.a]\nbreaker = { slow_rate = 0.5 }",
+            "without `slow`; say",
+        ),
+        (
+            "[domains.a]\nbreaker = { slow = \"1s\" }",
+            "without `slow_rate`; say",
+        ),
+        (
+            "[domains.a]\ndeadline = 3",
+            "expected a time such as \"3s\"",
+        ),
+        (
+            "[domains.a]\nretry = { first = 3 }",
+            "expected a time such as \"3s\"",
+        ),
+        (
+            "[domains.a]\nrate = { by = \"user\" }",
+            "write `{ field = \"user\" }`",
+        ),
+        ("[domains.a]\nrate = { by = 3 }", "`{ field = \"user\" }`"),
+        (
+            "[domains.a]\nbulkhead = { in_flight = 0 }",
+            "`domains.a.bulkhead`",
+        ),
+    ];
+
     #[test]
     fn every_fault_names_its_place_and_what_would_be_right() {
-        let cases = [
-            ("[commands.charge]", "names no command"),
-            ("[domains.\"a b\"]", "names no domain"),
-            ("[commands.payments.charge]", "a command in quotes"),
-            ("[default]\ndeadline = \"3 parsecs\"", "write `250ms`"),
-            (
-                "[default]\nbreaker = { probes = 0 }",
-                "`default.breaker`: `probes` is 0; use 1",
-            ),
-            ("[default]\nbreaker = { failure_rate = 50 }", "such as 0.5"),
-            ("[domains.a]\nretry = { atempts = 3 }", "`attempts`"),
-            (
-                "[domains.a]\nretry = { budget = { share = -1.0 } }",
-                "`domains.a.retry`: `budget`",
-            ),
-            ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
-            ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
-            (
-                "[domains.a]\nrate = { per = \"99years\" }",
-                "`per` is longer than a year",
-            ),
-            ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
-            (
-                "[domains.a]\ncache = { domains = [\"Or ders\"] }",
-                "`domains` has `Or ders`",
-            ),
-            (
-                "[domains.a]\nbreaker = { failures = 4000000000 }",
-                "`failures` is 4000000000; use 0 to",
-            ),
-            (
-                "[domains.a]\nbulkhead = { in_flight = 0 }",
-                "`domains.a.bulkhead`",
-            ),
-        ];
-        for (text, cure) in cases {
+        for (text, cure) in FAULTS {
             let error = Policies::from_toml(text).map(drop);
             let error = error.expect_err(text).to_string();
             assert!(error.contains(cure), "{text}: {error}");

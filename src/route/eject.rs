@@ -1,5 +1,6 @@
 //! Instances that fail are left out for a while: a machine that is a value.
 
+use crate::span;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
@@ -28,18 +29,15 @@ pub struct Eject {
     /// How many calls a share is taken of, at least.
     pub calls: u32,
     /// The time in which they are counted.
-    #[serde(with = "super::table::span")]
+    #[serde(with = "span")]
     pub window: Duration,
     /// How long the first time; twice, three times as long after that.
-    #[serde(with = "super::table::span")]
+    #[serde(with = "span")]
     pub base: Duration,
     /// The largest share of the instances that is left out at a time.
     pub most: f64,
     /// An answer that takes longer counts as a failure; none does by default.
-    #[serde(
-        with = "super::table::span::maybe",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "span::maybe", skip_serializing_if = "Option::is_none")]
     pub slow: Option<Duration>,
 }
 

@@ -235,54 +235,19 @@ impl Route {
     }
 }
 
-/// Times as people write them.
-pub(super) mod span {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-    use std::time::Duration;
-
-    pub(in super::super) fn serialize<S: Serializer>(
-        span: &Duration,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*span))
-    }
-
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(D::Error::custom)
-    }
-
-    /// Times that may be left out.
-    pub(in super::super) mod maybe {
-        use serde::{Deserialize, Deserializer, Serializer, de::Error};
-        use std::time::Duration;
-
-        #[expect(clippy::ref_option, reason = "serde gives a reference to the field")]
-        pub(in super::super::super) fn serialize<S: Serializer>(
-            span: &Option<Duration>,
-            serializer: S,
-        ) -> Result<S::Ok, S::Error> {
-            match span {
-                Some(span) => super::serialize(span, serializer),
-                None => serializer.serialize_none(),
-            }
-        }
-
-        pub(in super::super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<Duration>, D::Error> {
-            let text = Option::<String>::deserialize(deserializer)?;
-            let span = text.map(|text| humantime::parse_duration(&text));
-            span.transpose().map_err(D::Error::custom)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Duration, Eject, Route, RouteError, RouteTable};
+
+    #[test]
+    fn a_time_that_is_none_is_refused_with_one_that_would_be() {
+        for eject in [r#"{"base": 30}"#, r#"{"slow": 2}"#, r#"{"window": null}"#] {
+            let text = format!(r#"{{"route": [{{"to": "till", "eject": {eject}}}]}}"#);
+            let read = serde_json::from_str::<RouteTable>(&text);
+            let error = read.expect_err(eject).to_string();
+            assert!(error.contains("a time such as \"3s\""), "{error}");
+        }
+    }
 
     #[test]
     fn what_clocks_and_counters_cannot_reckon_with_is_refused() {

@@ -17,7 +17,7 @@
 mod breaker;
 #[path = "../../src/policy/ring.rs"]
 mod ring;
-#[path = "../../src/policy/span.rs"]
+#[path = "../../src/span.rs"]
 mod span;
 
 /// What the gate is built of.

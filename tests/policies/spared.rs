@@ -44,6 +44,50 @@ async fn a_reply_is_given_again_until_it_is_old() -> Verdict {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_that_routes_tell_apart_are_not_given_each_others_replies() -> Verdict {
+    let callee = Callee::open(|number| match number {
+        1..=3 => Act::Reply(number),
+        _ => Act::Refuse(Status::Unavailable),
+    })
+    .await?;
+    let policy = Policy::new().cache(Cache::new(9, TTL));
+    let client = callee.client(table(policy.fallback(Fallback::LastReply)));
+    let canary = |is_one| client.call(Charge::of("ada")).header("x-canary", is_one);
+    let both = || canary("true").header("x-user", "ada");
+    assert_eq!(client.call(Charge::of("ada")).await?, 1);
+    assert_eq!(canary("true").await?, 2);
+    assert_eq!(both().await?, 3);
+    assert_eq!(client.call(Charge::of("ada")).await?, 1);
+    assert_eq!(canary("false").header("x-canary", "true").await?, 2);
+    let turned = client.call(Charge::of("ada")).header("x-user", "ada");
+    assert_eq!(turned.header("x-canary", "true").await?, 3, "in any order");
+    advance(TTL).await;
+    assert_eq!(canary("true").await?, 2, "its own last reply");
+    canary("false").await.expect_err("it has none");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_that_say_what_a_call_is_cannot_be_set() -> Verdict {
+    let callee = Callee::open(Act::Reply).await?;
+    let client = callee.client(table(Policy::new().fallback(Fallback::Value(json!(42)))));
+    for name in [
+        "cb-deadline",
+        "Nats-Msg-Id",
+        "ce-id",
+        "traceparent",
+        "tracestate",
+    ] {
+        let refused = client.call(Charge::of("ada")).header(name, "1").await;
+        let error = refused.expect_err(name);
+        assert!(matches!(error, CallError::Header { .. }), "{error:?}");
+        assert!(error.to_string().contains("are reserved"), "{error}");
+    }
+    assert_eq!(callee.tried(), 0);
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_value_stands_in_for_a_reply_and_says_so() -> Verdict {
     let callee = Callee::open(|_| Act::Refuse(Status::Failed)).await?;
     let client = callee.client(table(Policy::new().fallback(Fallback::Value(json!(42)))));

@@ -5,11 +5,11 @@ use crate::{
     support::way::{SOON, Way, both_buses, every_way, until},
 };
 use callboard::{
-    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible, Running,
-    Subject,
+    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible,
+    RouteTable, Running, Subject,
     breaker::{self, News},
     message::codec,
-    policy::{Advice, Breaker, By, Cache, Force, Limits, Policies, Policy, Rate, State},
+    policy::{Advice, Breaker, By, Cache, Force, Grade, Limits, Policies, Policy, Rate, State},
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, time::Duration};
@@ -140,9 +140,13 @@ async fn an_operator_forces_breakers_open_and_closed_on_all_nodes() -> Verdict {
         assert_eq!(panels.len(), 2);
         let error = client.call(Fail).await.expect_err("it is shut");
         assert!(
-            matches!(error, CallError::Broken { retry_after: None, .. }),
+            matches!(
+                error,
+                CallError::Broken { retry_after: None, is_forced: true, .. }
+            ),
             "{error:?}"
         );
+        assert!(error.to_string().contains("an operator forced"), "{error}");
         breaker::force(&asker, "mill.fail", Force::Closed, WITHIN).await?;
         for _ in 0..5 {
             assert_eq!(fail(&client).await, None, "it is asked all the same");
@@ -196,14 +200,29 @@ async fn an_event_of_the_domain_makes_cached_replies_old() -> Verdict {
         let host = way.node("host").group(mill()).start().await?;
         let one = node(way, "one").await?;
         let client = one.client();
-        // Until its domain is heard, nothing is sure to be given again.
-        until("a reply that is kept", async || {
-            let first = client.call(Count).await.expect("it is answered");
-            client.call(Count).await.expect("it is answered") == first
+        let kept = client.call(Count).await?;
+        let again = client.call(Count).graded().await?;
+        assert_eq!((again.reply, again.grade), (kept, Grade::Cached));
+        client.publish(Turned).await?;
+        until("a new count", async || {
+            client.call(Count).await.is_ok_and(|count| count > kept)
         })
         .await;
+        one.stop().await?;
+        Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn another_table_of_routes_makes_cached_replies_old() -> Verdict {
+    both_buses(async |way| {
+        let host = way.node("host").group(mill()).start().await?;
+        let one = node(way, "one").await?;
+        let client = one.client();
         let kept = client.call(Count).await?;
-        client.publish(Turned).await?;
+        assert_eq!(client.call(Count).await?, kept);
+        one.set_routes(&RouteTable::default()).await?;
         until("a new count", async || {
             client.call(Count).await.is_ok_and(|count| count > kept)
         })
@@ -285,6 +304,8 @@ async fn a_callee_takes_only_so_many_calls_of_each_caller() -> Verdict {
                 if reset > Duration::from_secs(20) && reset <= Duration::from_secs(30)),
             "{error:?}"
         );
+        let whose = "the node limits client to 2 in 60s";
+        assert!(error.to_string().contains(whose), "{error}");
         Ok(host.stop().await?)
     })
     .await

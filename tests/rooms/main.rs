@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 /// The rooms of `src/`, from the ground up.
 const FLOORS: [&[&str]; 10] = [
-    &["error", "telemetry", "time"],
+    &["error", "span", "telemetry", "time"],
     &["message", "roster"],
     &["bus", "policy", "route"],
     &["call"],

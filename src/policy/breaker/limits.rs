@@ -35,8 +35,8 @@ pub struct Limits {
     failure_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     slow_rate: Option<f64>,
-    #[serde(with = "span")]
-    slow: Duration,
+    #[serde(with = "span::maybe", skip_serializing_if = "Option::is_none")]
+    slow: Option<Duration>,
     min_calls: u32,
     advice: Advice,
     statuses: BTreeSet<u16>,
@@ -104,7 +104,7 @@ impl Limits {
     /// Opens it also when this share of the calls in the window took longer than `slow`.
     pub const fn slow_rate(mut self, share: f64, slow: Duration) -> Self {
         self.slow_rate = Some(share);
-        self.slow = slow;
+        self.slow = Some(slow);
         self
     }
 
@@ -142,6 +142,12 @@ impl Limits {
                 ));
             }
         }
+        if let Some(fault) = self
+            .fault_of_slowness()
+            .or_else(|| self.fault_of_statuses())
+        {
+            return Some(fault);
+        }
         let spans = [
             ("within", self.within),
             ("open", self.open),
@@ -173,6 +179,28 @@ impl Limits {
             );
         }
         None
+    }
+
+    fn fault_of_slowness(&self) -> Option<String> {
+        match (self.slow_rate, self.slow) {
+            (Some(_), None) => Some(
+                "`slow_rate` is set without `slow`; say what is slow, such as `slow = \"1s\"`"
+                    .to_owned(),
+            ),
+            (None, Some(_)) => Some(
+                "`slow` is set without `slow_rate`; say which share of slow calls is too much, such as 0.5"
+                    .to_owned(),
+            ),
+            (_, slow) => slow.and_then(|slow| span::fault("slow", slow)),
+        }
+    }
+
+    fn fault_of_statuses(&self) -> Option<String> {
+        let is_none = |status: &&u16| !(400..600).contains(*status);
+        let status = self.statuses.iter().find(is_none)?;
+        Some(format!(
+            "`statuses` has {status}, which says of no failure; use 400 to 599, such as 503"
+        ))
     }
 
     /// Whether a status says that the callee is in trouble.
@@ -207,7 +235,7 @@ impl Limits {
 
     /// Whether a call that took so long is a slow one.
     pub(super) fn is_slow(&self, took: Duration) -> bool {
-        self.slow_rate.is_some() && took > self.slow
+        self.slow_rate.is_some() && self.slow.is_some_and(|slow| took > slow)
     }
 
     #[inline]
@@ -255,7 +283,7 @@ impl Default for Limits {
             probes: 1,
             failure_rate: None,
             slow_rate: None,
-            slow: Duration::from_secs(1),
+            slow: None,
             min_calls: 20,
             advice: Advice::default(),
             statuses: TROUBLE.into(),

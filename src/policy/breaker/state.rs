@@ -37,7 +37,7 @@ impl fmt::Display for State {
     }
 }
 
-/// What an operator wants of a breaker.
+/// What an operator wants of a breaker, as long as its process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Force {

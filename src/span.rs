@@ -1,19 +1,36 @@
 //! Durations in files as people write them: `250ms`, `3s`, `1m 30s`.
 
-use serde::{Deserialize, Deserializer, Serializer, de::Error};
-use std::time::Duration;
+use serde::{
+    Deserializer, Serializer,
+    de::{Error, Visitor},
+};
+use std::{fmt, time::Duration};
 
 pub(crate) fn serialize<S: Serializer>(span: &Duration, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(&humantime::format_duration(*span))
 }
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(from)?;
-    humantime::parse_duration(&text).map_err(|error| {
-        D::Error::custom(format!(
-            "`{text}` is not a duration ({error}); write `250ms`, `3s` or `1m 30s`"
-        ))
-    })
+    from.deserialize_str(Written)
+}
+
+/// Reads what somebody wrote, and says what would be right.
+struct Written;
+
+impl Visitor<'_> for Written {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time such as \"3s\"")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        humantime::parse_duration(text).map_err(|error| {
+            E::custom(format!(
+                "`{text}` is not a duration ({error}); write `250ms`, `3s` or `1m 30s`"
+            ))
+        })
+    }
 }
 
 /// The longest span that clocks are sure to reckon with.
@@ -34,7 +51,7 @@ pub(crate) fn too_long(name: &str, span: Duration) -> Option<String> {
 
 /// The same for a duration that may be left out.
 pub(crate) mod maybe {
-    use serde::{Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
     use std::time::Duration;
 
     #[expect(clippy::ref_option, reason = "serde calls it so")]
@@ -51,6 +68,10 @@ pub(crate) mod maybe {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(from).map(Some)
+        let span = Option::<Span>::deserialize(from)?;
+        Ok(span.map(|Span(span)| span))
     }
+
+    #[derive(Deserialize)]
+    struct Span(#[serde(with = "super")] Duration);
 }
