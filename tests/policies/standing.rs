@@ -139,7 +139,7 @@ async fn every_limit_is_told_with_what_is_taken_and_what_was_turned_away() -> Ve
         assert_eq!(panels[1].limits[2].of, waits);
         let rate = counted(&panels[1].limits[1]).ok_or("it counts")?;
         assert_eq!((rate.allowed, rate.per, rate.keys), (10, MINUTE, 2));
-        assert_eq!(rate.fullest.as_deref(), Some("\"bob\""));
+        assert_eq!(rate.fullest.as_deref(), Some("bob"));
         let accept = counted(&panels[0].limits[1]).ok_or("it counts")?;
         let by = (&accept.by, accept.fullest.as_deref());
         assert_eq!(by, (&By::Caller, Some("client")));

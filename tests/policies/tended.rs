@@ -227,7 +227,7 @@ async fn another_table_is_taken_while_the_node_runs() -> Verdict {
         let cached = Policy::new().cache(Cache::default());
         let same = policies().command(Count::SUBJECT, cached.idempotent());
         let taken = breaker::set_policies(&asker, &same, WITHIN).await?;
-        assert_eq!(taken, ["one"]);
+        assert_eq!(taken, ["host", "one"]);
         assert!(
             fail(&client).await.is_some(),
             "its breaker goes on as it was"
