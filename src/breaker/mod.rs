@@ -39,6 +39,8 @@ mod tended;
 mod wire;
 
 pub use crate::call::AskError;
+#[cfg(feature = "cli")]
+pub(crate) use asking::spread;
 pub use asking::{SetError, ask, force, policies, set_policies};
 pub(crate) use tended::Policed;
 pub use wire::{News, Panel, Table};

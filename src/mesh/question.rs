@@ -93,10 +93,6 @@ impl Mesh {
 
 /// Asks one node for the cards of all, and how long ago each was heard of: at most,
 /// as the answer may have been under way all the time that it took.
-#[expect(
-    clippy::type_complexity,
-    reason = "cards, and the tables that come with them"
-)]
 pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,

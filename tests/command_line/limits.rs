@@ -53,7 +53,7 @@ async fn limits_are_shown_and_watched() {
     );
     let accept = "accept payments.charge n-1 2/500 - 0 500 in 1m by caller; of 1 most by client";
     assert_eq!(rows[2], words(accept), "{shown}");
-    let rate = "rate payments.charge n-1 2/2 - 1 2 in 1m by order; of 1 most by \"o-1\"";
+    let rate = "rate payments.charge n-1 2/2 - 1 2 in 1m by order; of 1 most by o-1";
     assert_eq!(rows[3], words(rate), "{shown}");
     let bulkhead = ["bulkhead", "payments.charge", "n-1", "0/100", "0/100", "0"];
     assert_eq!(rows[4], bulkhead, "{shown}");
