@@ -5,8 +5,8 @@ use crate::{
     support::way::{SOON, Way, both_buses, every_way, until},
 };
 use callboard::{
-    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible, Running,
-    Subject,
+    Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible,
+    RouteTable, Running, Subject,
     breaker::{self, News},
     message::codec,
     policy::{Advice, Breaker, By, Cache, Force, Limits, Policies, Policy, Rate, State},
@@ -286,6 +286,34 @@ async fn a_callee_takes_only_so_many_calls_of_each_caller() -> Verdict {
             "{error:?}"
         );
         Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_route_sends_elsewhere_is_no_call_that_is_taken_here() -> Verdict {
+    both_buses(async |way| {
+        let other = way.node("other").version("2.0.0").group(mill());
+        let other = other.start().await?;
+        let rate = Rate::new(1, Duration::from_mins(1));
+        let table = Policies::new().domain("mill", Policy::new().accept(rate));
+        let away = r#"{"route": [{"to": "mill", "rule": [{"versions": {"^2": 1}}]}]}"#;
+        let here = way.node("here").version("1.0.0").group(mill());
+        let here = here
+            .policies(table)
+            .routes(serde_json::from_str(away)?)
+            .start()
+            .await?;
+        let client = here.client();
+        for count in 1..=5 {
+            assert_eq!(client.call(Count).await?, count, "the other counts");
+        }
+        here.set_routes(&RouteTable::default()).await?;
+        assert_eq!(client.call(Count).await?, 1, "the one here takes one");
+        let error = client.call(Count).await.expect_err("and no more");
+        assert!(matches!(error, CallError::Limited { .. }), "{error:?}");
+        here.stop().await?;
+        Ok(other.stop().await?)
     })
     .await
 }
