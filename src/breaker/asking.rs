@@ -1,7 +1,16 @@
-use super::wire::{self, Panel, Question};
+use super::wire::{self, Panel, Question, Table};
 use crate::{
-    call::{AskError, Client, survey::survey},
-    policy::{Force, Policies},
+    bus::{Message, RequestError},
+    call::{
+        AskError, Client,
+        survey::survey,
+        tables::{self, Taken},
+    },
+    message::{
+        Status,
+        codec::{self, EncodeError},
+    },
+    policy::{Force, Policies, PoliciesError},
 };
 use std::time::Duration;
 
@@ -25,6 +34,7 @@ pub async fn ask(
     let question = Question { breaker: breaker.map(str::to_owned), force: None };
     let subject = wire::question(client.namespace());
     let mut panels: Vec<Panel> = survey(client.bus(), subject, &question, within).await?;
+    panels.retain(|panel| !panel.breakers.is_empty());
     panels.sort_by(|a, b| (&a.node, &a.path).cmp(&(&b.node, &b.path)));
     Ok(panels)
 }
@@ -54,36 +64,88 @@ pub async fn force(
     survey(client.bus(), subject, &question, within).await
 }
 
-/// Has all nodes that have policies go by another table; returns their names.
-///
-/// A target whose policy stays the same goes on as it was. Of one whose policy
-/// changes, the breaker goes on if its limits stay the same, and stays as an operator
-/// forced it; its rate, bulkhead, budget and kept replies begin anew.
+/// Asks all nodes for the policies that they go by.
 ///
 /// # Errors
 ///
-/// Returns [`SetError`] if it could not be sent, or a node refused it.
+/// Returns [`AskError`] if the question could not be sent.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future may or may not have sent it; sending it again is harmless.
+/// Safe: nothing is changed.
+pub async fn policies(client: &Client, within: Duration) -> Result<Vec<Table>, AskError> {
+    let subject = wire::policies(client.namespace());
+    let mut tables: Vec<Table> = survey(client.bus(), subject, &(), within).await?;
+    tables.sort_by(|a, b| a.node.cmp(&b.node));
+    Ok(tables)
+}
+
+/// Has all nodes go by another table, also those that start later; returns the
+/// names of those that say so.
+///
+/// It replaces the whole table of every node, its own as well, and holds until
+/// there is a newer one or no node is left that knows it.
+///
+/// A target whose policy stays the same goes on as it was. Of one whose policy
+/// changes, each part that stays the same goes on, and its breaker stays as an
+/// operator forced it.
+///
+/// # Errors
+///
+/// Returns [`SetError`] if the table is flawed or not newer than the one that is
+/// there, then nothing is changed; if no node is there, or one of them does not
+/// go by it.
+///
+/// # Cancel safety
+///
+/// Dropping the future may or may not have set it; one without a version may be
+/// set again.
 pub async fn set_policies(
     client: &Client,
     table: &Policies,
     within: Duration,
 ) -> Result<Vec<String>, SetError> {
-    let subject = wire::policies(client.namespace());
-    let set: Vec<(String, Result<(), String>)> =
-        survey(client.bus(), subject, table, within).await?;
-    let mut nodes = Vec::with_capacity(set.len());
-    for (node, outcome) in set {
+    spread(client, table, within).await.map(|(_, nodes)| nodes)
+}
+
+/// The same; returns the version of the table, too.
+pub(crate) async fn spread(
+    client: &Client,
+    table: &Policies,
+    within: Duration,
+) -> Result<(u64, Vec<String>), SetError> {
+    table.check()?;
+    let (bus, namespace) = (client.bus(), client.namespace());
+    let nobody = || SetError::Nobody { namespace: namespace.to_string() };
+    // One node gives it its version; then each says whether it goes by it.
+    let asked = Message::new(
+        tables::set(namespace, tables::POLICIES),
+        codec::encode(table)?,
+    );
+    let answer = match bus.request(asked, within).await {
+        Err(RequestError::NoResponders { .. }) => return Err(nobody()),
+        answer => answer?,
+    };
+    if let Some((_, reason)) = Status::read(&answer.headers) {
+        return Err(SetError::NotTaken { reason: reason.to_owned() });
+    }
+    let Taken { version } = codec::decode(&answer.payload)
+        .map_err(|error| SetError::NotTaken { reason: format!("the answer {error}") })?;
+    let subject = tables::told(namespace, tables::POLICIES);
+    let table = table.clone().numbered(version);
+    let said: Vec<(String, Result<(), String>)> = survey(bus, subject, &table, within).await?;
+    let mut nodes = Vec::with_capacity(said.len());
+    for (node, outcome) in said {
         match outcome {
             Ok(()) => nodes.push(node),
             Err(reason) => return Err(SetError::Refused { node, reason }),
         }
     }
+    if nodes.is_empty() {
+        return Err(nobody());
+    }
     nodes.sort_unstable();
-    Ok(nodes)
+    Ok((version, nodes))
 }
 
 /// Why not all nodes go by another table.
@@ -93,7 +155,28 @@ pub enum SetError {
     /// They could not be asked to.
     #[error(transparent)]
     Ask(#[from] AskError),
-    /// A node does not go by the table; others may.
+    /// It is flawed.
+    #[error(transparent)]
+    Flawed(#[from] PoliciesError),
+    /// The table could not be written.
+    #[error("the table of policies {0}")]
+    Encode(#[from] EncodeError),
+    /// No node answers in time.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// There is no node.
+    #[error("no node is there in namespace `{namespace}` to go by the policies; start one first")]
+    Nobody {
+        /// Where they were to be set.
+        namespace: String,
+    },
+    /// It was not taken, and nothing has changed.
+    #[error("the policies were refused: {reason}")]
+    NotTaken {
+        /// Why.
+        reason: String,
+    },
+    /// A node does not go by the table; others do.
     #[error("the node `{node}` refused the policies: {reason}")]
     Refused {
         /// The node.

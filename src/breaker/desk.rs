@@ -1,6 +1,6 @@
 use super::{
     tended::Tended,
-    wire::{self, News, Panel, Question},
+    wire::{self, News, Panel, Question, Table},
 };
 use crate::{
     actor::{Birth, Context},
@@ -8,7 +8,7 @@ use crate::{
     call::{Client, Lines, survey},
     error::Failure,
     message::codec,
-    policy::{Breaker, Change, Changes, Heard, Policies, State},
+    policy::{Breaker, Change, Changes, Heard, State},
 };
 use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
@@ -42,10 +42,10 @@ impl Desk {
         tasks.spawn_local(poke.clone().at_end_of(own.answer(asked)));
         tasks.spawn_local(poke.clone().at_end_of(Rc::clone(&post).hear(opened)));
         if let Some(lines) = post.tended.lines().cloned() {
-            let tables = bus.subscribe(&wire::policies(namespace), None).await?;
+            let asked = bus.subscribe(&wire::policies(namespace), None).await?;
             let own = Rc::clone(&post);
-            let taking = own.take(tables, lines.clone());
-            tasks.spawn_local(poke.clone().at_end_of(taking));
+            let telling = own.show(asked, lines.clone());
+            tasks.spawn_local(poke.clone().at_end_of(telling));
             // Heard before anybody calls: no reply is old already when it comes.
             let mut aging = Aging::new(post.client.clone(), lines);
             aging.listen().await?;
@@ -139,20 +139,11 @@ impl Post {
         }
     }
 
-    /// Takes tables of policies.
-    async fn take(self: Rc<Self>, mut tables: Subscription, lines: Lines) {
-        while let Some(message) = tables.next().await {
-            let set = codec::decode::<Policies>(&message.payload)
-                .map_err(|error| format!("it is no table of policies: it {error}"))
-                .and_then(|table| lines.set(table).map_err(|error| error.to_string()));
-            match &set {
-                Ok(()) => tracing::info!("the node goes by another table of policies"),
-                Err(reason) => tracing::warn!(reason, "a table of policies was refused"),
-            }
-            if let Some(reply) = message.reply {
-                survey::say(self.client.bus(), reply, &(self.client.node(), set)).await;
-            }
-        }
+    /// Tells by which policies the node goes.
+    async fn show(self: Rc<Self>, asked: Subscription, lines: Lines) {
+        let node = self.client.node().to_owned();
+        let tell = |()| [Table { node: node.clone(), policies: lines.table() }];
+        survey::answer(self.client.bus(), asked, tell).await;
     }
 }
 

@@ -5,8 +5,9 @@
 //! supervisor restarts like any other: it publishes every change on
 //! `{ns}.sys.breaker.{opened|half-opened|closed}.{name}`, takes what other nodes
 //! publish as [advice](crate::policy::Advice), and answers [`ask`] and [`force`].
-//! The breakers of a node's policies are tended in the group `policies`, by an
-//! actor that also hears the events that make cached replies old.
+//! The breakers of a node's policies are tended in its group `mesh`, by an actor
+//! that also hears the events that make cached replies old; it is there on every
+//! node, because policies may be [set](set_policies) while the node runs.
 //!
 //! Calls do not wait for this actor, and do not notice when it is restarted.
 //!
@@ -38,6 +39,8 @@ mod tended;
 mod wire;
 
 pub use crate::call::AskError;
-pub use asking::{SetError, ask, force, set_policies};
+#[cfg(feature = "cli")]
+pub(crate) use asking::spread;
+pub use asking::{SetError, ask, force, policies, set_policies};
 pub(crate) use tended::Policed;
-pub use wire::{News, Panel};
+pub use wire::{News, Panel, Table};

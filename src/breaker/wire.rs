@@ -1,6 +1,6 @@
 use crate::{
     message::Namespace,
-    policy::{Change, Force, Report, State},
+    policy::{Change, Force, Policies, Report, State},
 };
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,16 @@ pub struct Panel {
     pub breakers: Vec<Report>,
 }
 
+/// The policies that one node goes by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Table {
+    /// The node.
+    pub node: String,
+    /// Its own, or those of all nodes if their version is above 0.
+    pub policies: Policies,
+}
+
 /// What is asked of those who tend breakers; a plain client may send nothing.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
@@ -45,7 +55,7 @@ pub(super) fn question(namespace: &Namespace) -> String {
     namespace.system("breakers")
 }
 
-/// The subject on which a table of policies is set.
+/// The subject on which nodes are asked for their policies.
 pub(super) fn policies(namespace: &Namespace) -> String {
     namespace.system("policies")
 }

@@ -184,7 +184,7 @@ impl<'a, C: Command> Call<'a, C> {
         }
         let said = (request, self.headers);
         let (command, times) = ((self.command, None), (started, timeout));
-        let reply = attempt(self.client, command, said, times, &mut Vec::new()).await;
+        let reply = attempt((self.client, None), command, said, times, &mut Vec::new()).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -223,7 +223,7 @@ impl<'a, C: Command> Call<'a, C> {
 /// command's actor if it lives here, else over the bus, as bytes that may be known.
 /// An instance that failed is noted as tried.
 pub(super) async fn attempt<C: Command>(
-    client: &Client,
+    (client, line): (&Client, Option<&Line>),
     (command, bytes): (C, Option<Bytes>),
     (request, headers): (Request, remote::Said),
     times: (Instant, Duration),
@@ -234,14 +234,14 @@ pub(super) async fn attempt<C: Command>(
             ((command, bytes), (request, headers)),
             chosen.instance().clone(),
         );
-        let answer = Box::pin(routed::ask(client, said, chosen, times)).await;
+        let answer = Box::pin(routed::ask((client, line), said, chosen, times)).await;
         if answer.is_err() {
             tried.push(instance);
         }
         return answer;
     }
     match client.door::<C>() {
-        Some(door) => local::ask(&door, command, request, times).await,
+        Some(door) => local::ask((client, line), &door, command, request, times).await,
         // Boxed, so that local calls stay small.
         None => {
             Box::pin(remote::ask(

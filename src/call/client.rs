@@ -82,8 +82,9 @@ impl Client {
     /// Returns [`PoliciesError`] if the table contradicts itself.
     pub fn policies(self, table: Policies) -> Result<Self, PoliciesError> {
         table.check()?;
-        let lines = Some(Lines::new(table));
-        let settings = Settings { lines, ..self.0.settings.clone() };
+        let settings = self.0.settings.clone();
+        let ways = Ways { lines: Lines::new(table), ..settings.ways.clone() };
+        let settings = Settings { ways, ..settings };
         Ok(Self::of(settings, &self.0.domain))
     }
 
@@ -234,7 +235,7 @@ impl Client {
     /// Returns how a command is called, if it has a policy.
     #[inline]
     pub(super) fn line<C: Command>(&self) -> Option<Arc<Line>> {
-        self.0.settings.lines.as_ref()?.of::<C>()
+        self.0.settings.ways.lines.of::<C>()
     }
 
     /// Notes a command if this is a replay.

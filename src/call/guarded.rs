@@ -154,17 +154,9 @@ impl Guarded<'_> {
     ) -> Outcomes<C> {
         let mut request = self.request.clone();
         request.attempt = request.attempt.saturating_add(number - 1);
-        if self.client.door::<C>().is_some() {
-            let admitted = self.line.admit(self.client.domain(), times.0);
-            admitted.map_err(|reset| CallError::Limited {
-                subject: C::SUBJECT,
-                reason: self.line.door_in_words(self.client.domain()),
-                remaining: 0,
-                reset: Some(reset),
-            })?;
-        }
         let said = (request, self.headers.clone());
-        attempt(self.client, command, said, times, tried).await
+        let caller = (self.client, Some(&*self.line));
+        attempt(caller, command, said, times, tried).await
     }
 
     /// Returns how long to wait before another attempt, if there is to be one.

@@ -2,26 +2,29 @@ use super::by_type::ByType;
 use crate::{
     message::{Command, Subject},
     policy::{Breaker, Changes, Line, Policies, PoliciesError, Standing, changes},
+    route::hash,
 };
 use dashmap::DashMap;
 use std::{
     any::TypeId,
     collections::BTreeSet,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockReadGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 use tokio::{sync::watch, time::Instant};
 
-/// The policies of a node's callers, and what is known of each target; cheap to
+/// The policies of a node's callers, perhaps none, and what is known of each target; cheap to
 /// clone, and all clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct Lines(Arc<Known>);
 
 #[derive(Debug)]
 struct Known {
-    table: RwLock<Policies>,
+    /// Whether there is any policy: all that a call without one looks at.
+    any: AtomicBool,
+    held: RwLock<Held>,
     /// What was looked up for each type of command; types share a subject's line.
     types: ByType<Option<Arc<Line>>>,
     names: DashMap<&'static str, Arc<Line>>,
@@ -32,11 +35,25 @@ struct Known {
     heeded: watch::Sender<u64>,
 }
 
+#[derive(Debug)]
+struct Held {
+    table: Policies,
+    /// What tells it from others.
+    stamp: (u64, u64),
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self::new(Policies::new())
+    }
+}
+
 impl Lines {
     pub(crate) fn new(table: Policies) -> Self {
         Self(Arc::new(Known {
+            any: AtomicBool::new(!table.is_empty()),
             accepting: AtomicBool::new(table.accepts_less()),
-            table: RwLock::new(table),
+            held: RwLock::new(Held { stamp: stamp(&table), table }),
             types: ByType::default(),
             names: DashMap::new(),
             changes: changes(),
@@ -45,15 +62,23 @@ impl Lines {
     }
 
     /// Returns what a command is called by, if it has a policy.
+    #[inline]
     pub(super) fn of<C: Command>(&self) -> Option<Arc<Line>> {
+        if !self.any() {
+            return None;
+        }
+        self.find::<C>()
+    }
+
+    fn find<C: Command>(&self) -> Option<Arc<Line>> {
         if let Some(known) = self.0.types.get(&TypeId::of::<C>()) {
             return known.clone();
         }
         // Held while the type is noted: a new table must not come between.
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        let line = self.open(&table, C::SUBJECT);
+        let held = self.held();
+        let line = self.open(&held.table, C::SUBJECT);
         self.0.types.insert(TypeId::of::<C>(), line.clone());
-        drop(table);
+        drop(held);
         line
     }
 
@@ -66,15 +91,68 @@ impl Lines {
         if let Some(line) = self.0.names.get(subject.as_str()) {
             return Some(Arc::clone(&line));
         }
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        self.open(&table, subject)
+        let held = self.held();
+        self.open(&held.table, subject)
     }
 
-    /// Takes another table. What is called by the same policy as before goes on as
-    /// it was, and so does a breaker with the same limits; the rest begins anew.
-    pub(crate) fn set(&self, table: Policies) -> Result<(), PoliciesError> {
+    /// Returns whether any target has a policy.
+    pub(crate) fn any(&self) -> bool {
+        self.0.any.load(Ordering::Relaxed)
+    }
+
+    /// Returns the table.
+    pub(crate) fn table(&self) -> Policies {
+        self.held().table.clone()
+    }
+
+    /// Returns what tells its table from others, the newer being the greater.
+    pub(crate) fn stamp(&self) -> (u64, u64) {
+        self.held().stamp
+    }
+
+    /// Takes a table that is newer than the one that is there; returns its version.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`PoliciesError`] if the table is flawed or not newer; then all
+    /// stays as it is.
+    pub(crate) fn set(&self, mut table: Policies) -> Result<u64, PoliciesError> {
         table.check()?;
-        let mut current = self.0.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
+        let known = held.table.version();
+        if table.version() == 0 {
+            table = table.numbered(known + 1);
+        }
+        let version = table.version();
+        if version <= known {
+            return Err(PoliciesError::Older { version, known });
+        }
+        self.put(&mut held, table);
+        drop(held);
+        self.0.heeded.send_modify(|version| *version += 1);
+        Ok(version)
+    }
+
+    /// Takes a table that another node goes by, if it is newer; of two of one
+    /// version, all nodes take the same.
+    pub(crate) fn adopt(&self, table: Policies) -> bool {
+        let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
+        if stamp(&table) <= held.stamp || table.check().is_err() {
+            return false;
+        }
+        self.put(&mut held, table);
+        drop(held);
+        self.0.heeded.send_modify(|version| *version += 1);
+        true
+    }
+
+    fn held(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes tables. What is called by the same policy as before goes on as it
+    /// was, and so does each part of a policy that stays the same.
+    fn put(&self, held: &mut Held, table: Policies) {
         let known: Vec<_> = self.0.names.iter().map(|line| line.subject).collect();
         for subject in known {
             let Some(policy) = table.of(subject) else {
@@ -95,11 +173,9 @@ impl Lines {
         self.0
             .accepting
             .store(table.accepts_less(), Ordering::Relaxed);
-        *current = table;
+        self.0.any.store(!table.is_empty(), Ordering::Relaxed);
+        *held = Held { stamp: stamp(&table), table };
         self.0.types.clear();
-        drop(current);
-        self.0.heeded.send_modify(|version| *version += 1);
-        Ok(())
     }
 
     /// Returns the breakers of all targets that were called, by name.
@@ -129,9 +205,7 @@ impl Lines {
     /// may be others.
     pub(crate) fn heeded(&self) -> (BTreeSet<String>, watch::Receiver<u64>) {
         let again = self.0.heeded.subscribe();
-        let table = self.0.table.read().unwrap_or_else(PoisonError::into_inner);
-        let mut domains = table.heeds();
-        drop(table);
+        let mut domains = self.held().table.heeds();
         domains.extend(self.0.names.iter().flat_map(|line| heeds(&line)));
         (domains, again)
     }
@@ -160,6 +234,15 @@ impl Lines {
         }
         Some(line)
     }
+}
+
+/// Returns what all nodes have to agree on: nothing for a node's own table.
+fn stamp(table: &Policies) -> (u64, u64) {
+    if table.version() == 0 {
+        return (0, 0);
+    }
+    let text = serde_json::to_string(table).unwrap_or_default();
+    (table.version(), hash(&text, ""))
 }
 
 fn heeds(line: &Line) -> Vec<String> {

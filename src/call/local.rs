@@ -3,7 +3,10 @@
 use super::{
     CallError, Cause, Client, Door, Parcel, TellError, Work, ask::request, parcel::Enclosed,
 };
-use crate::message::{Command, Refused, Reply, Request};
+use crate::{
+    message::{Command, Refused, Reply, Request},
+    policy::Line,
+};
 use std::time::Duration;
 use tokio::{
     sync::oneshot,
@@ -25,13 +28,24 @@ impl<C: Command> Enclosed for LocalCall<C> {
     }
 }
 
+/// Asks the command's actor here, if the policy says that it takes another call.
 pub(super) async fn ask<C: Command>(
+    (client, line): (&Client, Option<&Line>),
     door: &Door,
     command: C,
     request: Request,
     (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     let subject = C::SUBJECT;
+    if let Some(line) = line {
+        let admitted = line.admit(client.domain(), started);
+        admitted.map_err(|reset| CallError::Limited {
+            subject,
+            reason: line.door_in_words(client.domain()),
+            remaining: 0,
+            reset: Some(reset),
+        })?;
+    }
     let deadline = started + timeout;
     let (reply, answer) = oneshot::channel();
     offer(door, command, request, Some((reply, deadline)))

@@ -32,6 +32,7 @@ mod remote;
 mod routed;
 mod settings;
 pub(crate) mod survey;
+pub(crate) mod tables;
 mod ways;
 
 pub use answer::{Answer, Refusal};

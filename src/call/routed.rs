@@ -4,6 +4,7 @@ use super::{CallError, Client, local, remote};
 use crate::{
     bus::Message,
     message::{Command, Refused, Rejection, Reply, Request, Status, codec},
+    policy::Line,
     roster::Instance,
     route::{Chosen, News, Wish},
     telemetry::{EJECTED_TOTAL, RESTORED_TOTAL, ROUTED_GONE_TOTAL},
@@ -33,14 +34,14 @@ pub(super) fn choose<C: Command>(
 /// Asks the instance that was chosen. If nobody listens there any more, the
 /// command was not delivered, and goes the usual way.
 pub(super) async fn ask<C: Command>(
-    client: &Client,
+    (client, line): (&Client, Option<&Line>),
     ((command, bytes), (request, headers)): ((C, Option<Bytes>), (Request, remote::Said)),
     chosen: Chosen,
     (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
     let here = chosen.is_here().then(|| client.door::<C>()).flatten();
     if let Some(door) = here {
-        let answer = local::ask(&door, command, request, (started, timeout)).await;
+        let answer = local::ask((client, line), &door, command, request, (started, timeout)).await;
         settle(client, &chosen, is_well(answer.as_ref().err())).await;
         return answer;
     }

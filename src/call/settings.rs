@@ -1,4 +1,4 @@
-use super::{Doors, Lines, Load, Record, Ways};
+use super::{Doors, Load, Record, Ways};
 use crate::{bus::Bus, message::Namespace, time::Clock};
 use std::sync::Arc;
 
@@ -18,8 +18,6 @@ pub(crate) struct Settings {
     pub(crate) load: Load,
     /// Where commands of actors are noted; nothing outside a replay.
     pub(crate) record: Option<Record>,
-    /// How targets are called; nothing if there are no policies.
-    pub(crate) lines: Option<Lines>,
     pub(crate) ways: Ways,
 }
 
@@ -37,7 +35,6 @@ impl Settings {
             is_guest: true,
             load: Load::new(usize::MAX),
             record: None,
-            lines: None,
             ways: Ways::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! What the clients of one node share to find their way to others.
 
+use super::Lines;
 use crate::{roster::Roster, route::Routes};
 use dashmap::{DashMap, DashSet};
 use std::{
@@ -19,6 +20,8 @@ const CALLERS: usize = 256;
 pub(crate) struct Ways {
     pub(crate) roster: Roster,
     pub(crate) routes: Routes,
+    /// How targets are called.
+    pub(crate) lines: Lines,
     pub(crate) traffic: Traffic,
     /// What the node is called in subjects; empty without one.
     pub(crate) instance: Arc<str>,

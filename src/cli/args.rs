@@ -3,7 +3,7 @@ use super::{
     filter::Filter,
     limits, parked,
     place::Place,
-    roster, routes, saga,
+    policies, roster, routes, saga,
     target::{Target, id, kind, wait},
 };
 use crate::message::{Id, Key, Subject};
@@ -145,6 +145,21 @@ calls that are taken (accept) or made (rate) in a time, by the one that took mos
 calls in flight (bulkhead), and retries of the last 10 s. A limit of a policy is
 there once its target was called.";
 
+const POLICIES: &str = "\
+Examples:
+  callboard policies                      which policies hold, and on which nodes
+  callboard policies set policies.toml
+  callboard policies --node shop-1 --json > policies.json
+A file has policies, and the most specific one of a target holds alone:
+  [domains.payments]                      # or [default], or [commands.\"payments.charge\"]
+  deadline = \"3s\"
+  retry = { attempts = 3, first = \"100ms\" }
+  breaker = { failures = 5, within = \"10s\", open = \"60s\" }
+  bulkhead = { in_flight = 100, queue = 100, wait = \"1s\" }
+It replaces the whole table of every node, also of those that start later. Without
+`version` at its top it is the next one; with it, it must be newer than the one that
+is there. A node that has heard of none goes by its own, version 0.";
+
 const ROUTES: &str = "\
 Examples:
   callboard routes
@@ -218,6 +233,9 @@ pub(super) enum Command {
     /// Shows limits and how they stand: what is in hand, made, taken, in flight, tried again.
     #[command(after_help = LIMITS)]
     Limits(limits::Args),
+    /// Shows and sets how targets are called: deadlines, retries, breakers, limits, fallbacks.
+    #[command(after_help = POLICIES, args_conflicts_with_subcommands = true)]
+    Policies(policies::Args),
     /// Writes the completions of a shell.
     #[command(after_help = COMPLETIONS)]
     Completions {
@@ -236,6 +254,7 @@ impl Command {
             Self::Routes(routes) => routes.follow.watch,
             Self::Breakers(breakers) => breakers.follow.watch,
             Self::Limits(limits) => limits.follow.watch,
+            Self::Policies(policies) => policies.follow.watch,
             _ => false,
         }
     }

@@ -1,5 +1,6 @@
 use super::{Exit, input::InputError};
 use crate::{
+    breaker::SetError,
     bus::{
         AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
     },
@@ -72,6 +73,8 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Table(TableError),
     #[error(transparent)]
+    Policies(SetError),
+    #[error(transparent)]
     Ask(#[from] AskError),
     #[error("{name}: {reason}")]
     File { name: String, reason: String },
@@ -89,6 +92,7 @@ impl CommandError {
             | Self::Header(_)
             | Self::File { .. }
             | Self::Table(TableError::Refused { .. })
+            | Self::Policies(SetError::Flawed(_) | SetError::NotTaken { .. })
             | Self::Saga(SagaError::Id(_))
             | Self::Operator(OperatorError::Record { .. }) => Exit::Usage,
             Self::Rejected { .. } => Exit::Rejected,

@@ -23,6 +23,7 @@ mod line;
 mod out;
 mod parked;
 mod place;
+mod policies;
 mod publish;
 mod request;
 mod roster;
@@ -105,6 +106,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Routes(routes) => routes::run(place, routes, out).await,
         Command::Breakers(breakers) => breakers::run(place, breakers, out).await,
         Command::Limits(limits) => limits::run(place, limits, out).await,
+        Command::Policies(policies) => policies::run(place, policies, out).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

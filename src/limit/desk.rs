@@ -15,7 +15,7 @@ const PAGE: usize = 400;
 #[derive(Clone, Debug)]
 pub(crate) struct Watched {
     pub(crate) load: Load,
-    pub(crate) lines: Option<Lines>,
+    pub(crate) lines: Lines,
 }
 
 /// The actor that tells of them.
@@ -71,7 +71,7 @@ impl Watched {
             return Vec::new();
         }
         let mut limits = vec![self.load.standing()];
-        limits.extend(self.lines.iter().flat_map(Lines::standings));
+        limits.extend(self.lines.standings());
         limits.retain(|limit| filter.wants(limit));
         let page = |limits: &[_]| Panel { node: node.to_owned(), limits: limits.to_vec() };
         limits.chunks(PAGE).map(page).collect()
@@ -98,7 +98,7 @@ mod tests {
             let line = lines.accepting(subject).expect("it has a policy");
             line.admit(&"long".repeat(100), Instant::now()).ok();
         }
-        let watched = Watched { load: Load::new(1), lines: Some(lines) };
+        let watched = Watched { load: Load::new(1), lines };
         let pages = watched.told("a-node-of-a-long-name", &Filter::default());
         assert_eq!(
             pages.iter().map(|page| page.limits.len()).sum::<usize>(),

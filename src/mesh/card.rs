@@ -215,7 +215,8 @@ impl Mesh {
         let revision = lock(&self.0.said).revision;
         let (routes, print) = self.0.ways.routes.stamp();
         let instance = self.instance().as_ref().to_owned();
-        let beat = Beat { instance, revision, routes, print };
+        let policies = self.0.ways.lines.stamp();
+        let beat = Beat { instance, revision, routes, print, policies };
         let roster = &self.0.ways.roster;
         roster.beat(&beat.instance, revision, Instant::now());
         self.send(wire::beat(&self.0.namespace), &beat).await;
@@ -224,6 +225,7 @@ impl Mesh {
     /// Tells all who lives, as far as this node has heard.
     pub(super) async fn tell(&self) {
         let (routes, print) = self.0.ways.routes.stamp();
+        let policies = self.0.ways.lines.stamp();
         let known = self.0.ways.roster.page("", usize::MAX);
         for known in known.chunks(DIGEST) {
             let lives = |(card, heard): &(Arc<Card>, Instant)| Lives {
@@ -233,7 +235,7 @@ impl Mesh {
             };
             let by = self.instance().as_ref().to_owned();
             let seen = known.iter().map(lives).collect();
-            let digest = Digest { by, routes, print, seen };
+            let digest = Digest { by, routes, print, policies, seen };
             self.send(wire::digest(&self.0.namespace), &digest).await;
         }
     }

@@ -6,13 +6,16 @@ use super::{
 use crate::{
     actor::{Actor, Context},
     bus::{Message, SubscribeError, Subscription},
+    call::tables,
     error::Failure,
     message::codec,
+    policy::Policies,
     roster::{Beat, Card, Heard},
+    route::RouteTable,
     telemetry::{ROSTER_EXPIRED_TOTAL, ROSTER_FULL_TOTAL},
 };
 use futures_util::FutureExt;
-use std::{collections::BTreeMap, future::pending, pin::pin, time::Duration};
+use std::{collections::BTreeMap, future::pending, mem, pin::pin, time::Duration};
 use tokio::{
     sync::oneshot,
     task::JoinSet,
@@ -25,6 +28,9 @@ const WANTED: usize = 10_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a card or a table that was shown need not be shown again.
 const SHOWN: Duration = Duration::from_millis(100);
+
+/// What a node is asked to show its card with.
+const CARD: &str = "show";
 
 /// Keeps the roster.
 ///
@@ -40,8 +46,8 @@ pub(super) struct Ear {
     relay: Relay,
     /// Whose cards are missing, from which revision on, and when to ask for them.
     wanted: BTreeMap<String, (u64, Instant)>,
-    /// Who goes by a newer routing table.
-    ahead: Option<String>,
+    /// Who goes by a newer table, of routes or of policies.
+    ahead: BTreeMap<&'static str, String>,
     listening: JoinSet<()>,
 }
 
@@ -72,7 +78,7 @@ impl Ear {
             digests,
             relay,
             wanted: BTreeMap::new(),
-            ahead: None,
+            ahead: BTreeMap::new(),
             listening,
         })
     }
@@ -87,8 +93,8 @@ impl Ear {
         if self.relay.trusts_silence(now) {
             self.forget_silent(now);
         }
-        if let Some(ahead) = self.ahead.take() {
-            let subject = wire::to(&self.mesh.0.namespace, &ahead, "routes");
+        for (table, ahead) in mem::take(&mut self.ahead) {
+            let subject = wire::to(&self.mesh.0.namespace, &ahead, table);
             self.mesh.send(subject, &()).await;
         }
         self.ask(now).await;
@@ -106,7 +112,7 @@ impl Ear {
         let now = Instant::now();
         for beat in beats {
             if let Ok(beat) = codec::decode::<Beat>(&beat.payload) {
-                self.compare_routes(&beat.instance, (beat.routes, beat.print));
+                self.compare(&beat.instance, (beat.routes, beat.print), beat.policies);
                 self.beat(beat.instance, beat.revision, now);
             }
         }
@@ -123,7 +129,7 @@ impl Ear {
             return;
         }
         self.relay.told(now);
-        self.compare_routes(&digest.by, (digest.routes, digest.print));
+        self.compare(&digest.by, (digest.routes, digest.print), digest.policies);
         for seen in digest.seen {
             let age = Duration::from_millis(seen.age_ms);
             let heard = now.checked_sub(age).unwrap_or(now);
@@ -131,9 +137,13 @@ impl Ear {
         }
     }
 
-    fn compare_routes(&mut self, instance: &str, stamp: (u64, u64)) {
-        if stamp > self.mesh.0.ways.routes.stamp() {
-            self.ahead = Some(instance.to_owned());
+    fn compare(&mut self, instance: &str, routes: (u64, u64), policies: (u64, u64)) {
+        let ways = &self.mesh.0.ways;
+        if routes > ways.routes.stamp() {
+            self.ahead.insert(tables::ROUTES, instance.to_owned());
+        }
+        if policies > ways.lines.stamp() {
+            self.ahead.insert(tables::POLICIES, instance.to_owned());
         }
     }
 
@@ -187,7 +197,7 @@ impl Ear {
             .retain(|instance, (revision, _)| !roster.knows(instance, *revision));
         let due = self.wanted.extract_if(.., |_, (_, due)| *due <= now);
         for (instance, _) in due.collect::<Vec<_>>() {
-            let subject = wire::to(&self.mesh.0.namespace, &instance, "show");
+            let subject = wire::to(&self.mesh.0.namespace, &instance, CARD);
             self.mesh.send(subject, &()).await;
         }
     }
@@ -230,7 +240,7 @@ async fn listen(
     (mut news, mut own): (Subscription, Subscription),
     learnt: oneshot::Sender<()>,
 ) {
-    let (mut shown, mut routed) = (None, None);
+    let mut shown = BTreeMap::new();
     let (mut asked, mut learnt) = (None, Some(learnt));
     let mut joining = pin!(join(&mesh));
     loop {
@@ -248,22 +258,7 @@ async fn listen(
                 None => return,
             },
             word = own.next() => match word {
-                Some(word) if wire::is(&word.subject, "show") => {
-                    let recent = shown.is_some_and(|then: Instant| then.elapsed() < SHOWN);
-                    if !recent {
-                        shown = Some(Instant::now());
-                        mesh.show().await;
-                    }
-                }
-                Some(word) if wire::is(&word.subject, "routes") => {
-                    // Many that were cut off may ask at once, and all hear it.
-                    let recent = routed.is_some_and(|then: Instant| then.elapsed() < SHOWN);
-                    if !recent {
-                        routed = Some(Instant::now());
-                        mesh.show_routes().await;
-                    }
-                }
-                Some(word) => mesh.answer(&word).await,
+                Some(word) => heed(&mesh, &word, &mut shown).await,
                 None => return,
             },
             question = next(&mut asked) => match question {
@@ -271,6 +266,24 @@ async fn listen(
                 None => return,
             },
         }
+    }
+}
+
+/// Does what this node alone is asked for.
+async fn heed(mesh: &Mesh, word: &Message, shown: &mut BTreeMap<&'static str, Instant>) {
+    let known = [CARD, tables::ROUTES, tables::POLICIES];
+    let Some(what) = known.into_iter().find(|what| wire::is(&word.subject, what)) else {
+        return mesh.answer(word).await;
+    };
+    // Many that were cut off may ask at once, and all hear it.
+    if shown.get(what).is_some_and(|then| then.elapsed() < SHOWN) {
+        return;
+    }
+    shown.insert(what, Instant::now());
+    match what {
+        tables::ROUTES => mesh.tell_table::<RouteTable>().await,
+        tables::POLICIES => mesh.tell_table::<Policies>().await,
+        _ => mesh.show().await,
     }
 }
 

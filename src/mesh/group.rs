@@ -1,5 +1,5 @@
 use super::{Mesh, beacon::Beacon, ear::Ear, health::Health, routes::Desk, services::Services};
-use crate::supervision::Group;
+use crate::{policy::Policies, route::RouteTable, supervision::Group};
 
 /// The name of the group that every node hosts; no other may have it.
 pub(crate) const NAME: &str = "mesh";
@@ -8,7 +8,8 @@ pub(crate) const NAME: &str = "mesh";
 pub(crate) fn group(mesh: &Mesh) -> Group {
     Group::new(NAME)
         .child(Ear::actor(mesh))
-        .child(Desk::actor(mesh))
+        .child(Desk::<RouteTable>::actor(mesh))
+        .child(Desk::<Policies>::actor(mesh))
         .child(Beacon::actor(mesh))
         .child(Health::actor(mesh))
         .child(Services::actor(mesh))

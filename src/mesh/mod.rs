@@ -12,6 +12,7 @@
 //! {ns}.sys.presence.ask         who starts asks once; one node answers with all
 //! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
 //! {ns}.sys.routes.*             the routing table: set, get, told to all
+//! {ns}.sys.policies.*           the table of policies, likewise
 //! ```
 //!
 //! Each node says one small thing per heartbeat, however many hear it. Among many

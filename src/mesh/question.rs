@@ -7,6 +7,7 @@ use super::{
 use crate::{
     bus::{Bus, Message, RequestError, SendError},
     message::{Namespace, codec},
+    policy::Policies,
     roster::Card,
     route::RouteTable,
 };
@@ -28,8 +29,11 @@ impl Mesh {
     pub(super) async fn learn(&self) {
         let (bus, namespace) = (&self.0.bus, &self.0.namespace);
         match cards(bus, namespace, PATIENCE).await {
-            Ok((known, routes)) => {
+            Ok((known, (routes, policies))) => {
                 if let Some(table) = routes {
+                    self.adopt(table);
+                }
+                if let Some(table) = policies {
                     self.adopt(table);
                 }
                 for (card, age) in known {
@@ -75,11 +79,14 @@ impl Mesh {
         });
         let table = self.0.ways.routes.table();
         let routes = (asked.after.is_empty() && table.version > 0).then_some(table);
+        let table = self.0.ways.lines.table();
+        let policies = (asked.after.is_empty() && table.version() > 0).then_some(table);
         Page {
             by: self.instance().as_ref().to_owned(),
             cards: aged.collect(),
             more,
             routes,
+            policies,
         }
     }
 }
@@ -90,8 +97,14 @@ pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
     patience: Duration,
-) -> Result<(Vec<(Card, Duration)>, Option<RouteTable>), RequestError> {
-    let (mut known, mut routes) = (Vec::new(), None);
+) -> Result<
+    (
+        Vec<(Card, Duration)>,
+        (Option<RouteTable>, Option<Policies>),
+    ),
+    RequestError,
+> {
+    let (mut known, mut routes, mut policies) = (Vec::new(), None, None);
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
     let mut others = ATTEMPTS;
@@ -111,13 +124,14 @@ pub(crate) async fn cards(
         }
         subject = wire::to(namespace, &page.by, "ask");
         routes = routes.or(page.routes);
+        policies = policies.or(page.policies);
         let aged = page.cards.into_iter();
         known.extend(aged.map(|aged| (aged.card, took + Duration::from_millis(aged.age_ms))));
         if !page.more {
             break;
         }
     }
-    Ok((known, routes))
+    Ok((known, (routes, policies)))
 }
 
 /// Asks for one page; returns how long that took, too.

@@ -1,28 +1,27 @@
-//! The routing table, the same on all nodes: set on one, told to all.
+//! Tables that are the same on all nodes: set on one, told to all.
 
 use super::{Mesh, wire};
 use crate::{
     actor::{Actor, Context},
     bus::{Bus, Message, RequestError, Subscription},
+    call::{
+        Ways,
+        tables::{self, Taken},
+    },
     error::Failure,
     message::{Headers, Namespace, Status, codec},
+    policy::Policies,
     route::RouteTable,
 };
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use serde::{Serialize, de::DeserializeOwned};
+use std::{marker::PhantomData, time::Duration};
 use tokio::task::JoinSet;
 
 /// How often it is looked whether all is still listened to.
 const GLANCE: Duration = Duration::from_secs(10);
 /// How long setting and getting may take.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What one who sets a table is told.
-#[derive(Serialize, Deserialize)]
-struct Taken {
-    version: u64,
-}
 
 /// Why a routing table was not set, or not got.
 #[derive(Debug, thiserror::Error)]
@@ -45,55 +44,113 @@ pub enum TableError {
     },
 }
 
-/// Hears of routing tables, and hands its own out.
-#[derive(Debug)]
-pub(super) struct Desk {
-    listening: JoinSet<()>,
+/// A table that all nodes go by.
+pub(super) trait Shared: Serialize + DeserializeOwned + 'static {
+    /// What it is called in subjects.
+    const NAME: &'static str;
+
+    /// Returns the one that a node goes by.
+    fn of(ways: &Ways) -> Self;
+
+    /// Returns what tells that one from others, the newer being the greater.
+    fn stamp(ways: &Ways) -> (u64, u64);
+
+    /// Has a node go by it, if it is newer; returns its version.
+    fn set(self, ways: &Ways) -> Result<u64, String>;
+
+    /// Has a node go by it as others do, if it is newer.
+    fn adopt(self, ways: &Ways) -> bool;
 }
 
-impl Desk {
+impl Shared for RouteTable {
+    const NAME: &'static str = tables::ROUTES;
+
+    fn of(ways: &Ways) -> Self {
+        ways.routes.table()
+    }
+
+    fn stamp(ways: &Ways) -> (u64, u64) {
+        ways.routes.stamp()
+    }
+
+    fn set(self, ways: &Ways) -> Result<u64, String> {
+        ways.routes.set(self).map_err(|error| error.to_string())
+    }
+
+    fn adopt(self, ways: &Ways) -> bool {
+        ways.routes.adopt(self)
+    }
+}
+
+impl Shared for Policies {
+    const NAME: &'static str = tables::POLICIES;
+
+    fn of(ways: &Ways) -> Self {
+        ways.lines.table()
+    }
+
+    fn stamp(ways: &Ways) -> (u64, u64) {
+        ways.lines.stamp()
+    }
+
+    fn set(self, ways: &Ways) -> Result<u64, String> {
+        ways.lines.set(self).map_err(|error| error.to_string())
+    }
+
+    fn adopt(self, ways: &Ways) -> bool {
+        ways.lines.adopt(self)
+    }
+}
+
+/// Hears of tables of one kind, and hands its own out.
+#[derive(Debug)]
+pub(super) struct Desk<T> {
+    listening: JoinSet<()>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Shared> Desk<T> {
     pub(super) fn actor(mesh: &Mesh) -> Actor<Self> {
         let mesh = mesh.clone();
-        Actor::new("routes", async move || Self::open(mesh.clone()).await)
-            .every(GLANCE, Self::check)
+        Actor::new(T::NAME, async move || Self::open(mesh.clone()).await).every(GLANCE, Self::check)
     }
 
     async fn open(mesh: Mesh) -> Result<Self, Failure> {
         let (bus, names) = (&mesh.0.bus, &mesh.0.namespace);
-        let told = bus.subscribe(&wire::table(names), None).await?;
-        let set = bus.subscribe(&wire::set(names), Some(wire::QUEUE)).await?;
-        let get = bus.subscribe(&wire::get(names), Some(wire::QUEUE)).await?;
+        let told = bus.subscribe(&tables::told(names, T::NAME), None).await?;
+        let queue = Some(wire::QUEUE);
+        let set = bus.subscribe(&tables::set(names, T::NAME), queue).await?;
+        let get = bus.subscribe(&tables::get(names, T::NAME), queue).await?;
         let mut listening = JoinSet::new();
-        listening.spawn_local(listen(mesh, told, (set, get)));
-        Ok(Self { listening })
+        listening.spawn_local(listen::<T>(mesh, told, (set, get)));
+        Ok(Self { listening, of: PhantomData })
     }
 
     async fn check(&mut self, _: &Context) -> Result<(), Failure> {
         match self.listening.try_join_next() {
             None => Ok(()),
-            Some(_) => Err(Failure::crash("what hears of routes has ended")),
+            Some(_) => Err(Failure::crash("what hears of tables has ended")),
         }
     }
 }
 
-async fn listen(
+async fn listen<T: Shared>(
     mesh: Mesh,
     mut told: Subscription,
     (mut set, mut get): (Subscription, Subscription),
 ) {
     loop {
         tokio::select! {
-            word = told.next() => match word.map(|word| codec::decode::<RouteTable>(&word.payload)) {
-                Some(Ok(table)) => mesh.adopt(table),
-                Some(Err(error)) => tracing::warn!(%error, "a routing table cannot be read"),
+            word = told.next() => match word {
+                Some(word) => mesh.hear_table::<T>(word).await,
                 None => return,
             },
             asked = set.next() => match asked {
-                Some(asked) => mesh.set(asked).await,
+                Some(asked) => mesh.set::<T>(asked).await,
                 None => return,
             },
             asked = get.next() => match asked.map(|asked| asked.reply) {
-                Some(Some(reply)) => mesh.send(reply, &mesh.0.ways.routes.table()).await,
+                Some(Some(reply)) => mesh.send(reply, &T::of(&mesh.0.ways)).await,
                 Some(None) => {}
                 None => return,
             },
@@ -103,34 +160,53 @@ async fn listen(
 
 impl Mesh {
     /// Takes a table that another node goes by, if it is newer.
-    pub(super) fn adopt(&self, table: RouteTable) {
-        let version = table.version;
-        if self.0.ways.routes.adopt(table) {
-            tracing::info!(version, "the routing table has changed");
+    pub(super) fn adopt<T: Shared>(&self, table: T) {
+        if table.adopt(&self.0.ways) {
+            let (version, _) = T::stamp(&self.0.ways);
+            tracing::info!(version, table = T::NAME, "the table has changed");
+        }
+    }
+
+    /// Takes a table that is told to all, and says so if that is asked.
+    async fn hear_table<T: Shared>(&self, word: Message) {
+        let read = codec::decode::<T>(&word.payload);
+        let outcome = match read {
+            Ok(table) => {
+                let said = codec::encode(&table);
+                self.adopt(table);
+                let own = codec::encode(&T::of(&self.0.ways));
+                let (version, _) = T::stamp(&self.0.ways);
+                // Of two of one version it may have kept the other.
+                match (said, own) {
+                    (Ok(said), Ok(own)) if said == own => Ok(()),
+                    _ => Err(format!(
+                        "it goes by version {version}, which another has set"
+                    )),
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, table = T::NAME, "a table cannot be read");
+                Err(format!("it cannot read it: it {error}"))
+            }
+        };
+        if let Some(reply) = word.reply {
+            self.send(reply, &(&**self.node(), outcome)).await;
         }
     }
 
     /// Tells all nodes the table that this one goes by.
-    pub(super) async fn show_routes(&self) {
-        let table = self.0.ways.routes.table();
-        self.send(wire::table(&self.0.namespace), &table).await;
+    pub(super) async fn tell_table<T: Shared>(&self) {
+        let subject = tables::told(&self.0.namespace, T::NAME);
+        self.send(subject, &T::of(&self.0.ways)).await;
     }
 
     /// Takes a table from one who sets it, tells all, and answers.
-    async fn set(&self, asked: Message) {
-        let decoded = codec::decode::<RouteTable>(&asked.payload);
-        let outcome = match decoded {
-            Ok(table) => self
-                .0
-                .ways
-                .routes
-                .set(table)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
+    async fn set<T: Shared>(&self, asked: Message) {
+        let read = codec::decode::<T>(&asked.payload).map_err(|error| error.to_string());
+        let outcome = read.and_then(|table| table.set(&self.0.ways));
         if let Ok(version) = outcome {
-            tracing::info!(version, "the routing table was set");
-            self.show_routes().await;
+            tracing::info!(version, table = T::NAME, "the table was set");
+            self.tell_table::<T>().await;
         }
         let Some(reply) = asked.reply else { return };
         let (headers, payload) = match &outcome {
@@ -146,7 +222,7 @@ impl Mesh {
             .send(Message::new(reply, payload).headers(headers))
             .await
         {
-            tracing::debug!(%error, "who set the routes is not told");
+            tracing::debug!(%error, "who set a table is not told");
         }
     }
 }
@@ -162,7 +238,10 @@ pub(crate) async fn set(
     let codec = |reason| TableError::Codec { reason };
     let payload = codec::encode(table).map_err(|error| codec(error.to_string()))?;
     let answer = bus
-        .request(Message::new(wire::set(namespace), payload), PATIENCE)
+        .request(
+            Message::new(tables::set(namespace, tables::ROUTES), payload),
+            PATIENCE,
+        )
         .await?;
     if let Some((_, reason)) = Status::read(&answer.headers) {
         return Err(refused(reason.to_owned()));
@@ -174,7 +253,7 @@ pub(crate) async fn set(
 /// Returns the table that a node of a namespace goes by.
 #[cfg(feature = "cli")]
 pub(crate) async fn get(bus: &Bus, namespace: &Namespace) -> Result<RouteTable, TableError> {
-    let asked = Message::new(wire::get(namespace), Bytes::new());
+    let asked = Message::new(tables::get(namespace, tables::ROUTES), Bytes::new());
     let answer = bus.request(asked, PATIENCE).await?;
     codec::decode(&answer.payload).map_err(|error| TableError::Codec { reason: error.to_string() })
 }

@@ -1,7 +1,7 @@
 //! What nodes say to one another, and where.
 
-use crate::{message::Namespace, roster::Card, route::RouteTable};
-use serde::{Deserialize, Deserializer, Serialize};
+use crate::{message::Namespace, policy::Policies, roster::Card, route::RouteTable};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 /// The queue of those who answer one who starts: one of them does.
 pub(super) const QUEUE: &str = "roster";
@@ -29,17 +29,28 @@ pub(super) struct Page {
         skip_serializing_if = "Option::is_none"
     )]
     pub(super) routes: Option<RouteTable>,
+    /// The table of policies, likewise.
+    #[serde(
+        default,
+        deserialize_with = "understood",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(super) policies: Option<Policies>,
 }
 
 /// Reads a table, or nothing of one that says more than this version knows: who is
 /// there is to be heard all the same.
-fn understood<'de, D: Deserializer<'de>>(from: D) -> Result<Option<RouteTable>, D::Error> {
+fn understood<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
     let Some(said) = Option::<serde_json::Value>::deserialize(from)? else {
         return Ok(None);
     };
     let read = serde_json::from_value(said);
     Ok(read
-        .inspect_err(|error| tracing::warn!(%error, "a routing table cannot be read"))
+        .inspect_err(|error| tracing::warn!(%error, "a table cannot be read"))
         .ok())
 }
 
@@ -57,6 +68,9 @@ pub(super) struct Digest {
     /// Of the routing table that it goes by.
     pub(super) routes: u64,
     pub(super) print: u64,
+    /// Of the table of policies.
+    #[serde(default)]
+    pub(super) policies: (u64, u64),
     pub(super) seen: Vec<Lives>,
 }
 
@@ -101,19 +115,6 @@ pub(super) fn ask(namespace: &Namespace) -> String {
 /// Where one node is asked to show its card, or to go on answering.
 pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
     namespace.system(&format!("presence.to.{instance}.{what}"))
-}
-
-/// Where the routing table is told to all.
-pub(super) fn table(namespace: &Namespace) -> String {
-    namespace.system("routes.table")
-}
-
-pub(super) fn set(namespace: &Namespace) -> String {
-    namespace.system("routes.set")
-}
-
-pub(super) fn get(namespace: &Namespace) -> String {
-    namespace.system("routes.get")
 }
 
 /// Whether an instance can be a token of subjects: one that cannot could not be called.

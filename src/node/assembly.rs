@@ -5,7 +5,6 @@ use super::{
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
 use crate::{
-    breaker::Policed,
     bus::Bus,
     call::{Lines, Record},
     mesh::Pace,
@@ -51,7 +50,7 @@ pub struct Node {
     drain_within: Duration,
     in_hand: usize,
     record: Option<Record>,
-    policies: Option<Policies>,
+    policies: Policies,
     presence: Presence,
 }
 
@@ -74,7 +73,7 @@ impl Node {
             drain_within: Duration::from_secs(10),
             in_hand: 10_000,
             record: None,
-            policies: None,
+            policies: Policies::new(),
             presence: Presence::default(),
         }
     }
@@ -170,10 +169,12 @@ impl Node {
 
     /// Sets how targets are called; as they are, by default.
     ///
-    /// It is for all that the node's groups and its client call; a group
-    /// `policies` tends their breakers. See [`policy`](crate::policy).
+    /// It is for all that the node's groups and its client call, and is the node's
+    /// own: a table that is [set](crate::breaker::set_policies) for all nodes takes
+    /// its place, whenever the node starts. One with a version above 0 is such a
+    /// table, for all nodes that have an older one. See [`policy`](crate::policy).
     pub fn policies(mut self, table: Policies) -> Self {
-        self.policies = Some(table);
+        self.policies = table;
         self
     }
 
@@ -312,25 +313,13 @@ impl Node {
         running.stop().await
     }
 
-    fn lines(&mut self) -> Result<Option<Lines>, NodeError> {
-        let Some(table) = self.policies.take() else {
-            return Ok(None);
-        };
-        table.check()?;
-        let lines = Lines::new(table);
-        let tending = Group::new("policies").child(Policed(lines.clone()));
-        // The first to start is the last to stop.
-        self.groups.insert(0, tending);
-        Ok(Some(lines))
-    }
-
     /// Checks what can be checked before anything runs.
-    pub(crate) fn setup(mut self) -> Result<Setup, NodeError> {
+    pub(crate) fn setup(self) -> Result<Setup, NodeError> {
         if !is_name(&self.name) {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
-        let lines = self.lines()?;
+        self.policies.check()?;
         let setup = Setup {
             name: self.name.into(),
             namespace,
@@ -345,7 +334,7 @@ impl Node {
             in_hand: self.in_hand,
             clock: Clock::system(),
             record: self.record,
-            lines,
+            lines: Lines::new(self.policies),
             presence: self.presence.checked()?,
         };
         setup.check()?;

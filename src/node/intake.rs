@@ -146,10 +146,11 @@ impl Desk {
 
     /// Refuses what is more than the command's policy accepts.
     fn admit(&self, door: &Door, caller: &str) -> Result<(), NoEntry> {
-        let (Some(lines), Some(subject)) = (&self.settings.lines, door.subject) else {
-            return Ok(());
-        };
-        let Some(line) = lines.accepting(subject) else {
+        let lines = &self.settings.ways.lines;
+        let Some((subject, line)) = door.subject.and_then(|subject| {
+            let line = lines.accepting(subject)?;
+            Some((subject, line))
+        }) else {
             return Ok(());
         };
         line.admit(caller, Instant::now()).map_err(|reset| {

@@ -53,7 +53,7 @@ pub(crate) struct Setup {
     pub(super) in_hand: usize,
     pub(super) clock: Clock,
     pub(super) record: Option<Record>,
-    pub(super) lines: Option<Lines>,
+    pub(super) lines: Lines,
     pub(super) presence: Presence,
 }
 
@@ -315,10 +315,10 @@ impl Setup {
             is_guest: false,
             load: Load::new(self.in_hand),
             record: self.record.clone(),
-            lines: self.lines.clone(),
             ways: Ways {
                 instance: format!("{}-{:08x}", self.name, fastrand::u32(..)).into(),
                 region: self.presence.region.as_str().into(),
+                lines: self.lines.clone(),
                 ..Ways::default()
             },
         }

@@ -2,6 +2,7 @@
 
 use super::NodeError;
 use crate::{
+    breaker::Policed,
     call::Settings,
     limit::Watched,
     mesh::{self, Mesh, NAME, Own, Pace},
@@ -61,14 +62,21 @@ pub(super) fn refuse_own_name(groups: &[Group]) -> Result<(), GroupError> {
     }
 }
 
-/// Describes the node's own group, its part of the mesh and what tells of its
-/// limits; a replay has nothing in it.
+/// Describes the node's own group: its part of the mesh, what tends its policies
+/// and what tells of its limits. A replay has its policies in it, if it has any.
 pub(super) fn own_group(settings: &Settings, mesh: Option<&Mesh>) -> Group {
+    let lines = &settings.ways.lines;
+    let policed = Policed(lines.clone());
     let Some(mesh) = mesh else {
-        return Group::new(NAME);
+        let group = Group::new(NAME);
+        return if lines.any() {
+            group.child(policed)
+        } else {
+            group
+        };
     };
-    let watched = Watched { load: settings.load.clone(), lines: settings.lines.clone() };
-    mesh::group(mesh).child(watched)
+    let watched = Watched { load: settings.load.clone(), lines: lines.clone() };
+    mesh::group(mesh).child(policed).child(watched)
 }
 
 /// Makes the node's part of the mesh, with its groups that grow already; a

@@ -3,7 +3,7 @@ use super::{
     cache::Replies, limiter::Limiter, news::Changes,
 };
 use crate::message::Subject;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// A target with a policy, and what is known of it: its breaker, its budget,
@@ -13,23 +13,22 @@ pub(crate) struct Line {
     pub(crate) subject: Subject,
     pub(crate) policy: Policy,
     pub(crate) breaker: Option<Breaker>,
-    pub(crate) berths: Option<Berths>,
-    pub(crate) limiter: Option<Limiter>,
-    pub(crate) door: Option<Limiter>,
-    pub(crate) purse: Option<Purse>,
-    pub(crate) replies: Option<Replies>,
+    pub(crate) berths: Option<Arc<Berths>>,
+    pub(crate) limiter: Option<Arc<Limiter>>,
+    pub(crate) door: Option<Arc<Limiter>>,
+    pub(crate) purse: Option<Arc<Purse>>,
+    pub(crate) replies: Option<Arc<Replies>>,
 }
 
 impl Line {
-    /// Opens a line; a breaker of the same limits stays as it is, and one of others
-    /// stays as an operator forced it.
+    /// Opens a line; each part that is to be as before goes on as it was, and a
+    /// breaker of other limits stays as an operator forced it.
     pub(crate) fn new(
         subject: Subject,
         policy: Policy,
         before: Option<&Self>,
         changes: &Changes,
     ) -> Self {
-        let now = Instant::now();
         let breaker = policy.breaker.as_ref().map(|limits| {
             let known = before.and_then(|line| line.breaker.as_ref());
             if let Some(same) = known.filter(|breaker| breaker.is_limited_by(limits)) {
@@ -43,20 +42,23 @@ impl Line {
             }
             breaker
         });
-        let keeps_last = policy.fallback == Some(Fallback::LastReply);
-        let cache = policy.cache.clone();
-        let cache = cache.or_else(|| keeps_last.then(Cache::default));
+        let budget = |policy: &Policy| policy.retry.as_ref().map(|retry| retry.spends().clone());
+        let berths = before.map(|line| (line.policy.bulkhead.clone(), &line.berths));
+        let limiter = before.map(|line| (line.policy.rate.clone(), &line.limiter));
+        let door = before.map(|line| (line.policy.accept.clone(), &line.door));
+        let purse = before.map(|line| (budget(&line.policy), &line.purse));
+        let replies = before.map(|line| (remembers(&line.policy), &line.replies));
+        let fill = |budget| Purse::new(budget, Instant::now());
         Self {
             subject,
             breaker,
-            berths: policy.bulkhead.clone().map(Berths::new),
-            limiter: policy.rate.clone().map(Limiter::new),
-            door: policy.accept.clone().map(Limiter::new),
-            purse: policy
-                .retry
-                .as_ref()
-                .map(|retry| Purse::new(retry.spends().clone(), now)),
-            replies: cache.map(Replies::new),
+            berths: kept(policy.bulkhead.clone(), berths, Berths::new),
+            limiter: kept(policy.rate.clone(), limiter, Limiter::new),
+            door: kept(policy.accept.clone(), door, Limiter::new),
+            purse: kept(budget(&policy), purse, fill),
+            replies: kept(remembers(&policy), replies, |(cache, _)| {
+                Replies::new(cache)
+            }),
             policy,
         }
     }
@@ -109,11 +111,11 @@ impl Line {
 
     /// Returns how its limits stand; those of a rate once something was counted.
     pub(crate) fn standings(&self, now: Instant) -> Vec<Standing> {
-        let counted = |limiter: &Option<Limiter>, of| limiter.as_ref()?.standing(now, of);
+        let counted = |limiter: &Option<Arc<Limiter>>, of| limiter.as_ref()?.standing(now, of);
         let parts = [
             counted(&self.door, Limited::Accept),
             counted(&self.limiter, Limited::Rate),
-            self.berths.as_ref().map(Berths::standing),
+            self.berths.as_deref().map(Berths::standing),
             self.purse.as_ref().map(|purse| purse.standing(now)),
         ];
         let target = Some(self.subject.as_str().to_owned());
@@ -129,5 +131,87 @@ impl Line {
         self.replies.is_some()
             || (!is_once && retries.is_some_and(super::Retry::is_any))
             || self.policy.falls_back() == Some(&Fallback::Job)
+    }
+}
+
+/// Returns how replies are remembered, and whether they are given again while fresh:
+/// those that are only kept for when there is no other do not grow old by events.
+fn remembers(policy: &Policy) -> Option<(Cache, bool)> {
+    let keeps_last = policy.fallback == Some(Fallback::LastReply);
+    let cache = policy.cache.clone().map(|cache| (cache, true));
+    cache.or_else(|| keeps_last.then(|| (Cache::default(), false)))
+}
+
+/// Returns a part as it was if it is to be the same, else a new one.
+fn kept<D: PartialEq, P>(
+    data: Option<D>,
+    before: Option<(Option<D>, &Option<Arc<P>>)>,
+    make: impl FnOnce(D) -> P,
+) -> Option<Arc<P>> {
+    let data = data?;
+    if let Some((Some(known), Some(part))) = before
+        && known == data
+    {
+        return Some(Arc::clone(part));
+    }
+    Some(Arc::new(make(data)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::changes, Line, Policy};
+    use crate::{
+        message::Subject,
+        policy::{Budget, Bulkhead, Cache, Fallback, Rate, Retry},
+    };
+    use std::{sync::Arc, time::Duration};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn full() -> Policy {
+        Policy::new()
+            .retry(Retry::default())
+            .bulkhead(Bulkhead::new(1))
+            .rate(Rate::new(1, SECOND))
+            .accept(Rate::new(2, SECOND))
+            .cache(Cache::default())
+    }
+
+    /// Says of each part whether it is the one before: bulkhead, rate, accept,
+    /// budget, replies.
+    fn stays(before: Policy, after: Policy) -> [bool; 5] {
+        fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            one.zip(other)
+                .is_some_and(|(one, other)| Arc::ptr_eq(one, other))
+        }
+        let line = |policy, before| Line::new(Subject::new("a.b"), policy, before, &changes());
+        let one = line(before, None);
+        let two = line(after, Some(&one));
+        [
+            same(one.berths.as_ref(), two.berths.as_ref()),
+            same(one.limiter.as_ref(), two.limiter.as_ref()),
+            same(one.door.as_ref(), two.door.as_ref()),
+            same(one.purse.as_ref(), two.purse.as_ref()),
+            same(one.replies.as_ref(), two.replies.as_ref()),
+        ]
+    }
+
+    #[test]
+    fn each_part_that_is_to_be_as_before_goes_on() {
+        assert_eq!(stays(full(), full().deadline(SECOND)), [true; 5]);
+        let except = |after: Policy| stays(full(), after);
+        let [t, f] = [true, false];
+        let bulkhead = full().bulkhead(Bulkhead::new(2));
+        assert_eq!(except(bulkhead), [f, t, t, t, t]);
+        assert_eq!(except(full().rate(Rate::new(3, SECOND))), [t, f, t, t, t]);
+        assert_eq!(except(full().accept(Rate::new(3, SECOND))), [t, t, f, t, t]);
+        assert_eq!(except(full().retry(Retry::new(5))), [true; 5]);
+        let budget = Retry::default().budget(Budget::new(0.5));
+        assert_eq!(except(full().retry(budget)), [t, t, t, f, t]);
+        assert_eq!(except(full().cache(Cache::new(9, SECOND))), [t, t, t, t, f]);
+        assert_eq!(except(Policy::new()), [f; 5]);
+        // Replies that did not grow old are not given as fresh ones.
+        let last = Policy::new().fallback(Fallback::LastReply);
+        assert!(!stays(last, full())[4]);
     }
 }

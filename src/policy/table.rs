@@ -12,6 +12,10 @@ use std::{
 /// The most specific one holds, and holds alone: nothing of the others is mixed
 /// in. A target that none is for is called without any.
 ///
+/// A table has a version: all nodes of a namespace go by the newest one above 0,
+/// which replaces whatever each had. One of version 0, as those in code and most
+/// files are, is a node's own, until there is another.
+///
 /// # Examples
 ///
 /// ```
@@ -39,6 +43,7 @@ use std::{
 #[serde(default, deny_unknown_fields)]
 #[must_use]
 pub struct Policies {
+    version: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     default: Option<Policy>,
     domains: BTreeMap<String, Policy>,
@@ -68,6 +73,26 @@ impl Policies {
     pub fn command(mut self, command: Subject, policy: Policy) -> Self {
         self.commands.insert(command.as_str().to_owned(), policy);
         self
+    }
+
+    /// Sets its version; 0, as it is without, is for a node's own, and where a
+    /// table is [set](crate::breaker::set_policies) for the one after whatever is there.
+    pub const fn numbered(mut self, version: u64) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// Returns its version.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Returns all policies and what each is for: a command, a domain, or nothing,
+    /// which is the rest.
+    pub fn all(&self) -> impl Iterator<Item = (Option<&str>, &Policy)> {
+        let named = self.commands.iter().chain(&self.domains);
+        let named = named.map(|(name, policy)| (Some(name.as_str()), policy));
+        named.chain(self.default.iter().map(|policy| (None, policy)))
     }
 
     /// Returns the policy of a command, the most specific one.
@@ -126,6 +151,9 @@ impl Policies {
     ///
     /// Returns [`PoliciesError`] with the first flaw found.
     pub fn check(&self) -> Result<(), PoliciesError> {
+        if self.version == u64::MAX {
+            return Err(PoliciesError::Last { version: self.version });
+        }
         if let Some(name) = self.domains.keys().find(|name| !is_name(name)) {
             return Err(PoliciesError::Domain { name: name.clone() });
         }
@@ -152,13 +180,14 @@ impl Policies {
         Ok(())
     }
 
+    /// Whether no target has a policy.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all().next().is_none()
+    }
+
     /// Whether any of them limits what callees take.
     pub(crate) fn accepts_less(&self) -> bool {
-        let all = self.default.iter();
-        let all = all
-            .chain(self.domains.values())
-            .chain(self.commands.values());
-        all.into_iter().any(|policy| policy.accepts().is_some())
+        self.all().any(|(_, policy)| policy.accepts().is_some())
     }
 
     /// Returns the domains whose events make replies old, as far as the table alone
@@ -238,6 +267,20 @@ pub enum PoliciesError {
         place: String,
         /// What is wrong with it, and what would be right.
         reason: String,
+    },
+    /// The version is the last one that there could ever be.
+    #[error("version {version} leaves no room for another; use a smaller one, or 0 for the next")]
+    Last {
+        /// The version of the table.
+        version: u64,
+    },
+    /// The table is not newer than the one that is there.
+    #[error("the table has version {version}, and {known} is there; use {}, or 0 for the next", known + 1)]
+    Older {
+        /// The version of the table.
+        version: u64,
+        /// The version that is there.
+        known: u64,
     },
 }
 

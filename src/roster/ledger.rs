@@ -29,6 +29,9 @@ pub(crate) struct Beat {
     /// What tells it from another of that version.
     #[serde(default)]
     pub(crate) print: u64,
+    /// The same of the table of policies.
+    #[serde(default)]
+    pub(crate) policies: (u64, u64),
 }
 
 /// What became of a word.

@@ -1,5 +1,5 @@
 /// Returns a number for two texts: always the same, and even over all numbers.
-pub(super) fn hash(one: &str, other: &str) -> u64 {
+pub(crate) fn hash(one: &str, other: &str) -> u64 {
     let bytes = one.bytes().chain([0xFF]).chain(other.bytes());
     let mut hash = bytes.fold(0xCBF2_9CE4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)

@@ -26,5 +26,6 @@ mod table;
 
 pub(crate) use chosen::Chosen;
 pub use eject::{Eject, News};
+pub(crate) use hash::hash;
 pub(crate) use live::{Routes, Wish};
 pub use table::{Route, RouteError, RouteTable, Rule, Spread};

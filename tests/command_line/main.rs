@@ -10,6 +10,7 @@ mod limits;
 mod look;
 mod mesh;
 mod parked;
+mod policies;
 mod publish;
 mod saga;
 mod shell;

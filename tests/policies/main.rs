@@ -10,5 +10,6 @@ mod many;
 mod nested;
 mod retries;
 mod spared;
+mod spread;
 mod standing;
 mod tended;

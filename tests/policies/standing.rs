@@ -210,7 +210,7 @@ async fn a_plain_client_asks_for_limits_with_no_bytes_at_all() -> Verdict {
 }
 
 #[tokio::test]
-async fn a_rate_that_is_used_up_is_told_until_another_table_is_set() -> Verdict {
+async fn a_rate_that_is_used_up_is_told_until_another_rate_is_set() -> Verdict {
     both_buses(async |way| {
         let host = way.node("host").group(dairy()).start().await?;
         let rate = |calls| {
@@ -229,6 +229,11 @@ async fn a_rate_that_is_used_up_is_told_until_another_table_is_set() -> Verdict 
             counted(&panels[0].limits[0]).map(|all| &all.fullest),
             Some(&None)
         );
+        let slower = Policy::new().rate(Rate::new(2, MINUTE).burst(1));
+        let slower = Policies::new().command(Greet::SUBJECT, slower.deadline(SOON));
+        breaker::set_policies(&asker, &slower, WITHIN).await?;
+        let error = client.call(Greet).await.expect_err("its rate is the same");
+        assert!(matches!(error, CallError::Limited { .. }), "{error:?}");
         breaker::set_policies(&asker, &rate(4), WITHIN).await?;
         client.call(Greet).await?;
         let panels = ask(&asker, greet()).await;

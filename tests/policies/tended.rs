@@ -246,7 +246,7 @@ async fn another_table_is_taken_while_the_node_runs() -> Verdict {
         let cached = Policy::new().cache(Cache::default());
         let same = policies().command(Count::SUBJECT, cached.idempotent());
         let taken = breaker::set_policies(&asker, &same, WITHIN).await?;
-        assert_eq!(taken, ["one"]);
+        assert_eq!(taken, ["host", "one"]);
         assert!(
             fail(&client).await.is_some(),
             "its breaker goes on as it was"
@@ -307,6 +307,34 @@ async fn a_callee_takes_only_so_many_calls_of_each_caller() -> Verdict {
         let whose = "the node limits client to 2 in 60s";
         assert!(error.to_string().contains(whose), "{error}");
         Ok(host.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_a_route_sends_elsewhere_is_no_call_that_is_taken_here() -> Verdict {
+    both_buses(async |way| {
+        let other = way.node("other").version("2.0.0").group(mill());
+        let other = other.start().await?;
+        let rate = Rate::new(1, Duration::from_mins(1));
+        let table = Policies::new().domain("mill", Policy::new().accept(rate));
+        let away = r#"{"route": [{"to": "mill", "rule": [{"versions": {"^2": 1}}]}]}"#;
+        let here = way.node("here").version("1.0.0").group(mill());
+        let here = here
+            .policies(table)
+            .routes(serde_json::from_str(away)?)
+            .start()
+            .await?;
+        let client = here.client();
+        for count in 1..=5 {
+            assert_eq!(client.call(Count).await?, count, "the other counts");
+        }
+        here.set_routes(&RouteTable::default()).await?;
+        assert_eq!(client.call(Count).await?, 1, "the one here takes one");
+        let error = client.call(Count).await.expect_err("and no more");
+        assert!(matches!(error, CallError::Limited { .. }), "{error:?}");
+        here.stop().await?;
+        Ok(other.stop().await?)
     })
     .await
 }
