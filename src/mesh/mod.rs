@@ -12,6 +12,8 @@
 //! {ns}.sys.presence.ask         who starts asks once; one node answers with all
 //! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
 //! {ns}.sys.routes.*             the routing table: set, get, told to all
+//! {ns}.sys.routes.setter.{id}   one node sets it for all: the first by instance
+//! {ns}.sys.routes.ejected       all are asked whom they leave out
 //! ```
 //!
 //! Each node says one small thing per heartbeat, however many hear it. Among many
@@ -24,6 +26,7 @@
 mod beacon;
 mod card;
 mod ear;
+mod ejected;
 mod graph;
 mod group;
 mod health;
@@ -32,9 +35,12 @@ mod question;
 mod relay;
 mod routes;
 mod services;
+mod setter;
 mod wire;
 
 pub(crate) use card::{Mesh, Own, Phase};
+#[cfg(feature = "cli")]
+pub(crate) use ejected::{LeftOut, ejected};
 pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, group};
 pub(crate) use pace::Pace;

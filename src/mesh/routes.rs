@@ -1,11 +1,11 @@
 //! The routing table, the same on all nodes: set on one, told to all.
 
-use super::{Mesh, wire};
+use super::{Mesh, ejected, setter, wire};
 use crate::{
     actor::{Actor, Context},
     bus::{Bus, Message, RequestError, Subscription},
     error::Failure,
-    message::{Headers, Namespace, Status, codec},
+    message::{Namespace, Status, codec},
     route::RouteTable,
 };
 use bytes::Bytes;
@@ -20,15 +20,15 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What one who sets a table is told.
 #[derive(Serialize, Deserialize)]
-struct Taken {
-    version: u64,
+pub(super) struct Taken {
+    pub(super) version: u64,
 }
 
 /// Why a routing table was not set, or not got.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// It is flawed, or not newer than the one that is there.
+    /// It is flawed, or was made from an older one than the one that is there.
     #[error("the routing table was refused: {reason}")]
     Refused {
         /// Why.
@@ -63,8 +63,14 @@ impl Desk {
         let told = bus.subscribe(&wire::table(names), None).await?;
         let set = bus.subscribe(&wire::set(names), Some(wire::QUEUE)).await?;
         let get = bus.subscribe(&wire::get(names), Some(wire::QUEUE)).await?;
+        let own = wire::setter(names, mesh.instance());
+        let own = bus.subscribe(&own, None).await?;
+        let out = bus.subscribe(&wire::ejected(names), None).await?;
         let mut listening = JoinSet::new();
-        listening.spawn_local(listen(mesh, told, (set, get)));
+        listening.spawn_local(ejected::answer(mesh.clone(), out));
+        // Who waits for another to set a table still sets what others pass on.
+        listening.spawn_local(setter::pass_on(mesh.clone(), set));
+        listening.spawn_local(listen(mesh, told, (own, get)));
         Ok(Self { listening })
     }
 
@@ -89,7 +95,7 @@ async fn listen(
                 None => return,
             },
             asked = set.next() => match asked {
-                Some(asked) => mesh.set(asked).await,
+                Some(asked) => mesh.set_asked(asked).await,
                 None => return,
             },
             asked = get.next() => match asked.map(|asked| asked.reply) {
@@ -114,40 +120,6 @@ impl Mesh {
     pub(super) async fn show_routes(&self) {
         let table = self.0.ways.routes.table();
         self.send(wire::table(&self.0.namespace), &table).await;
-    }
-
-    /// Takes a table from one who sets it, tells all, and answers.
-    async fn set(&self, asked: Message) {
-        let decoded = codec::decode::<RouteTable>(&asked.payload);
-        let outcome = match decoded {
-            Ok(table) => self
-                .0
-                .ways
-                .routes
-                .set(table)
-                .map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        if let Ok(version) = outcome {
-            tracing::info!(version, "the routing table was set");
-            self.show_routes().await;
-        }
-        let Some(reply) = asked.reply else { return };
-        let (headers, payload) = match &outcome {
-            Ok(version) => {
-                let taken = codec::encode(&Taken { version: *version });
-                (Headers::new(), taken.unwrap_or_default())
-            }
-            Err(reason) => (Status::Malformed.headers(reason), Bytes::new()),
-        };
-        if let Err(error) = self
-            .0
-            .bus
-            .send(Message::new(reply, payload).headers(headers))
-            .await
-        {
-            tracing::debug!(%error, "who set the routes is not told");
-        }
     }
 }
 

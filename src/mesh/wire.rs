@@ -112,8 +112,18 @@ pub(super) fn set(namespace: &Namespace) -> String {
     namespace.system("routes.set")
 }
 
+/// Where one node is passed a table that it is to set for all.
+pub(super) fn setter(namespace: &Namespace, instance: &str) -> String {
+    namespace.system(&format!("routes.setter.{instance}"))
+}
+
 pub(super) fn get(namespace: &Namespace) -> String {
     namespace.system("routes.get")
+}
+
+/// Where all nodes are asked whom they leave out.
+pub(super) fn ejected(namespace: &Namespace) -> String {
+    namespace.system("routes.ejected")
 }
 
 /// Whether an instance can be a token of subjects: one that cannot could not be called.

@@ -16,15 +16,19 @@
 
 mod chosen;
 mod eject;
+mod error;
 mod hash;
 mod live;
 #[cfg(test)]
 mod model;
+mod outliers;
 mod pick;
+mod read;
 mod split;
 mod table;
 
 pub(crate) use chosen::Chosen;
-pub use eject::{Eject, News};
+pub use eject::{Eject, Ejected, News};
+pub use error::RouteError;
 pub(crate) use live::{Routes, Wish};
-pub use table::{Route, RouteError, RouteTable, Rule, Spread};
+pub use table::{Route, RouteTable, Rule, Spread};
