@@ -29,6 +29,7 @@ pub(super) async fn pass_on(mesh: Mesh, mut asked: Subscription) {
 
 impl Mesh {
     async fn set_by_first(&self, table: Bytes, started: Instant) -> (Headers, Bytes) {
+        let (known, _) = self.0.ways.routes.stamp();
         for card in self.0.ways.roster.cards() {
             if *card.instance == **self.instance() || started.elapsed() >= TURNS {
                 break;
@@ -36,6 +37,8 @@ impl Mesh {
             let to = wire::setter(&self.0.namespace, &card.instance);
             let asked = Message::new(to, table.clone());
             match self.0.bus.request(asked, TURN).await {
+                // One that has just come may not know the table yet: all ignore what it sets.
+                Ok(answer) if is_behind(&answer, known) => {}
                 Ok(answer) => return (answer.headers, answer.payload),
                 Err(RequestError::NoResponders { .. }) => {}
                 Err(error) => {
@@ -75,4 +78,9 @@ impl Mesh {
             tracing::debug!(%error, "who set the routes is not told");
         }
     }
+}
+
+fn is_behind(answer: &Message, known: u64) -> bool {
+    let taken = codec::decode::<Taken>(&answer.payload);
+    Status::read(&answer.headers).is_none() && taken.is_ok_and(|taken| taken.version <= known)
 }

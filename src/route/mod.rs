@@ -4,7 +4,8 @@
 //! are spread, which versions get which share, and when an instance that fails is
 //! left out for a while. The table that a node goes by is
 //! changed while the node runs. A command without a route goes where it always
-//! did: to the group in this process, else to any node that answers it.
+//! did: to the group in this process, else to any node that answers it, whether or
+//! not its group is well. A table lives in the nodes, and ends with the last of them.
 //!
 //! Routes are for calls, and for what sagas and policies call. What is only told
 //! ([`Client::tell`](crate::Client::tell)) goes the usual way, because nobody would

@@ -67,8 +67,8 @@ const fn overflow() -> usize {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Spread {
-    /// By the server, to any that answers; the group in this process comes first.
-    /// With rules or ejection, as `least-in-flight`.
+    /// By the server, to any that answers, sick ones too; the group in this process
+    /// comes first. With rules or ejection, as `least-in-flight`.
     #[default]
     Queue,
     /// To each in turn.

@@ -115,7 +115,9 @@ async fn two_who_set_a_table_at_once_get_two_versions_or_one_hears_that_it_lost(
             let (a, b) = (from(&a), from(&b));
             let set = join(one.set_routes(&a), two.set_routes(&b)).await;
             let told = match set {
-                (Ok(version), Err(lost)) | (Err(lost), Ok(version)) => (version, lost.to_string()),
+                (Ok(version), Err(error)) | (Err(error), Ok(version)) => {
+                    (version, error.to_string())
+                }
                 both => return Err(format!("{both:?}").into()),
             };
             assert_eq!(told.0, last + 1);
@@ -142,10 +144,21 @@ async fn a_table_is_set_though_the_first_node_is_gone_without_a_word() -> Verdic
         until("the ghost", async || node.roster().cards().len() == 2).await;
         assert_eq!(node.set_routes(&table("")).await?, 1);
         // One that hangs costs a moment.
-        let hung = way.names().system("routes.setter.a-ghost");
-        let hung = way.bus.subscribe(&hung, None).await?;
+        let to_ghost = way.names().system("routes.setter.a-ghost");
+        let mut ghost = way.bus.subscribe(&to_ghost, None).await?;
         assert_eq!(node.set_routes(&table("")).await?, 2);
-        drop(hung);
+        ghost.next().await.ok_or("it is asked first")?;
+        // One that is behind sets nothing for the others.
+        let mut behind = async || -> Verdict {
+            let asked = ghost.next().await.ok_or("it is asked again")?;
+            let version = codec::encode(&serde_json::json!({"version": 2}))?;
+            let reply = asked.reply.ok_or("who asks waits")?;
+            Ok(way.bus.send(Message::new(reply, version)).await?)
+        };
+        let empty = table("");
+        let (set, told) = join(node.set_routes(&empty), behind()).await;
+        told?;
+        assert_eq!(set?, 3);
         Ok(node.stop().await?)
     })
     .await
