@@ -1,6 +1,6 @@
 //! Who is left out, as each node sees it that calls others.
 
-use super::{Mesh, wire};
+use super::Mesh;
 #[cfg(feature = "cli")]
 use crate::{bus::Bus, call::survey::AskError, message::Namespace};
 use crate::{bus::Subscription, call::survey, route::Ejected};
@@ -32,7 +32,7 @@ pub(crate) async fn ejected(
     namespace: &Namespace,
     within: Duration,
 ) -> Result<Vec<LeftOut>, AskError> {
-    let subject = wire::ejected(namespace);
+    let subject = super::wire::ejected(namespace);
     let mut all: Vec<LeftOut> = survey::survey(bus, subject, &(), within).await?;
     all.sort_by(|one, other| one.node.cmp(&other.node));
     Ok(all)

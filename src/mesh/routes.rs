@@ -8,7 +8,6 @@ use crate::{
     message::{Namespace, Status, codec},
     route::RouteTable,
 };
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -146,7 +145,7 @@ pub(crate) async fn set(
 /// Returns the table that a node of a namespace goes by.
 #[cfg(feature = "cli")]
 pub(crate) async fn get(bus: &Bus, namespace: &Namespace) -> Result<RouteTable, TableError> {
-    let asked = Message::new(wire::get(namespace), Bytes::new());
+    let asked = Message::new(wire::get(namespace), bytes::Bytes::new());
     let answer = bus.request(asked, PATIENCE).await?;
     codec::decode(&answer.payload).map_err(|error| TableError::Codec { reason: error.to_string() })
 }

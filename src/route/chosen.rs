@@ -1,6 +1,7 @@
 use super::{
     Eject, News,
-    live::{Peers, Way, lock},
+    able::Peers,
+    live::{Way, lock},
     outliers::End,
 };
 use crate::roster::Instance;

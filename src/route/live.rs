@@ -1,8 +1,9 @@
 use super::{
     Chosen, Ejected, Route, RouteError, RouteTable, Rule, Spread,
+    able::{Able, Peers},
     hash::hash,
     outliers::Outliers,
-    pick::{Candidates, Draw, pick},
+    pick::{Draw, pick},
     split::split,
 };
 use crate::roster::{Instance, Roster};
@@ -53,25 +54,6 @@ type Picked = (Instance, Arc<AtomicUsize>);
 
 /// Instances, and the range that their versions are in, if it must be one.
 type Within<'a> = (Vec<&'a Instance>, Option<Arc<VersionReq>>);
-
-/// Who could have got a command.
-pub(super) struct Peers {
-    service: Arc<[Instance]>,
-    command: Box<str>,
-    range: Option<Arc<VersionReq>>,
-}
-
-impl Peers {
-    pub(super) fn of(&self, way: &Way) -> impl Iterator<Item = &str> {
-        let is_in = |it: &Instance| {
-            let range = self.range.as_deref();
-            range.is_none_or(|range| range.matches(&it.service().version))
-        };
-        let able = self.service.iter();
-        able.filter(move |it| way.may(it, &self.command) && is_in(it))
-            .map(Instance::id)
-    }
-}
 
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {
@@ -208,7 +190,7 @@ impl Routes {
         let one_of = |instances: &[&Instance]| {
             let able = Able { instances, routes: self, here, region };
             let place = pick(spread, &able, draw)?;
-            let load = self.load(able.id(place));
+            let load = self.load(instances[place].id());
             load.fetch_add(1, Relaxed);
             Some((instances[place].clone(), load))
         };
@@ -249,47 +231,18 @@ impl Routes {
         Arc::clone(&self.0.loads.entry(instance.to_owned()).or_default())
     }
 
+    /// Returns how many calls from here an instance has at hand.
+    pub(super) fn load_of(&self, instance: &str) -> usize {
+        let load = self.0.loads.get(instance);
+        load.map_or(0, |load| load.load(Relaxed))
+    }
+
     /// Forgets what is known of instances that are gone.
     pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
         self.0.loads.retain(|instance, _| is_there(instance));
         for way in &self.0.ways {
             lock(&way.outliers).keep(&is_there);
         }
-    }
-}
-
-/// The instances that a route may choose.
-struct Able<'a> {
-    instances: &'a [&'a Instance],
-    routes: &'a Routes,
-    here: &'a str,
-    region: &'a str,
-}
-
-impl Candidates for Able<'_> {
-    fn count(&self) -> usize {
-        self.instances.len()
-    }
-
-    fn id(&self, place: usize) -> &str {
-        self.instances[place].id()
-    }
-
-    fn weight(&self, place: usize) -> u32 {
-        weight(self.instances[place])
-    }
-
-    fn load(&self, place: usize) -> usize {
-        let load = self.routes.0.loads.get(self.id(place));
-        load.map_or(0, |load| load.load(Relaxed))
-    }
-
-    fn is_here(&self, place: usize) -> bool {
-        self.id(place) == self.here
-    }
-
-    fn is_near(&self, place: usize) -> bool {
-        self.instances[place].region() == self.region
     }
 }
 
@@ -316,7 +269,7 @@ impl Way {
 
     /// Whether an instance may get a command at all: versions differ in what they
     /// answer, and where weights count, one of none gets nothing.
-    fn may(&self, it: &Instance, command: &str) -> bool {
+    pub(super) fn may(&self, it: &Instance, command: &str) -> bool {
         let is_weighed = matches!(self.route.spread, Spread::Weighted | Spread::Key);
         it.is_healthy() && it.service().answers.contains(command) && (!is_weighed || weight(it) > 0)
     }
@@ -392,7 +345,7 @@ fn fits(rule: &Rule, wish: &impl Wish) -> bool {
         && rule.field.as_ref().is_none_or(|path| is(wish.field(path)))
 }
 
-fn weight(instance: &Instance) -> u32 {
+pub(super) fn weight(instance: &Instance) -> u32 {
     let said = instance.service().metadata.get("weight");
     said.and_then(|text| text.parse().ok()).unwrap_or(WEIGHT)
 }

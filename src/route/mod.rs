@@ -15,6 +15,7 @@
 //! This room decides and sends nothing. Each decision is a function of what it is
 //! given: who is there, the key, the time, and a number drawn at random.
 
+mod able;
 mod chosen;
 mod eject;
 mod error;
