@@ -85,7 +85,8 @@ impl Wish for Wanted<'_> {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        self.named.headers.get(name).map(str::to_owned)
+        let mut headers = self.named.headers.iter();
+        headers.find_map(|(own, value)| own.eq_ignore_ascii_case(name).then(|| value.to_owned()))
     }
 
     fn field(&self, path: &str) -> Option<String> {

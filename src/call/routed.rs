@@ -142,12 +142,14 @@ impl<C: Command> Wish for Wanted<'_, C> {
     }
 
     fn header(&self, name: &str) -> Option<String> {
-        let own = self.headers.iter().find(|(own, _)| *own == name);
+        let is_it = |other: &str| other.eq_ignore_ascii_case(name);
+        let own = self.headers.iter().find(|(own, _)| is_it(own));
         if let Some((_, value)) = own {
             return Some(value.clone());
         }
         let sent = self.request.headers().ok()?;
-        sent.get(name).map(str::to_owned)
+        let mut sent = sent.iter();
+        sent.find_map(|(own, value)| is_it(own).then(|| value.to_owned()))
     }
 
     fn field(&self, path: &str) -> Option<String> {

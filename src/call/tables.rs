@@ -19,6 +19,11 @@ pub(crate) fn set(namespace: &Namespace, table: &str) -> String {
     namespace.system(&format!("{table}.set"))
 }
 
+/// Where one node is passed a table that it is to set for all.
+pub(crate) fn setter(namespace: &Namespace, table: &str, instance: &str) -> String {
+    namespace.system(&format!("{table}.setter.{instance}"))
+}
+
 /// Where one node hands out its table.
 pub(crate) fn get(namespace: &Namespace, table: &str) -> String {
     namespace.system(&format!("{table}.get"))

@@ -164,16 +164,21 @@ const ROUTES: &str = "\
 Examples:
   callboard routes
   callboard routes set routes.toml
-  callboard routes --json > routes.json
-A file has routes, and the first rule that fits decides:
+  callboard routes --json > routes.json      # change it, and set it again
+  callboard routes clear
+  callboard routes ejected --json
+A file is TOML or JSON. It has routes, and the first rule that fits decides:
   [[route]]
   to = \"orders.place\"                  # a command, or a whole domain
   spread = \"least-in-flight\"           # queue, round-robin, random, weighted, key, local, region
   eject = { failures = 7, base = \"30s\" }
   [[route.rule]]
   versions = { \"^1\" = 90, \"^2\" = 10 }
-A key keeps its version as long as that is there. Without `version` at its top the
-table is the next one; with it, it must be newer than the one that is there.";
+A key keeps its range as long as somebody has that. `version` at its top is the version
+that the table was made from: it is refused if another has come since. Without it, it
+takes the place of whatever is there. `route = []` takes all routes away, as `clear` does.
+An instance that is left out is shown with each node that leaves it out: each judges for
+itself.";
 
 const COMPLETIONS: &str = "\
 Examples:
@@ -224,7 +229,7 @@ pub(super) enum Command {
     /// Shows who needs whom, as declared and as seen.
     #[command(after_help = GRAPH)]
     Graph(roster::Drawn),
-    /// Shows and sets where commands go.
+    /// Shows and sets where commands go, and shows who is left out.
     #[command(after_help = ROUTES, args_conflicts_with_subcommands = true)]
     Routes(routes::Args),
     /// Shows breakers and how they stand, and forces them open or closed.

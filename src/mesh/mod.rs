@@ -12,7 +12,9 @@
 //! {ns}.sys.presence.ask         who starts asks once; one node answers with all
 //! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
 //! {ns}.sys.routes.*             the routing table: set, get, told to all
-//! {ns}.sys.policies.*           the table of policies, likewise
+//! {ns}.sys.routes.setter.{id}   one node sets it for all: the first by instance
+//! {ns}.sys.routes.ejected       all are asked whom they leave out
+//! {ns}.sys.policies.*           the table of policies: likewise, with a setter of its own
 //! ```
 //!
 //! Each node says one small thing per heartbeat, however many hear it. Among many
@@ -25,6 +27,7 @@
 mod beacon;
 mod card;
 mod ear;
+mod ejected;
 mod graph;
 mod group;
 mod health;
@@ -33,9 +36,12 @@ mod question;
 mod relay;
 mod routes;
 mod services;
+mod setter;
 mod wire;
 
 pub(crate) use card::{Mesh, Own, Phase};
+#[cfg(feature = "cli")]
+pub(crate) use ejected::{LeftOut, ejected};
 pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, group};
 pub(crate) use pace::Pace;

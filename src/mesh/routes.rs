@@ -1,6 +1,6 @@
 //! Tables that are the same on all nodes: set on one, told to all.
 
-use super::{Mesh, wire};
+use super::{Mesh, setter, wire};
 use crate::{
     actor::{Actor, Context},
     bus::{Bus, Message, RequestError, Subscription},
@@ -9,7 +9,7 @@ use crate::{
         tables::{self, Taken},
     },
     error::Failure,
-    message::{Headers, Namespace, Status, codec},
+    message::{Namespace, Status, codec},
     policy::Policies,
     route::RouteTable,
 };
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TableError {
-    /// It is flawed, or not newer than the one that is there.
+    /// It is flawed, or was made from an older one than the one that is there.
     #[error("the routing table was refused: {reason}")]
     Refused {
         /// Why.
@@ -121,8 +121,12 @@ impl<T: Shared> Desk<T> {
         let queue = Some(wire::QUEUE);
         let set = bus.subscribe(&tables::set(names, T::NAME), queue).await?;
         let get = bus.subscribe(&tables::get(names, T::NAME), queue).await?;
+        let own = tables::setter(names, T::NAME, mesh.instance());
+        let own = bus.subscribe(&own, None).await?;
         let mut listening = JoinSet::new();
-        listening.spawn_local(listen::<T>(mesh, told, (set, get)));
+        // Who waits for another to set a table still sets what others pass on.
+        listening.spawn_local(setter::pass_on::<T>(mesh.clone(), set));
+        listening.spawn_local(listen::<T>(mesh, told, (own, get)));
         Ok(Self { listening, of: PhantomData })
     }
 
@@ -146,7 +150,7 @@ async fn listen<T: Shared>(
                 None => return,
             },
             asked = set.next() => match asked {
-                Some(asked) => mesh.set::<T>(asked).await,
+                Some(asked) => mesh.set_asked::<T>(asked).await,
                 None => return,
             },
             asked = get.next() => match asked.map(|asked| asked.reply) {
@@ -198,32 +202,6 @@ impl Mesh {
     pub(super) async fn tell_table<T: Shared>(&self) {
         let subject = tables::told(&self.0.namespace, T::NAME);
         self.send(subject, &T::of(&self.0.ways)).await;
-    }
-
-    /// Takes a table from one who sets it, tells all, and answers.
-    async fn set<T: Shared>(&self, asked: Message) {
-        let read = codec::decode::<T>(&asked.payload).map_err(|error| error.to_string());
-        let outcome = read.and_then(|table| table.set(&self.0.ways));
-        if let Ok(version) = outcome {
-            tracing::info!(version, table = T::NAME, "the table was set");
-            self.tell_table::<T>().await;
-        }
-        let Some(reply) = asked.reply else { return };
-        let (headers, payload) = match &outcome {
-            Ok(version) => {
-                let taken = codec::encode(&Taken { version: *version });
-                (Headers::new(), taken.unwrap_or_default())
-            }
-            Err(reason) => (Status::Malformed.headers(reason), Bytes::new()),
-        };
-        if let Err(error) = self
-            .0
-            .bus
-            .send(Message::new(reply, payload).headers(headers))
-            .await
-        {
-            tracing::debug!(%error, "who set a table is not told");
-        }
     }
 }
 

@@ -117,6 +117,11 @@ pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
     namespace.system(&format!("presence.to.{instance}.{what}"))
 }
 
+/// Where all nodes are asked whom they leave out.
+pub(super) fn ejected(namespace: &Namespace) -> String {
+    namespace.system("routes.ejected")
+}
+
 /// Whether an instance can be a token of subjects: one that cannot could not be called.
 pub(super) fn can_name(instance: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'.' | b'*' | b'>');

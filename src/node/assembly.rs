@@ -191,8 +191,8 @@ impl Node {
         self
     }
 
-    /// Sets the routing table that it starts with; a newer one that other nodes
-    /// have takes its place.
+    /// Sets the routing table that it starts with, of the version that it says, or 1; a
+    /// newer one that other nodes have takes its place.
     pub fn routes(mut self, table: RouteTable) -> Self {
         self.presence.routes = Some(table);
         self

@@ -91,7 +91,7 @@ pub(super) fn mesh(
         return None;
     }
     if let Some(table) = presence.routes.clone()
-        && let Err(error) = settings.ways.routes.set(table)
+        && let Err(error) = settings.ways.routes.start(table)
     {
         tracing::warn!(%error, "the routing table of the description is not used");
     }

@@ -71,10 +71,18 @@ impl Running {
     /// Has all nodes of the namespace go by a routing table, this one from now on;
     /// returns its version.
     ///
+    /// Its own [`version`](RouteTable::version) is the one it was made from. One node
+    /// sets the tables of all who set one, so of two made from the same version the
+    /// second is refused, and two that replace whatever is there get two versions.
+    ///
+    /// Where nodes cannot hear one another, each side sets its own. Once they can,
+    /// all go by the table of the higher version, or by the same one of two with the
+    /// same version; who set the other is not told.
+    ///
     /// # Errors
     ///
-    /// Returns [`TableError`] if the table is flawed or not newer than the one
-    /// that is there, or no node answers in time.
+    /// Returns [`TableError`] if the table is flawed, or another has come since the one
+    /// that it was made from, or no node answers in time.
     ///
     /// # Cancel safety
     ///

@@ -1,7 +1,8 @@
 use super::{
     Eject, News,
-    eject::End,
+    able::Peers,
     live::{Way, lock},
+    outliers::End,
 };
 use crate::roster::Instance;
 use std::{
@@ -20,7 +21,8 @@ pub(crate) struct Chosen {
     pub(super) is_here: bool,
     pub(super) load: Arc<AtomicUsize>,
     pub(super) way: Arc<Way>,
-    pub(super) others: usize,
+    /// Who else could have got it; nobody if none is ever left out.
+    pub(super) peers: Option<Peers>,
     pub(super) since: Instant,
     /// Whether it finds out how an instance on probation is.
     pub(super) is_probe: bool,
@@ -43,7 +45,8 @@ impl Chosen {
         let mut outliers = lock(&self.way.outliers);
         let id = self.instance.id();
         let end = End { instance: id, well, started: self.since, ended: Instant::now() };
-        let span = outliers.after(&end, eject, self.others);
+        let peers = self.peers.iter().flat_map(|peers| peers.of(&self.way));
+        let span = outliers.after(&end, eject, peers);
         drop(outliers);
         let ejected = span?;
         let ejected_ms = u64::try_from(ejected.as_millis()).unwrap_or(u64::MAX);

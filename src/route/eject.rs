@@ -1,14 +1,8 @@
-//! Instances that fail are left out for a while: a machine that is a value.
+//! When instances that fail are left out for a while, and who is.
 
 use crate::span;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
-use tokio::time::Instant;
-
-/// How often in a row an instance on probation must answer to be trusted again.
-const PROBATION: u32 = 5;
-/// How many times the first ejection the longest one lasts.
-const LONGEST: u32 = 10;
+use std::time::Duration;
 
 /// When an instance is left out, as one caller sees it.
 ///
@@ -22,7 +16,7 @@ const LONGEST: u32 = 10;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Eject {
-    /// After so many failures in a row.
+    /// After so many failures in a row; 0 with a `rate` for by that alone.
     pub failures: u32,
     /// Or after this share of failures, of at least `calls` within `window`; 0 for never.
     pub rate: f64,
@@ -34,7 +28,8 @@ pub struct Eject {
     /// How long the first time; twice, three times as long after that.
     #[serde(with = "span")]
     pub base: Duration,
-    /// The largest share of the instances that is left out at a time.
+    /// The largest share that is left out at a time, of the instances that could have
+    /// got the call: of its version, where there are rules.
     pub most: f64,
     /// An answer that takes longer counts as a failure; none does by default.
     #[serde(with = "span::maybe", skip_serializing_if = "Option::is_none")]
@@ -55,16 +50,6 @@ impl Default for Eject {
     }
 }
 
-/// How a call to an instance ended.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct End<'a> {
-    pub(super) instance: &'a str,
-    /// Whether it was answered, however late.
-    pub(super) well: bool,
-    pub(super) started: Instant,
-    pub(super) ended: Instant,
-}
-
 /// An instance was left out, or is back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct News {
@@ -78,300 +63,15 @@ pub struct News {
     pub by: String,
 }
 
-/// How each instance did, as one caller saw it.
-#[derive(Debug, Default)]
-pub(super) struct Outliers(BTreeMap<String, Record>);
-
-#[derive(Debug)]
-struct Record {
-    in_row: u32,
-    /// Calls and failures since.
-    since: Instant,
-    calls: u32,
-    failed: u32,
-    /// How often it was left out.
-    times: u32,
-    /// When it was left out last, and until when.
-    left: Option<Instant>,
-    until: Option<Instant>,
-    /// How many more answers until it is trusted.
-    probation: u32,
-    /// Whether a call finds out how it is now.
-    is_probed: bool,
-}
-
-impl Record {
-    fn new(now: Instant) -> Self {
-        Self {
-            in_row: 0,
-            since: now,
-            calls: 0,
-            failed: 0,
-            times: 0,
-            left: None,
-            until: None,
-            probation: 0,
-            is_probed: false,
-        }
-    }
-
-    fn is_out(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
-    }
-
-    fn is_on_probation(&self, now: Instant) -> bool {
-        self.probation > 0 || self.until.is_some_and(|until| now >= until)
-    }
-
-    fn is_too_much(&self, eject: &Eject) -> bool {
-        let share = f64::from(self.failed) / f64::from(self.calls.max(1));
-        self.in_row >= eject.failures.max(1)
-            || (eject.rate > 0.0 && self.calls >= eject.calls && share >= eject.rate)
-    }
-
-    /// Returns zero if it is trusted again with this answer.
-    fn answered(&mut self) -> Option<Duration> {
-        self.in_row = 0;
-        self.probation = self.probation.saturating_sub(1);
-        if self.times == 0 || self.probation > 0 {
-            return None;
-        }
-        self.times = 0;
-        Some(Duration::ZERO)
-    }
-
-    /// Returns for how long it is left out.
-    fn leave_out(&mut self, base: Duration, now: Instant) -> Duration {
-        self.times = (self.times + 1).min(LONGEST);
-        let span = base * self.times;
-        (self.left, self.until) = (Some(now), Some(now + span));
-        (self.in_row, self.probation) = (0, 0);
-        (self.since, self.calls, self.failed) = (now, 0, 0);
-        span
-    }
-}
-
-impl Eject {
-    /// Whether a call ended as it should: in time, too.
-    fn is_well(&self, end: &End<'_>) -> bool {
-        let took = end.ended.duration_since(end.started);
-        end.well && self.slow.is_none_or(|slow| took <= slow)
-    }
-}
-
-impl Outliers {
-    /// Whether an instance is left out now.
-    pub(super) fn is_out(&self, instance: &str, now: Instant) -> bool {
-        self.0
-            .get(instance)
-            .is_some_and(|record| record.is_out(now))
-    }
-
-    /// Whether any is known, in or out.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether an instance may get another call: one on probation gets one at a time.
-    pub(super) fn admits(&self, instance: &str, now: Instant) -> bool {
-        let record = self.0.get(instance);
-        let is_busy = |it: &Record| it.is_probed && it.is_on_probation(now);
-        record.is_none_or(|it| !(it.is_out(now) || is_busy(it)))
-    }
-
-    /// Notes that an instance gets a call; returns whether that is its probe, which is
-    /// to be [given back](Self::probed).
-    pub(super) fn probe(&mut self, instance: &str, now: Instant) -> bool {
-        let record = self.0.get_mut(instance);
-        let free = record.filter(|it| !it.is_probed && !it.is_out(now) && it.is_on_probation(now));
-        free.map(|record| record.is_probed = true).is_some()
-    }
-
-    /// Notes that a probe is over, however it ended.
-    pub(super) fn probed(&mut self, instance: &str) {
-        if let Some(record) = self.0.get_mut(instance) {
-            record.is_probed = false;
-        }
-    }
-
-    /// Notes how a call ended; returns for how long the instance is left out from
-    /// now on, zero if it is trusted again, or nothing if nothing has changed.
-    pub(super) fn after(
-        &mut self,
-        end: &End<'_>,
-        eject: &Eject,
-        instances: usize,
-    ) -> Option<Duration> {
-        let (now, well) = (end.ended, eject.is_well(end));
-        if well && !self.0.contains_key(end.instance) && eject.rate <= 0.0 {
-            // Who never failed needs no record.
-            return None;
-        }
-        let out = self.0.values().filter(|record| record.is_out(now)).count();
-        let record = self
-            .0
-            .entry(end.instance.to_owned())
-            .or_insert_with(|| Record::new(now));
-        if record.is_out(now) || record.left.is_some_and(|left| end.started < left) {
-            // A call from before says nothing of how it is on probation.
-            return None;
-        }
-        if record.until.take().is_some() {
-            record.probation = PROBATION;
-        }
-        if now.duration_since(record.since) >= eject.window {
-            (record.since, record.calls, record.failed) = (now, 0, 0);
-        }
-        record.calls = record.calls.saturating_add(1);
-        if well {
-            return record.answered();
-        }
-        record.in_row += 1;
-        record.failed += 1;
-        let fell_again = record.probation > 0;
-        if !(fell_again || record.is_too_much(eject)) || !has_room(out, instances, eject.most) {
-            return None;
-        }
-        Some(record.leave_out(eject.base, now))
-    }
-
-    /// Forgets those that are gone.
-    pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.0.retain(|instance, _| is_there(instance));
-    }
-}
-
-/// Whether one more may be left out.
-fn has_room(out: usize, instances: usize, most: f64) -> bool {
-    let count = |number| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-    count(out + 1) <= count(instances) * most
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EJECT: Eject = Eject {
-        failures: 3,
-        rate: 0.5,
-        calls: 10,
-        window: Duration::from_secs(10),
-        base: Duration::from_secs(30),
-        most: 0.5,
-        slow: Some(Duration::from_millis(100)),
-    };
-
-    fn end(instance: &str, well: bool, now: Instant) -> End<'_> {
-        End { instance, well, started: now, ended: now }
-    }
-
-    fn fail(outliers: &mut Outliers, name: &str, times: u32, now: Instant) -> Option<Duration> {
-        (0..times)
-            .map(|_| outliers.after(&end(name, false, now), &EJECT, 4))
-            .last()
-            .flatten()
-    }
-
-    fn answer(outliers: &mut Outliers, name: &str, times: u32, now: Instant) -> Option<Duration> {
-        (0..times)
-            .map(|_| outliers.after(&end(name, true, now), &EJECT, 4))
-            .last()
-            .flatten()
-    }
-
-    #[test]
-    fn failures_in_a_row_leave_an_instance_out_for_longer_each_time() {
-        let (mut outliers, mut now) = (Outliers::default(), Instant::now());
-        assert_eq!(fail(&mut outliers, "a", 2, now), None);
-        answer(&mut outliers, "a", 1, now);
-        assert_eq!(fail(&mut outliers, "a", 2, now), None);
-        for times in 1..4 {
-            let out = EJECT.base * times;
-            // On probation one failure is enough.
-            assert_eq!(fail(&mut outliers, "a", 1, now), Some(out));
-            assert!(outliers.is_out("a", now + out - Duration::from_millis(1)));
-            now += out;
-            assert!(!outliers.is_out("a", now));
-        }
-    }
-
-    #[test]
-    fn who_answers_on_probation_is_trusted_again() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        fail(&mut outliers, "a", 3, now);
-        let later = now + EJECT.base;
-        assert_eq!(answer(&mut outliers, "a", PROBATION - 1, later), None);
-        assert_eq!(answer(&mut outliers, "a", 1, later), Some(Duration::ZERO));
-        assert_eq!(fail(&mut outliers, "a", 2, later), None);
-        assert_eq!(fail(&mut outliers, "a", 1, later), Some(EJECT.base));
-    }
-
-    #[test]
-    fn a_share_of_failures_is_enough_within_its_window() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        let mut mixed = |count: u32, now| {
-            (0..count).find_map(|_| {
-                answer(&mut outliers, "a", 1, now);
-                fail(&mut outliers, "a", 1, now)
-            })
-        };
-        assert_eq!(mixed(4, now), None);
-        assert_eq!(mixed(4, now + EJECT.window), None, "the window is another");
-        assert_eq!(mixed(1, now + EJECT.window), Some(EJECT.base));
-    }
-
-    #[test]
-    fn never_more_than_half_are_left_out() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        for name in ["a", "b"] {
-            assert!(fail(&mut outliers, name, 3, now).is_some());
-        }
-        assert_eq!(fail(&mut outliers, "c", 50, now), None);
-        assert_eq!(
-            fail(&mut outliers, "c", 1, now + EJECT.base),
-            Some(EJECT.base)
-        );
-    }
-
-    #[test]
-    fn an_answer_that_takes_too_long_is_a_failure() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        let mut answer = |took| {
-            let ended = now + Duration::from_millis(took);
-            let end = End { instance: "a", well: true, started: now, ended };
-            outliers.after(&end, &EJECT, 4)
-        };
-        assert_eq!([answer(101), answer(100), answer(101)], [None; 3]);
-        assert_eq!([answer(101), answer(101)], [None, Some(EJECT.base)]);
-    }
-
-    #[test]
-    fn on_probation_an_instance_gets_one_call_at_a_time() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        assert!(!outliers.probe("a", now), "nothing is known of it");
-        fail(&mut outliers, "a", 3, now);
-        assert!(!outliers.probe("a", now) && !outliers.admits("a", now));
-        let later = now + EJECT.base;
-        for _ in 0..PROBATION {
-            assert!(outliers.admits("a", later) && outliers.probe("a", later));
-            assert!(!outliers.admits("a", later) && !outliers.probe("a", later));
-            answer(&mut outliers, "a", 1, later);
-            outliers.probed("a");
-        }
-        assert!(outliers.admits("a", later) && !outliers.probe("a", later));
-    }
-
-    #[test]
-    fn calls_from_before_say_nothing_of_an_instance_on_probation() {
-        let (mut outliers, now) = (Outliers::default(), Instant::now());
-        let begun = now + Duration::from_secs(1);
-        fail(&mut outliers, "a", 3, begun);
-        let later = begun + EJECT.base;
-        for well in [false, true] {
-            let old = End { instance: "a", well, started: now, ended: later };
-            assert_eq!(outliers.after(&old, &EJECT, 4), None);
-        }
-        assert_eq!(answer(&mut outliers, "a", PROBATION - 1, later), None);
-        assert_eq!(answer(&mut outliers, "a", 1, later), Some(Duration::ZERO));
-    }
+/// An instance that is left out, as one caller sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ejected {
+    /// The command or domain of the route.
+    pub route: String,
+    /// The instance.
+    pub instance: String,
+    /// For how many milliseconds more.
+    pub ejected_ms: u64,
+    /// How often it was since it was trusted last, up to ten.
+    pub times: u32,
 }

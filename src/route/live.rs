@@ -1,8 +1,9 @@
 use super::{
-    Chosen, Route, RouteError, RouteTable, Rule, Spread,
-    eject::Outliers,
+    Chosen, Ejected, Route, RouteError, RouteTable, Rule, Spread,
+    able::{Able, Peers},
     hash::hash,
-    pick::{Candidates, Draw, pick},
+    outliers::Outliers,
+    pick::{Draw, pick},
     split::split,
 };
 use crate::roster::{Instance, Roster};
@@ -46,10 +47,13 @@ pub(super) struct Way {
 }
 
 /// The weight of each range of versions, and the range as it is written.
-type Shares = Vec<(String, VersionReq, u32)>;
+type Shares = Vec<(String, Arc<VersionReq>, u32)>;
 
 /// An instance, and how busy it is.
 type Picked = (Instance, Arc<AtomicUsize>);
+
+/// Instances, and the range that their versions are in, if it must be one.
+type Within<'a> = (Vec<&'a Instance>, Option<Arc<VersionReq>>);
 
 /// What is known of a command that looks for its way.
 pub(crate) trait Wish {
@@ -66,25 +70,38 @@ pub(crate) trait Wish {
 }
 
 impl Routes {
-    /// Takes a table that is newer than the one that is there; returns its version.
+    /// Takes a table in the place of the one that it was made from; returns its version.
     ///
     /// # Errors
     ///
-    /// Returns [`RouteError`] if the table is flawed or not newer; then all stays
-    /// as it is.
+    /// Returns [`RouteError`] if the table is flawed, or another has come since; then
+    /// all stays as it is.
     pub(crate) fn set(&self, mut table: RouteTable) -> Result<u64, RouteError> {
-        table.check()?;
         let mut known = lock(&self.0.table);
-        if table.version == 0 {
-            table.version = known.version + 1;
+        let made_from = table.version;
+        if made_from == 0 {
+            table.version = known.version;
+        } else if made_from < known.version {
+            return Err(RouteError::Older { version: made_from, known: known.version });
         }
-        if table.version <= known.version {
-            return Err(RouteError::Older { version: table.version, known: known.version });
-        }
+        table.version = table.version.saturating_add(1);
+        table.check()?;
         let version = table.version;
         self.put(&mut known, table);
         drop(known);
         Ok(version)
+    }
+
+    /// Takes the table that a node starts with, of the version that it says.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`RouteError`] if the table is flawed.
+    pub(crate) fn start(&self, mut table: RouteTable) -> Result<(), RouteError> {
+        table.version = table.version.max(1);
+        table.check()?;
+        self.adopt(table);
+        Ok(())
     }
 
     /// Takes a table that another node goes by, if it is newer; of two of one
@@ -151,13 +168,14 @@ impl Routes {
             return None;
         }
         let service = roster.answering(wish.domain());
-        // Versions differ in what they answer.
-        let answers = |it: &Instance| it.service().answers.contains(wish.command());
-        let known = service.iter().filter(|it| it.is_healthy() && answers(it));
+        let known = service.iter().filter(|it| way.may(it, wish.command()));
         let known: Vec<_> = known.collect();
         let key = wish.key();
-        let able = way.able(known, wish, &key);
-        let others = able.len();
+        let (able, range) = way.able(known, wish, &key)?;
+        let peers = way.route.eject.is_some().then(|| {
+            let (service, command) = (Arc::clone(&service), wish.command().into());
+            Peers { service, command, range }
+        });
         let able = unless_none(able, |it| tried.iter().all(|tried| tried.id() != it.id()));
         let spread = match way.route.spread {
             Spread::Queue => Spread::LeastInFlight,
@@ -172,14 +190,30 @@ impl Routes {
         let one_of = |instances: &[&Instance]| {
             let able = Able { instances, routes: self, here, region };
             let place = pick(spread, &able, draw)?;
-            let load = self.load(able.id(place));
+            let load = self.load(instances[place].id());
             load.fetch_add(1, Relaxed);
             Some((instances[place].clone(), load))
         };
         let since = Instant::now();
         let ((instance, load), is_probe) = way.choose(able, one_of, since)?;
         let is_here = instance.id() == here;
-        Some(Chosen { instance, is_here, load, way, others, since, is_probe })
+        Some(Chosen { instance, is_here, load, way, peers, since, is_probe })
+    }
+
+    /// Returns the instances that are left out now.
+    pub(crate) fn ejected(&self, now: Instant) -> Vec<Ejected> {
+        let mut all = Vec::new();
+        for way in &self.0.ways {
+            let outliers = lock(&way.outliers);
+            all.extend(outliers.out(now).map(|(instance, left, times)| Ejected {
+                route: way.route.to.clone(),
+                instance: instance.to_owned(),
+                ejected_ms: u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                times,
+            }));
+        }
+        all.sort_by(|a, b| (&a.route, &a.instance).cmp(&(&b.route, &b.instance)));
+        all
     }
 
     fn way(&self, command: &str, domain: &str) -> Option<Arc<Way>> {
@@ -197,47 +231,18 @@ impl Routes {
         Arc::clone(&self.0.loads.entry(instance.to_owned()).or_default())
     }
 
+    /// Returns how many calls from here an instance has at hand.
+    pub(super) fn load_of(&self, instance: &str) -> usize {
+        let load = self.0.loads.get(instance);
+        load.map_or(0, |load| load.load(Relaxed))
+    }
+
     /// Forgets what is known of instances that are gone.
     pub(crate) fn keep(&self, is_there: impl Fn(&str) -> bool) {
         self.0.loads.retain(|instance, _| is_there(instance));
         for way in &self.0.ways {
             lock(&way.outliers).keep(&is_there);
         }
-    }
-}
-
-/// The instances that a route may choose.
-struct Able<'a> {
-    instances: &'a [&'a Instance],
-    routes: &'a Routes,
-    here: &'a str,
-    region: &'a str,
-}
-
-impl Candidates for Able<'_> {
-    fn count(&self) -> usize {
-        self.instances.len()
-    }
-
-    fn id(&self, place: usize) -> &str {
-        self.instances[place].id()
-    }
-
-    fn weight(&self, place: usize) -> u32 {
-        weight(self.instances[place])
-    }
-
-    fn load(&self, place: usize) -> usize {
-        let load = self.routes.0.loads.get(self.id(place));
-        load.map_or(0, |load| load.load(Relaxed))
-    }
-
-    fn is_here(&self, place: usize) -> bool {
-        self.id(place) == self.here
-    }
-
-    fn is_near(&self, place: usize) -> bool {
-        self.instances[place].region() == self.region
     }
 }
 
@@ -250,7 +255,7 @@ impl Way {
         let rules = route.rules.iter().map(|rule| {
             let ranges = rule.versions.iter().filter_map(|(range, weight)| {
                 let read = VersionReq::parse(range).ok()?;
-                Some((range.clone(), read, *weight))
+                Some((range.clone(), Arc::new(read), *weight))
             });
             (rule.clone(), ranges.collect())
         });
@@ -262,10 +267,23 @@ impl Way {
         }
     }
 
-    /// Returns the instances of the version that the rules give the command.
-    fn able<'a>(&self, known: Vec<&'a Instance>, wish: &impl Wish, key: &str) -> Vec<&'a Instance> {
+    /// Whether an instance may get a command at all: versions differ in what they
+    /// answer, and where weights count, one of none gets nothing.
+    pub(super) fn may(&self, it: &Instance, command: &str) -> bool {
+        let is_weighed = matches!(self.route.spread, Spread::Weighted | Spread::Key);
+        it.is_healthy() && it.service().answers.contains(command) && (!is_weighed || weight(it) > 0)
+    }
+
+    /// Returns the instances of the versions that the rules give the command, and their
+    /// range; nothing if nobody has such a version.
+    fn able<'a>(
+        &self,
+        known: Vec<&'a Instance>,
+        wish: &impl Wish,
+        key: &str,
+    ) -> Option<Within<'a>> {
         let Some((_, ranges)) = self.rules.iter().find(|(rule, _)| fits(rule, wish)) else {
-            return known;
+            return Some((known, None));
         };
         let has = |range: &VersionReq| known.iter().any(|it| range.matches(&it.service().version));
         // A command without a key is a draw of its own.
@@ -275,17 +293,11 @@ impl Way {
             key.to_owned()
         };
         let there = ranges.iter().filter(|(_, range, _)| has(range));
-        let range = split(
-            &drawn,
-            there.map(|(name, range, weight)| (&**name, *weight, range)),
-        );
-        let Some(range) = range.cloned() else {
-            return Vec::new();
-        };
-        known
-            .into_iter()
-            .filter(|it| range.matches(&it.service().version))
-            .collect()
+        let named = there.map(|(name, range, weight)| (&**name, *weight, range));
+        let range = split(&drawn, named).map(Arc::clone)?;
+        let able = known.into_iter();
+        let able = able.filter(|it| range.matches(&it.service().version));
+        Some((able.collect(), Some(range)))
     }
 
     /// Chooses one of those that are not left out; tells whether that is a probe.
@@ -333,7 +345,7 @@ fn fits(rule: &Rule, wish: &impl Wish) -> bool {
         && rule.field.as_ref().is_none_or(|path| is(wish.field(path)))
 }
 
-fn weight(instance: &Instance) -> u32 {
+pub(super) fn weight(instance: &Instance) -> u32 {
     let said = instance.service().metadata.get("weight");
     said.and_then(|text| text.parse().ok()).unwrap_or(WEIGHT)
 }

@@ -4,7 +4,8 @@
 //! are spread, which versions get which share, and when an instance that fails is
 //! left out for a while. The table that a node goes by is
 //! changed while the node runs. A command without a route goes where it always
-//! did: to the group in this process, else to any node that answers it.
+//! did: to the group in this process, else to any node that answers it, whether or
+//! not its group is well. A table lives in the nodes, and ends with the last of them.
 //!
 //! Routes are for calls, and for what sagas and policies call. What is only told
 //! ([`Client::tell`](crate::Client::tell)) goes the usual way, because nobody would
@@ -14,18 +15,23 @@
 //! This room decides and sends nothing. Each decision is a function of what it is
 //! given: who is there, the key, the time, and a number drawn at random.
 
+mod able;
 mod chosen;
 mod eject;
+mod error;
 mod hash;
 mod live;
 #[cfg(test)]
 mod model;
+mod outliers;
 mod pick;
+mod read;
 mod split;
 mod table;
 
 pub(crate) use chosen::Chosen;
-pub use eject::{Eject, News};
+pub use eject::{Eject, Ejected, News};
+pub use error::RouteError;
 pub(crate) use hash::hash;
 pub(crate) use live::{Routes, Wish};
-pub use table::{Route, RouteError, RouteTable, Rule, Spread};
+pub use table::{Route, RouteTable, Rule, Spread};

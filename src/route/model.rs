@@ -2,7 +2,7 @@
 
 use super::{News, RouteTable, Routes, Wish};
 use crate::roster::{Card, Roster};
-use std::{borrow::Cow, cell::RefCell, rc::Rc, time::Duration};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 use tokio::{
     task::{JoinSet, LocalSet},
     time::{Instant, sleep},
@@ -96,12 +96,17 @@ fn is_in(past: &Past, act: u32) -> bool {
 }
 
 fn roster() -> Roster {
+    all_of(NAMES.map(|name| (name, "1.0.0", "100")))
+}
+
+/// Returns a roster of these names, versions and weights.
+fn all_of(all: impl IntoIterator<Item = (&'static str, &'static str, &'static str)>) -> Roster {
     let roster = Roster::default();
-    for name in NAMES {
+    for (name, version, weight) in all {
         let card = serde_json::json!({
             "instance": name, "node": name, "revision": 1, "ttl_ms": 600_000,
-            "services": [{"name": "porter", "version": "1.0.0", "status": "healthy",
-                "answers": ["porter.carry"]}],
+            "services": [{"name": "porter", "version": version, "status": "healthy",
+                "answers": ["porter.carry"], "metadata": {"weight": weight}}],
         });
         let card: Card = serde_json::from_value(card).expect("a card");
         roster.hear(card, Instant::now(), "");
@@ -199,4 +204,53 @@ async fn one_that_is_sick_costs_the_others_nothing_and_is_back_when_it_is_well()
             assert_held(&story, &format!("{spread}, {ailment:?}"));
         }
     }
+}
+
+/// Makes a route work, and has all calls fail; returns who got how many, and who was
+/// left out in the end.
+fn all_fail(route: &str, roster: &Roster) -> (BTreeMap<String, usize>, Vec<String>) {
+    let table = RouteTable::from_json(&format!(r#"{{"route": [{route}]}}"#)).expect("a table");
+    let routes = Routes::default();
+    routes.set(table).expect("a sound table");
+    let mut got = BTreeMap::new();
+    for _ in 0..400 {
+        let chosen = routes.choose(&Plain, roster, ("", ""), &[]);
+        let chosen = chosen.expect("somebody is there");
+        *got.entry(chosen.instance().id().to_owned()).or_default() += 1;
+        chosen.ended(false, "model");
+    }
+    let out = routes.ejected(Instant::now());
+    (got, out.into_iter().map(|out| out.instance).collect())
+}
+
+#[test]
+fn one_without_weight_gets_nothing_though_all_others_fail() {
+    let roster = all_of([
+        ("a", "1.0.0", "0"),
+        ("b", "1.0.0", "1"),
+        ("c", "1.0.0", "1"),
+    ]);
+    for spread in ["weighted", "key"] {
+        let eject = r#"{"failures": 1, "most": 1.0}"#;
+        let route = format!(r#"{{"to": "porter", "spread": "{spread}", "eject": {eject}}}"#);
+        let (got, out) = all_fail(&route, &roster);
+        assert_eq!(got.keys().collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(out, ["b", "c"]);
+    }
+}
+
+#[test]
+fn of_each_version_no_more_than_half_are_left_out() {
+    let versions = [
+        ("a", "1.0.0"),
+        ("b", "1.1.0"),
+        ("c", "2.0.0"),
+        ("d", "2.0.0"),
+    ];
+    let roster = all_of(versions.map(|(name, version)| (name, version, "1")));
+    let route = r#"{"to": "porter", "eject": {"failures": 1},
+        "rule": [{"versions": {"^1": 1, "^2": 1}}]}"#;
+    let (_, out) = all_fail(route, &roster);
+    let of = |names: [&str; 2]| out.iter().filter(|out| names.contains(&&***out)).count();
+    assert_eq!((of(["a", "b"]), of(["c", "d"])), (1, 1), "{out:?}");
 }

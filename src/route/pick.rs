@@ -187,6 +187,17 @@ mod tests {
     }
 
     #[test]
+    fn one_without_weight_is_never_chosen_where_weights_count() {
+        let mut all = candidates(&["a", "b", "c"]);
+        all[1].weight = 0;
+        let keyed = counts(Spread::Key, &all, |turn| format!("k{turn}"));
+        for counts in [counts(Spread::Weighted, &all, no_key), keyed] {
+            assert_eq!(counts[1], 0, "{counts:?}");
+            assert!(counts[0] > 4_000 && counts[2] > 4_000, "{counts:?}");
+        }
+    }
+
+    #[test]
     fn the_busy_one_is_never_the_better_of_two() {
         let mut all = candidates(&["a", "b", "c"]);
         all[1].load = 5;

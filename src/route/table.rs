@@ -1,4 +1,4 @@
-use super::Eject;
+use super::{Eject, RouteError};
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -29,7 +29,8 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RouteTable {
-    /// Grows with every change; 0 for the one after whatever is there.
+    /// Grows by one with every change. In a table that is set, the version it was made
+    /// from: it is refused if another has come since; 0 replaces whatever is there.
     pub version: u64,
     /// The routes; that of a command comes before that of its domain.
     #[serde(rename = "route")]
@@ -66,20 +67,20 @@ const fn overflow() -> usize {
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Spread {
-    /// By the server, to any that answers; the group in this process comes first.
-    /// With rules or ejection, as `least-in-flight`.
+    /// By the server, to any that answers, sick ones too; the group in this process
+    /// comes first. With rules or ejection, as `least-in-flight`.
     #[default]
     Queue,
     /// To each in turn.
     RoundRobin,
     /// To any.
     Random,
-    /// As their metadata says under `weight`; 100 by default.
+    /// As their metadata says under `weight`; 100 by default, and none for 0.
     Weighted,
     /// To the less busy of two that are drawn.
     LeastInFlight,
-    /// Those of one key to the same one, as long as it is there; those without as
-    /// `least-in-flight`.
+    /// Those of one key to the same one, as long as it is there, so many keys to each
+    /// as its metadata says under `weight`; those without as `least-in-flight`.
     Key,
     /// To the one in this process; else as `least-in-flight`.
     Local,
@@ -91,7 +92,7 @@ pub enum Spread {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Rule {
-    /// It fits commands with this header; see [`Call::header`](crate::Call::header).
+    /// It fits commands with this header, in capitals or not; see [`Call::header`](crate::Call::header).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<String>,
     /// It fits commands with this field, such as `user` or `address.country`.
@@ -100,68 +101,10 @@ pub struct Rule {
     /// What the header or field must be, both if both are given; anything without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub equals: Option<String>,
-    /// The weight of each range of versions: a key always gets the same one.
+    /// The weight of each range of versions: a key always gets the same range, and
+    /// under `^1` may see 1.0.0 and then 1.1.0. A range that nobody has gets nothing;
+    /// if nobody has any of them, the command goes the usual way, to any version.
     pub versions: BTreeMap<String, u32>,
-}
-
-/// What is wrong with a routing table.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RouteError {
-    /// A route goes nowhere.
-    #[error("`{to}` is neither a domain nor a command; use `orders` or `orders.place`")]
-    To {
-        /// What was given.
-        to: String,
-    },
-    /// Two routes are for the same.
-    #[error("`{to}` has two routes; make them one, with rules")]
-    Twice {
-        /// The command or domain.
-        to: String,
-    },
-    /// A range of versions cannot be read.
-    #[error("`{range}` in the route of `{to}` is no range of versions; use `^1.2`, or `>=2, <3`")]
-    Range {
-        /// The command or domain.
-        to: String,
-        /// What was given.
-        range: String,
-    },
-    /// A rule says what something must be, and not what.
-    #[error("a rule of `{to}` has `equals` alone; say which `header` or `field`, or leave it out")]
-    Equals {
-        /// The command or domain.
-        to: String,
-    },
-    /// A rule gives nobody anything.
-    #[error("a rule of `{to}` has no weight above 0; give one, or take the rule out")]
-    Weightless {
-        /// The command or domain.
-        to: String,
-    },
-    /// Shares are not between 0 and 1, or a time is zero.
-    #[error(
-        "`eject` of `{to}` makes no sense: shares are from 0 to 1, times and counts above 0, times up to a year"
-    )]
-    Eject {
-        /// The command or domain.
-        to: String,
-    },
-    /// The version is the last one that there could ever be.
-    #[error("version {version} leaves no room for another; use a smaller one, or 0 for the next")]
-    Last {
-        /// The version of the table.
-        version: u64,
-    },
-    /// The table is not newer than the one that is there.
-    #[error("the table has version {version}, and {known} is there; use {}, or 0 for the next", known + 1)]
-    Older {
-        /// The version of the table.
-        version: u64,
-        /// The version that is there.
-        known: u64,
-    },
 }
 
 /// The longest time that clocks are sure to reckon with.
@@ -200,40 +143,81 @@ impl RouteTable {
 impl Route {
     fn check(&self) -> Result<(), RouteError> {
         let to = || self.to.clone();
-        for rule in &self.rules {
-            if let Some(range) = rule
-                .versions
-                .keys()
-                .find(|range| VersionReq::parse(range).is_err())
-            {
-                return Err(RouteError::Range { to: to(), range: range.clone() });
-            }
-            if rule.equals.is_some() && rule.header.is_none() && rule.field.is_none() {
-                return Err(RouteError::Equals { to: to() });
-            }
-            if rule.versions.values().all(|weight| *weight == 0) {
-                return Err(RouteError::Weightless { to: to() });
-            }
+        self.rules
+            .iter()
+            .try_for_each(|rule| rule.check(&self.to))?;
+        let before_last = self
+            .rules
+            .split_last()
+            .map_or(&[][..], |(_, before)| before);
+        if before_last.iter().any(Rule::fits_all) {
+            return Err(RouteError::Unreached { to: to() });
         }
-        let Some(eject) = &self.eject else {
-            return Ok(());
+        let flaw = self.eject.as_ref().and_then(Eject::flaw);
+        flaw.map_or(Ok(()), |(field, cure)| {
+            Err(RouteError::Eject { to: to(), field, cure })
+        })
+    }
+}
+
+impl Rule {
+    const fn fits_all(&self) -> bool {
+        self.header.is_none() && self.field.is_none()
+    }
+
+    fn check(&self, to: &str) -> Result<(), RouteError> {
+        let to = || to.to_owned();
+        let mut ranges = self.versions.keys();
+        if let Some(range) = ranges.find(|range| VersionReq::parse(range).is_err()) {
+            return Err(RouteError::Range { to: to(), range: range.clone() });
+        }
+        let can_name = |name: &&String| {
+            let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+            !name.is_empty() && name.bytes().all(fits)
         };
-        if eject.window.max(eject.base) > LONGEST {
-            return Err(RouteError::Eject { to: to() });
+        if let Some(header) = self.header.as_ref().filter(|name| !can_name(name)) {
+            return Err(RouteError::Header { to: to(), header: header.clone() });
         }
-        let shares = [eject.rate, eject.most]
-            .iter()
-            .all(|share| (0.0..=1.0).contains(share));
-        let times = [eject.window, eject.base]
-            .iter()
-            .chain(&eject.slow)
-            .all(|time| !time.is_zero());
-        if !shares || !times || eject.failures == 0 || eject.calls == 0 {
-            return Err(RouteError::Eject { to: to() });
+        if self.equals.is_some() && self.fits_all() {
+            return Err(RouteError::Equals { to: to() });
+        }
+        if self.versions.values().all(|weight| *weight == 0) {
+            return Err(RouteError::Weightless { to: to() });
         }
         Ok(())
     }
 }
+
+impl Eject {
+    /// Returns the first field that makes no sense, and the cure.
+    fn flaw(&self) -> Option<(&'static str, &'static str)> {
+        let is_share = |share: f64| (0.0..=1.0).contains(&share);
+        let is_time = |time: Duration| !time.is_zero() && time <= LONGEST;
+        let checks = [
+            (is_share(self.rate), ("rate", "use 0 to 1")),
+            (is_share(self.most), ("most", "use 0 to 1")),
+            (
+                self.failures > 0 || self.rate > 0.0,
+                (
+                    "failures",
+                    "use 1 or more, or 0 with a `rate`, by which alone it goes then",
+                ),
+            ),
+            (self.calls > 0, ("calls", "use 1 or more")),
+            (is_time(self.window), ("window", SPAN)),
+            (is_time(self.base), ("base", SPAN)),
+            (
+                self.slow.is_none_or(|slow| !slow.is_zero()),
+                ("slow", "use more than 0, or leave it out"),
+            ),
+        ];
+        checks
+            .into_iter()
+            .find_map(|(is_sound, flaw)| (!is_sound).then_some(flaw))
+    }
+}
+
+const SPAN: &str = "use more than 0 and at most a year, such as `30s`";
 
 #[cfg(test)]
 mod tests {
@@ -258,16 +242,24 @@ mod tests {
             RouteTable { version: 1, routes: vec![route] }
         };
         assert_eq!(with(Eject::default()).check(), Ok(()));
+        let by_rate = Eject { failures: 0, rate: 0.5, ..Eject::default() };
+        assert_eq!(with(by_rate).check(), Ok(()));
         let endless = Duration::MAX;
-        for eject in [
-            Eject { base: endless, ..Eject::default() },
-            Eject { window: endless, ..Eject::default() },
-            Eject { rate: f64::NAN, ..Eject::default() },
-            Eject { most: f64::NAN, ..Eject::default() },
+        for (wrong, eject) in [
+            ("base", Eject { base: endless, ..Eject::default() }),
+            ("window", Eject { window: endless, ..Eject::default() }),
+            ("rate", Eject { rate: f64::NAN, ..Eject::default() }),
+            ("most", Eject { most: f64::NAN, ..Eject::default() }),
+            ("failures", Eject { failures: 0, ..Eject::default() }),
+            ("calls", Eject { calls: 0, ..Eject::default() }),
+            (
+                "slow",
+                Eject { slow: Some(Duration::ZERO), ..Eject::default() },
+            ),
         ] {
             let checked = with(eject).check();
             assert!(
-                matches!(checked, Err(RouteError::Eject { .. })),
+                matches!(checked, Err(RouteError::Eject { field, .. }) if field == wrong),
                 "{checked:?}"
             );
         }

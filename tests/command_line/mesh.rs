@@ -1,11 +1,12 @@
 use super::{
-    ask::payments,
-    shell::{Going, run},
+    ask::{Charge, payments},
+    shell::{Going, PATIENCE, piped, run},
     support::nats::Server,
 };
 use callboard::{Bus, Group, Node, Running};
 use serde_json::Value;
 use std::path::PathBuf;
+use tokio::time::timeout;
 
 async fn start(server: &Server, name: &str, groups: Vec<Group>) -> Running {
     let bus = Bus::nats(server.url()).await.expect("a server");
@@ -209,19 +210,21 @@ async fn routes_are_set_from_a_file_and_shown() {
         shown.starts_with("version 1\nTO ") && shown.contains(row),
         "{shown}"
     );
-    // What is shown as JSON can be set again, once its version is the next.
+    // What is shown as JSON can be set again, until another has come.
     let json = run(&server, &shop(&["routes", "--json"])).await.done();
+    let again = set(Paper::new("same.json", &json)).await.done();
+    assert_eq!(again, "the nodes go by version 2\n");
     let older = set(Paper::new("same.json", &json)).await.failed(2);
     assert!(
-        older.contains("version 1, and 1 is there; use 2"),
+        older.contains("made from version 1, and 2 is there by now"),
         "{older}"
     );
-    let next = json.replace("\"version\":1", "\"version\":2");
-    assert_eq!(
-        set(Paper::new("next.json", &next)).await.done(),
-        "the nodes go by version 2\n"
-    );
     assert_eq!(one.routes().version, 2);
+    let json = run(&server, &shop(&["routes", "--json"])).await.done();
+    let again = piped(&server, &shop(&["routes", "set", "-"]), &json)
+        .await
+        .done();
+    assert_eq!(again, "the nodes go by version 3\n");
     let flawed = set(Paper::new("flawed.toml", "[[route]]\nto = \"a.b.c\""))
         .await
         .failed(2);
@@ -230,4 +233,96 @@ async fn routes_are_set_from_a_file_and_shown() {
         "{flawed}"
     );
     one.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_routes_are_taken_away_on_purpose_only() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let set = async |text: &str| {
+        let paper = Paper::new("purpose.toml", text);
+        run(&server, &shop(&["routes", "set", paper.name()])).await
+    };
+    set(ROUTES).await.done();
+    for nothing in ["", "# to do\n", "version = 1\n", "{}"] {
+        let refused = set(nothing).await.failed(2);
+        assert!(
+            refused.contains("`route = []`") && refused.contains("`callboard routes clear`"),
+            "{refused}"
+        );
+    }
+    assert_eq!(one.routes().routes.len(), 1);
+    set("route = []").await.done();
+    assert!(one.routes().routes.is_empty());
+    set(ROUTES).await.done();
+    let cleared = run(&server, &shop(&["routes", "clear"])).await.done();
+    assert_eq!(cleared, "the nodes go by version 4\n");
+    assert!(one.routes().routes.is_empty());
+    one.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_route_to_what_nobody_answers_is_set_and_told() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let routes = ["payments", "payments.charge", "payments.chrage", "pay"];
+    let routes: Vec<_> = routes
+        .iter()
+        .map(|to| format!("[[route]]\nto = \"{to}\"\n"))
+        .collect();
+    let paper = Paper::new("nobody.toml", &routes.concat());
+    let set = run(&server, &shop(&["routes", "set", paper.name()])).await;
+    let told = &set.err;
+    assert_eq!(told.lines().count(), 2, "{told}");
+    for to in ["payments.chrage", "pay"] {
+        let warning = format!("nobody answers `{to}` now");
+        assert!(told.contains(&warning), "{told}");
+    }
+    assert_eq!(set.done(), "the nodes go by version 1\n");
+    one.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_left_out_is_shown_with_who_leaves_it_out() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    let two = start(&server, "n-2", vec![payments()]).await;
+    let caller = start(&server, "caller", Vec::new()).await;
+    let mut changes = caller.roster().watch();
+    while caller.roster().of("payments").len() < 2 {
+        timeout(PATIENCE, changes.next())
+            .await
+            .expect("it hears of both");
+    }
+    let routes = r#"route = [{ to = "payments", eject = { failures = 1, base = "60s" } }]"#;
+    let paper = Paper::new("eject.toml", routes);
+    let set = ["routes", "set", paper.name()];
+    run(&server, &shop(&set)).await.done();
+    let ejected = ["routes", "ejected", "--json"];
+    assert_eq!(run(&server, &shop(&ejected)).await.done(), "");
+    let unlucky = Charge { order: "o-1".to_owned(), amount: 13 };
+    timeout(PATIENCE, async {
+        while caller.routes().version == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it hears of the table");
+    caller.client().call(unlucky).await.expect_err("it panics");
+    let told = run(&server, &shop(&ejected)).await.done();
+    let told: Value = serde_json::from_str(&told).expect("one line of JSON");
+    assert_eq!(
+        (&told["node"], &told["route"], &told["times"]),
+        (&"caller".into(), &"payments".into(), &1.into())
+    );
+    assert!(told["ejected_ms"].as_u64().is_some_and(|ms| ms <= 60_000));
+    let shown = run(&server, &shop(&["routes"])).await.done();
+    let instance = told["instance"].as_str().expect("it has a name");
+    assert!(
+        shown.contains("\n\nLEFT OUT ") && shown.contains(&format!("\n{instance} ")),
+        "{shown}"
+    );
+    for node in [caller, one, two] {
+        node.stop().await.expect("it stops");
+    }
 }

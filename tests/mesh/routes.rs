@@ -170,7 +170,7 @@ async fn a_canary_gets_its_share_of_keys_and_no_key_flips() -> Verdict {
         let client = node.client();
         let canary = async |share: u32| -> Result<Vec<String>, Box<dyn Error>> {
             let rules = format!(
-                r#"{{"header": "x-canary", "equals": "true", "versions": {{"^2": 1}}}},
+                r#"{{"header": "X-Canary", "equals": "true", "versions": {{"^2": 1}}}},
                 {{"field": "key", "equals": "k-vip", "versions": {{"^2": 1}}}},
                 {{"versions": {{"^1": {}, "^2": {share}}}}}"#,
                 100 - share

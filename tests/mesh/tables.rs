@@ -2,10 +2,11 @@
 
 use crate::{
     routes::table,
-    support::way::{SOON, Verdict, both_buses},
+    support::way::{SOON, Verdict, both_buses, until},
     yard::quick,
 };
-use callboard::{RouteTable, bus::Message, message::codec};
+use callboard::{RouteTable, bus::Message, message::codec, roster::Card};
+use futures_util::future::join;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -56,7 +57,7 @@ async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
                 r#"{"to": "a", "rule": [{"versions": {"^1": 0}}]}"#,
                 "no weight above 0",
             ),
-            (r#"{"to": "a", "eject": {"most": 2.0}}"#, "from 0 to 1"),
+            (r#"{"to": "a", "eject": {"most": 2.0}}"#, "use 0 to 1"),
             (
                 r#"{"to": "a", "rule": [{"equals": "x", "versions": {"^1": 1}}]}"#,
                 "say which `header` or `field`",
@@ -73,10 +74,91 @@ async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
             );
         }
         let older = node
-            .set_routes(&RouteTable { version: 4, ..table("") })
+            .set_routes(&RouteTable { version: 3, ..table("") })
             .await;
-        assert!(older.is_err_and(|it| it.to_string().contains("use 5")));
-        assert_eq!(node.set_routes(&table("")).await?, 5);
+        let reason = "made from version 3, and 4 is there";
+        assert!(older.is_err_and(|it| it.to_string().contains(reason)));
+        assert_eq!(node.set_routes(&node.routes()).await?, 5);
+        assert_eq!(node.set_routes(&table("")).await?, 6);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn two_who_set_a_table_at_once_get_two_versions_or_one_hears_that_it_lost() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").start().await?;
+        let two = quick(way, "two").start().await?;
+        until("each other", async || {
+            one.roster().cards().len() == 2 && two.roster().cards().len() == 2
+        })
+        .await;
+        let (a, b) = (
+            table(r#"{"to": "porter"}"#),
+            table(r#"{"to": "porter", "spread": "random"}"#),
+        );
+        for _ in 0..100 {
+            let (first, second) = join(one.set_routes(&a), two.set_routes(&b)).await;
+            let (first, second) = (first?, second?);
+            let (last, winner) = if first > second {
+                (first, &a)
+            } else {
+                (second, &b)
+            };
+            assert_ne!(first, second);
+            let wanted = RouteTable { version: last, ..winner.clone() };
+            let both = || one.routes() == wanted && two.routes() == wanted;
+            until("the last one", async || both()).await;
+            // Of two made from what is there, the second is refused.
+            let from = |table: &RouteTable| RouteTable { version: last, ..table.clone() };
+            let (a, b) = (from(&a), from(&b));
+            let set = join(one.set_routes(&a), two.set_routes(&b)).await;
+            let told = match set {
+                (Ok(version), Err(error)) | (Err(error), Ok(version)) => {
+                    (version, error.to_string())
+                }
+                both => return Err(format!("{both:?}").into()),
+            };
+            assert_eq!(told.0, last + 1);
+            assert!(told.1.contains("is there by now"), "{}", told.1);
+        }
+        one.stop().await?;
+        Ok(two.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_table_is_set_though_the_first_node_is_gone_without_a_word() -> Verdict {
+    both_buses(async |way| {
+        let node = quick(way, "node").start().await?;
+        let card = serde_json::json!({
+            "instance": "a-ghost", "node": "ghost", "revision": 1, "ttl_ms": 60_000,
+            "services": [],
+        });
+        let card: Card = serde_json::from_value(card)?;
+        let subject = way.names().system("presence.news.card");
+        let said = Message::new(subject, codec::encode(&card)?);
+        way.bus.send(said).await?;
+        until("the ghost", async || node.roster().cards().len() == 2).await;
+        assert_eq!(node.set_routes(&table("")).await?, 1);
+        // One that hangs costs a moment.
+        let to_ghost = way.names().system("routes.setter.a-ghost");
+        let mut ghost = way.bus.subscribe(&to_ghost, None).await?;
+        assert_eq!(node.set_routes(&table("")).await?, 2);
+        ghost.next().await.ok_or("it is asked first")?;
+        // One that is behind sets nothing for the others.
+        let mut behind = async || -> Verdict {
+            let asked = ghost.next().await.ok_or("it is asked again")?;
+            let version = codec::encode(&serde_json::json!({"version": 2}))?;
+            let reply = asked.reply.ok_or("who asks waits")?;
+            Ok(way.bus.send(Message::new(reply, version)).await?)
+        };
+        let empty = table("");
+        let (set, told) = join(node.set_routes(&empty), behind()).await;
+        told?;
+        assert_eq!(set?, 3);
         Ok(node.stop().await?)
     })
     .await
