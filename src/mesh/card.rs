@@ -12,7 +12,7 @@ use crate::{
 use semver::Version;
 use serde::Serialize;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -121,10 +121,19 @@ impl Own {
             depends_on: self.about.depends_on.clone(),
             answers: text(&self.says.answers),
             hears: text(&self.says.hears),
+            schemas: self.schemas(),
             publishes: ways.traffic.published_by(&self.name),
             calls: ways.traffic.called_by(&self.name),
             callers: callers.collect(),
         }
+    }
+
+    /// Returns up to which version it reads each event type.
+    fn schemas(&self) -> BTreeMap<String, u32> {
+        let known = self.says.schemas.iter();
+        known
+            .map(|(&event, &version)| (event.to_owned(), version))
+            .collect()
     }
 
     /// Returns the domains whose commands it answers.

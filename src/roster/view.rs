@@ -256,6 +256,7 @@ mod tests {
             depends_on: BTreeSet::default(),
             answers: BTreeSet::default(),
             hears: BTreeSet::default(),
+            schemas: BTreeMap::new(),
             publishes: BTreeSet::default(),
             calls: BTreeSet::default(),
             callers: BTreeSet::default(),

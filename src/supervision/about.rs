@@ -34,11 +34,13 @@ pub(crate) struct About {
     pub(crate) checks: Vec<Check>,
 }
 
-/// What a group's table says: the commands it answers and the events it hears.
+/// What a group's table says: the commands it answers, the events it hears,
+/// and up to which version it reads each event type.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Says {
     pub(crate) answers: BTreeSet<&'static str>,
     pub(crate) hears: BTreeSet<&'static str>,
+    pub(crate) schemas: BTreeMap<&'static str, u32>,
 }
 
 impl Group {
@@ -107,6 +109,11 @@ impl Group {
                         .extend(answers.map(|answered| answered.subject.as_str()));
                     says.hears
                         .extend(actor.hears.iter().map(|(event, _)| event.as_str()));
+                    for (event, &version) in &actor.schemas {
+                        // Of several readers, the one that knows least decides.
+                        let known = says.schemas.entry(event).or_insert(version);
+                        *known = version.min(*known);
+                    }
                 }
             }
         }

@@ -8,7 +8,7 @@ use callboard::{
     Node, NodeError, Query,
     bus::{Message, Subscription},
     message::codec,
-    roster::{Card, Version},
+    roster::{Card, Status, Version},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ async fn who_starts_knows_the_others_and_is_known() -> Verdict {
         assert_eq!(golden.node(), "one");
         assert_eq!(golden.service().version, Version::new(1, 4, 2));
         assert!(golden.service().answers.contains("yard.double"));
+        assert_eq!(golden.service().reads("yard.barked"), Some(3));
         let gates = roster.find(&Query::of("gate"));
         assert_eq!(gates[0].service().version, Version::new(0, 9, 1));
         assert!(gates[0].service().depends_on.contains("yard"));
@@ -104,6 +105,20 @@ fn stranger(ttl_ms: u64) -> Card {
         "services": [{"name": "far", "version": "2.0.0", "status": "healthy"}],
     });
     serde_json::from_value(card).expect("a card")
+}
+
+#[test]
+fn a_card_of_an_older_or_a_newer_program_is_read() {
+    let mut card = serde_json::to_value(stranger(1_000)).expect("it is plain");
+    card["services"][0]["status"] = "resting".into();
+    card["services"][0]["mood"] = "good".into();
+    let payload = codec::encode(&card).expect("it is short");
+    let card: Card = codec::decode(&payload).expect("a card of a newer program");
+    let service = &card.services[0];
+    assert_eq!(service.status, Status::Unknown);
+    assert!(!service.status.is_healthy());
+    // A program from before schemas were told.
+    assert_eq!(service.reads("far.seen"), None);
 }
 
 fn word(subject: String, word: &impl Serialize) -> Message {
