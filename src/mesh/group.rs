@@ -3,6 +3,10 @@ use crate::supervision::Group;
 
 /// The name of the group that every node hosts; no other may have it.
 pub(crate) const NAME: &str = "mesh";
+/// The name of the group that tends a node's policies.
+pub(crate) const POLICIES: &str = "policies";
+/// The names of the runtime's own groups.
+pub(crate) const RESERVED: [&str; 2] = [NAME, POLICIES];
 
 /// Describes the node's own group.
 pub(crate) fn group(mesh: &Mesh) -> Group {

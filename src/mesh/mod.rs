@@ -36,7 +36,7 @@ mod wire;
 
 pub(crate) use card::{Mesh, Own, Phase};
 pub use graph::{Edge, Graph};
-pub(crate) use group::{NAME, group};
+pub(crate) use group::{NAME, POLICIES, RESERVED, group};
 pub(crate) use pace::Pace;
 #[cfg(feature = "cli")]
 pub(crate) use question::cards;

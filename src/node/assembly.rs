@@ -1,6 +1,8 @@
 use super::{
-    NodeError, Plan, Profile, Running, StrandedSaga, operation::Setup, presence::Presence, provide,
-    review, threads,
+    NodeError, Plan, Profile, Running, StrandedSaga,
+    operation::Setup,
+    presence::{Presence, refuse_reserved},
+    provide, review, threads,
 };
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
@@ -8,7 +10,7 @@ use crate::{
     breaker::Policed,
     bus::Bus,
     call::{Lines, Record},
-    mesh::Pace,
+    mesh::{POLICIES, Pace},
     message::{Namespace, is_name},
     policy::Policies,
     route::RouteTable,
@@ -318,7 +320,7 @@ impl Node {
         };
         table.check()?;
         let lines = Lines::new(table);
-        let tending = Group::new("policies").child(Policed(lines.clone()));
+        let tending = Group::new(POLICIES).child(Policed(lines.clone()));
         // The first to start is the last to stop.
         self.groups.insert(0, tending);
         Ok(Some(lines))
@@ -330,6 +332,7 @@ impl Node {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
+        refuse_reserved(&self.groups)?;
         let lines = self.lines()?;
         let setup = Setup {
             name: self.name.into(),

@@ -5,7 +5,7 @@ use crate::{
     yard::{HEARTBEAT, TTL, gate, nodes, quick, yard},
 };
 use callboard::{
-    Node, NodeError, Query,
+    Group, GroupError, Node, NodeError, Query,
     bus::{Message, Subscription},
     message::codec,
     roster::{Card, Status, Version},
@@ -259,16 +259,68 @@ async fn what_makes_no_sense_changes_nothing() -> Verdict {
 }
 
 #[tokio::test]
-async fn versions_are_checked_and_the_nodes_own_group_keeps_its_name() -> Verdict {
+async fn what_a_node_says_of_itself_is_checked_and_the_cure_is_told() -> Verdict {
     both_buses(async |way| {
         let refused = async |node: Node| node.start().await.err();
         let odd = refused(way.node("one").version("one")).await;
         assert!(matches!(odd, Some(NodeError::Version { .. })), "{odd:?}");
-        for group in [yard().version("1.4"), callboard::Group::new("mesh")] {
+        let odd = refused(way.node("one").region("e u.*>")).await;
+        assert!(matches!(odd, Some(NodeError::Region { .. })), "{odd:?}");
+        let fine = async || Ok::<(), &str>(());
+        for (group, why) in [
+            (yard().version("1.4"), "`yard` has the version `1.4`"),
+            (Group::new("mesh"), "`mesh` is reserved by the runtime"),
+            (
+                Group::new("policies"),
+                "`policies` is reserved by the runtime",
+            ),
+            (yard().tag(""), "`yard` has the tag ``"),
+            (
+                yard().depends_on("no such!"),
+                "`yard` depends on `no such!`",
+            ),
+            (
+                yard().metadata("weight", "heavy"),
+                "`yard` has the weight `heavy`",
+            ),
+            (
+                yard().healthy_if("bowl", fine).healthy_if("bowl", fine),
+                "`yard` has the check `bowl` twice",
+            ),
+        ] {
             let odd = refused(way.node("one").group(group)).await;
+            let said = odd.as_ref().map(ToString::to_string).unwrap_or_default();
             assert!(matches!(odd, Some(NodeError::Group(_))), "{odd:?}");
+            let cured = said.contains("use ") || said.contains("such as") || said.contains("give");
+            assert!(said.contains(why) && cured, "{said}");
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_group_that_says_more_than_others_could_hear_does_not_start() -> Verdict {
+    both_buses(async |way| {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let node = way.node("one").group(gate());
+        let refused = node.group(yard().metadata("map", long(300_000))).start();
+        match refused.await.err() {
+            Some(NodeError::Group(GroupError::SaysTooMuch { path, bytes, limit })) => {
+                assert!(path == "yard" && bytes > 300_000 && limit == 192 * 1024);
+            }
+            odd => unreachable!("{odd:?}"),
+        }
+        // What starts is heard of.
+        let one = quick(way, "one").start().await?;
+        let two = quick(way, "two").group(yard().metadata("map", long(190_000)));
+        let two = two.start().await?;
+        until("the large one", async || {
+            nodes(&one.roster(), "yard") == ["two"]
+        })
+        .await;
+        two.stop().await?;
+        Ok(one.stop().await?)
     })
     .await
 }
