@@ -107,13 +107,15 @@ const NODES: &str = "\
 Examples:
   callboard nodes
   callboard nodes --watch
-  callboard nodes --json | jq -r 'select(.region == \"eu\") | .instance'";
+  callboard nodes --json | jq -r 'select(.region == \"eu\") | .instance'
+A clock that is more than 2 s off is shown, as the node that was asked sees it.";
 
 const SERVICES: &str = "\
 Examples:
   callboard services                            all of them, also those that are sick
   callboard services payments --version-in '^2' --healthy
   callboard services --tag gold --region eu --watch
+  callboard services --all                      the runtime's own groups as well
   callboard services payments --stats           how often each instance was sent each command
   callboard services --json | jq -r 'select(.status != \"healthy\") | .reason'";
 
@@ -123,7 +125,7 @@ Examples:
   callboard graph --dot | dot -Tsvg > graph.svg
   callboard graph --mermaid
 What is declared comes from `depends_on` and from the events that groups hear;
-what is seen, from who has sent commands since the nodes were started.";
+what is seen, from which services have sent commands since the nodes were started.";
 
 const BREAKERS: &str = "\
 Examples:

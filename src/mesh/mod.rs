@@ -23,6 +23,7 @@
 
 mod beacon;
 mod card;
+mod clocks;
 mod ear;
 mod graph;
 mod group;
@@ -39,7 +40,7 @@ pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, POLICIES, RESERVED, group};
 pub(crate) use pace::Pace;
 #[cfg(feature = "cli")]
-pub(crate) use question::cards;
+pub(crate) use question::{Known, cards};
 pub use routes::TableError;
 #[cfg(feature = "cli")]
 pub(crate) use routes::get as get_routes;

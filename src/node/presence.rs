@@ -149,5 +149,5 @@ pub(super) fn mesh(
         Arc::clone(&settings.node),
     );
     let ways = (settings.ways.clone(), presence.pace);
-    Some(Mesh::new(place, ways, own, settings.clock.now()))
+    Some(Mesh::new(place, ways, own, settings.clock))
 }

@@ -29,6 +29,9 @@ pub(crate) struct Beat {
     /// What tells it from another of that version.
     #[serde(default)]
     pub(crate) print: u64,
+    /// What time it was by its clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_ms: Option<u64>,
 }
 
 /// What became of a word.

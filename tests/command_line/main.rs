@@ -11,6 +11,7 @@ mod look;
 mod mesh;
 mod parked;
 mod publish;
+mod roster;
 mod saga;
 mod shell;
 mod tail;
