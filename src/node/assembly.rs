@@ -202,6 +202,11 @@ impl Node {
     /// Sets how often it says that it lives, and after how much silence others
     /// take it for gone; 10 s and 30 s by default.
     ///
+    /// What says so shares a thread with groups, the first among them: a handler
+    /// there that blocks the thread for that long, instead of awaiting, makes the
+    /// node gone for others while it runs. Leave what blocks to
+    /// `tokio::task::spawn_blocking`.
+    ///
     /// # Panics
     ///
     /// Panics if the heartbeat is shorter than 300 ms, or the silence shorter
