@@ -32,6 +32,10 @@ pub(super) struct Nodes {
 }
 
 #[derive(Debug, Options)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that stands alone at the shell"
+)]
 pub(super) struct Services {
     /// Shows only this service.
     service: Option<String>,
@@ -61,6 +65,10 @@ pub(super) struct Services {
 }
 
 #[derive(Debug, Options)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that stands alone at the shell"
+)]
 pub(super) struct Drawn {
     /// Draws the runtime's own groups as well.
     #[arg(long)]
