@@ -66,6 +66,7 @@ fn card(number: usize, revision: u64) -> Card {
         depends_on: ["service-0".to_owned()].into(),
         answers: (0..8).map(|at| format!("service-{name}.do-{at}")).collect(),
         hears: (0..4).map(|at| format!("service-{at}.done")).collect(),
+        schemas: (0..4).map(|at| (format!("service-{at}.done"), 1)).collect(),
         publishes: [format!("service-{name}.done")].into(),
         calls: ["service-0".to_owned()].into(),
         callers: ["service-1".to_owned()].into(),

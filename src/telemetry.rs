@@ -66,6 +66,8 @@ pub const RESTORED_TOTAL: &str = "callboard_restored_total";
 pub const ROSTER_EXPIRED_TOTAL: &str = "callboard_roster_expired_total";
 /// Counts cards of nodes that were not taken in because too many are known.
 pub const ROSTER_FULL_TOTAL: &str = "callboard_roster_full_total";
+/// Counts nodes whose clock was found more than 2 s from this node's.
+pub const CLOCKS_OFF_TOTAL: &str = "callboard_clocks_off_total";
 /// Counts connections made again to the server.
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
 /// Counts consumers and reads that were built again after a stall or a loss, by `reason`.

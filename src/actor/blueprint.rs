@@ -4,6 +4,7 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use std::{
     any::{Any, TypeId},
+    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -43,6 +44,8 @@ pub(crate) struct Blueprint {
     pub(crate) name: &'static str,
     pub(crate) answers: Vec<Answered>,
     pub(crate) hears: Vec<(Subject, usize)>,
+    /// The event types that it reads, and up to which version of each.
+    pub(crate) schemas: BTreeMap<&'static str, u32>,
     pub(crate) ticks: Vec<(Duration, usize)>,
     pub(crate) repeats: Vec<Repeated>,
     pub(crate) restart: Restart,

@@ -14,6 +14,7 @@ use crate::{
 };
 use std::{
     any::TypeId,
+    collections::BTreeMap,
     fmt,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
@@ -53,6 +54,7 @@ pub struct Actor<A> {
     plan: Plan<A>,
     answers: Vec<Answered>,
     hears: Vec<(Subject, usize)>,
+    schemas: BTreeMap<&'static str, u32>,
     ticks: Vec<(Duration, usize)>,
     repeats: Vec<Repeated>,
     restart: Restart,
@@ -109,6 +111,7 @@ impl<A: 'static> Actor<A> {
             },
             answers: Vec::new(),
             hears: Vec::new(),
+            schemas: BTreeMap::new(),
             ticks: Vec::new(),
             repeats: Vec::new(),
             restart: Restart::default(),
@@ -178,7 +181,7 @@ impl<A: 'static> Actor<A> {
     {
         let at = self.route(E::SUBJECT.as_str(), route::on(handler));
         self.hears.push((E::SUBJECT, at));
-        self
+        self.reads(E::SUBJECT.as_str(), E::VERSION)
     }
 
     /// Takes an event out of the mailbox, to end later; its key waits for that.
@@ -188,6 +191,12 @@ impl<A: 'static> Actor<A> {
     {
         let at = self.route(E::SUBJECT.as_str(), taken::hear(handler));
         self.hears.push((E::SUBJECT, at));
+        self.reads(E::SUBJECT.as_str(), E::VERSION)
+    }
+
+    /// Says up to which version it reads an event type.
+    pub(crate) fn reads(mut self, event: &'static str, version: u32) -> Self {
+        self.schemas.insert(event, version);
         self
     }
 
@@ -365,6 +374,7 @@ impl<A: 'static> Actor<A> {
             name: self.name,
             answers: self.answers,
             hears: self.hears,
+            schemas: self.schemas,
             ticks: self.ticks,
             repeats: self.repeats,
             restart: self.restart,

@@ -107,7 +107,8 @@ const NODES: &str = "\
 Examples:
   callboard nodes
   callboard nodes --watch
-  callboard nodes --json | jq -r 'select(.region == \"eu\") | .instance'";
+  callboard nodes --json | jq -r 'select(.region == \"eu\") | .instance'
+A clock that is more than 2 s off is shown, as the node that was asked sees it.";
 
 const SERVICES: &str = "\
 Examples:
@@ -123,7 +124,7 @@ Examples:
   callboard graph --dot | dot -Tsvg > graph.svg
   callboard graph --mermaid
 What is declared comes from `depends_on` and from the events that groups hear;
-what is seen, from who has sent commands since the nodes were started.";
+what is seen, from which services have sent commands since the nodes were started.";
 
 const BREAKERS: &str = "\
 Examples:

@@ -6,6 +6,7 @@ use super::{
     json,
     out::Out,
     place::Place,
+    roster,
     watch::{self, Follow},
 };
 use crate::{
@@ -77,7 +78,8 @@ struct Line<'a> {
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
-    let client = Client::new(place.connect().await?, place.namespace.clone());
+    let bus = place.connect().await?;
+    let client = Client::new(bus.clone(), place.namespace.clone());
     if let Some(Act::Force { breaker, state }) = args.act {
         let panels = breaker::force(&client, &breaker, state.into(), PATIENCE).await?;
         if panels.iter().all(|panel| panel.breakers.is_empty()) {
@@ -92,6 +94,9 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     watch::show(args.follow, out, async || {
         let panels = breaker::ask(&client, only, PATIENCE).await?;
         let lines = lines(&panels);
+        if panels.is_empty() {
+            roster::anybody(&bus, place).await?;
+        }
         if lines.is_empty() {
             return Err(unknown(place, only));
         }

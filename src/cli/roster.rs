@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     bus::{Bus, RequestError},
-    mesh::{self, Edge, Graph},
-    roster::{Card, Count, Instance, Query, Roster, VersionReq},
+    mesh::{self, Edge, Graph, Known},
+    roster::{Card, Count, Instance, Query, Roster, Service, Statistics, VersionReq},
 };
 use clap::Args as Options;
 use serde::Serialize;
@@ -58,28 +58,30 @@ pub(super) struct Services {
 }
 
 #[derive(Debug, Options)]
-#[group(multiple = false)]
 pub(super) struct Drawn {
     /// Writes it for Graphviz.
-    #[arg(long)]
+    #[arg(long, group = "form")]
     dot: bool,
     /// Writes it for Mermaid.
-    #[arg(long)]
+    #[arg(long, group = "form")]
     mermaid: bool,
     /// Writes one JSON object.
-    #[arg(long)]
+    #[arg(long, group = "form")]
     json: bool,
 }
 
-type Known = Vec<(Card, Duration)>;
-
 /// Asks a node who is there.
-async fn ask(bus: &Bus, place: &Place) -> Result<Known, CommandError> {
+async fn ask(bus: &Bus, place: &Place) -> Result<Vec<Known>, CommandError> {
     match mesh::cards(bus, &place.namespace, PATIENCE).await {
         Ok((known, _)) => Ok(known),
         Err(RequestError::NoResponders { .. }) => Err(nobody(place)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Checks that there is a node at all.
+pub(super) async fn anybody(bus: &Bus, place: &Place) -> Result<(), CommandError> {
+    ask(bus, place).await.map(drop)
 }
 
 pub(super) fn nobody(place: &Place) -> CommandError {
@@ -94,20 +96,43 @@ pub(super) async fn nodes(place: &Place, args: Nodes, out: &mut Out) -> Result<(
     let json = args.json;
     watch::show(args.follow, out, async || {
         let mut known = ask(&bus, place).await?;
-        known.sort_by(|(a, _), (b, _)| a.node.cmp(&b.node));
+        known.sort_by(|a, b| a.card.node.cmp(&b.card.node));
         if json {
-            return Ok(known
-                .iter()
-                .map(|(card, age)| json::text(&Told::of(card, *age)))
-                .collect());
+            return Ok(known.iter().map(|it| json::text(&Told::of(it))).collect());
         }
-        let rows: Vec<_> = known.iter().map(|(card, age)| node(card, *age)).collect();
-        Ok(columns(
-            ["NODE", "INSTANCE", "REGION", "HEALTHY", "HEARD"],
-            &rows,
-        ))
+        Ok(table(&known))
     })
     .await
+}
+
+/// Draws the nodes; with their clocks, if one of them is to be set.
+fn table(known: &[Known]) -> Vec<String> {
+    let rows = known.iter().map(node);
+    if known.iter().all(|it| it.off_ms.is_none()) {
+        let rows: Vec<_> = rows.collect();
+        return columns(["NODE", "INSTANCE", "REGION", "HEALTHY", "HEARD"], &rows);
+    }
+    let rows = rows.zip(known);
+    let rows: Vec<_> = rows
+        .map(|([name, instance, region, healthy, heard], it)| {
+            let clock = it.off_ms.map_or_else(String::new, off);
+            [name, instance, region, healthy, heard, clock]
+        })
+        .collect();
+    let head = ["NODE", "INSTANCE", "REGION", "HEALTHY", "HEARD", "CLOCK"];
+    let mut lines = columns(head, &rows);
+    lines.push(String::new());
+    lines.push(
+        "! clocks differ, as the node that was asked sees it: calls between these nodes end with \
+         408; set them by a time server"
+            .to_owned(),
+    );
+    lines
+}
+
+#[expect(clippy::cast_precision_loss, reason = "it is shown with one digit")]
+fn off(ms: i64) -> String {
+    format!("{:+.1}s", ms as f64 / 1_000.0)
 }
 
 /// A node's card as JSON, and how long ago it was heard of.
@@ -116,16 +141,19 @@ struct Told<'a> {
     #[serde(flatten)]
     card: &'a Card,
     heard_ms_ago: u64,
+    /// By how much its clock is ahead of that of the node that was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clock_off_ms: Option<i64>,
 }
 
 impl<'a> Told<'a> {
-    fn of(card: &'a Card, age: Duration) -> Self {
-        let heard_ms_ago = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-        Self { card, heard_ms_ago }
+    fn of(known: &'a Known) -> Self {
+        let heard_ms_ago = u64::try_from(known.age.as_millis()).unwrap_or(u64::MAX);
+        Self { card: &known.card, heard_ms_ago, clock_off_ms: known.off_ms }
     }
 }
 
-fn node(card: &Card, age: Duration) -> [String; 5] {
+fn node(Known { card, age, .. }: &Known) -> [String; 5] {
     let healthy = card
         .services
         .iter()
@@ -136,7 +164,7 @@ fn node(card: &Card, age: Duration) -> [String; 5] {
         card.instance.clone(),
         or_dash(&card.region),
         format!("{healthy}/{}", card.services.len()),
-        ago(age),
+        ago(*age),
     ]
 }
 
@@ -146,7 +174,7 @@ pub(super) async fn services(
     out: &mut Out,
 ) -> Result<(), CommandError> {
     let bus = place.connect().await?;
-    let mut query = args.service.map_or_else(Query::all, Query::of);
+    let mut query = args.service.clone().map_or_else(Query::all, Query::of);
     query = args.version_in.into_iter().fold(query, Query::version);
     query = args.region.into_iter().fold(query, Query::region);
     query = args.tag.into_iter().fold(query, Query::tag);
@@ -154,9 +182,13 @@ pub(super) async fn services(
         query = query.any_status();
     }
     let (json, stats) = (args.json, args.stats);
+    let named = args.service.as_deref();
     watch::show(args.follow, out, async || {
         let roster = roster(ask(&bus, place).await?);
         let found = roster.find(&query);
+        if let (Some(named), true) = (named, found.is_empty()) {
+            return Err(absent(place, &roster, named));
+        }
         if stats {
             return stats::show(&bus, &found, json).await;
         }
@@ -169,7 +201,7 @@ pub(super) async fn services(
         ];
         let mut lines = columns(head, &rows);
         lines.push(String::new());
-        let counted = roster.statistics();
+        let counted = Statistics::of(&found);
         lines.push(format!(
             "{} services, {} instances, {} healthy",
             counted.services, counted.instances, counted.healthy
@@ -186,9 +218,20 @@ pub(super) async fn services(
     .await
 }
 
-fn roster(known: Known) -> Roster {
+/// Says that a service is not there, or not as it is asked for.
+fn absent(place: &Place, roster: &Roster, named: &str) -> CommandError {
+    let (namespace, known) = (&place.namespace, roster.of(named).len());
+    CommandError::NoNode(match known {
+        0 => format!("no node in namespace `{namespace}` has a service `{named}`"),
+        _ => format!(
+            "none of {known} instances of `{named}` in namespace `{namespace}` is as asked for"
+        ),
+    })
+}
+
+fn roster(known: Vec<Known>) -> Roster {
     let (roster, now) = (Roster::default(), Instant::now());
-    for (card, age) in known {
+    for Known { card, age, .. } in known {
         roster.hear(card, now.checked_sub(age).unwrap_or(now), "");
     }
     roster
@@ -203,7 +246,7 @@ fn instance(it: &Instance) -> impl Serialize {
         region: String,
         heard_ms_ago: u64,
         #[serde(flatten)]
-        service: crate::roster::Service,
+        service: Service,
     }
     Row {
         instance: it.id().to_owned(),
@@ -232,7 +275,8 @@ fn service(it: &Instance) -> [String; 8] {
 pub(super) async fn graph(place: &Place, drawn: Drawn, out: &mut Out) -> Result<(), CommandError> {
     let bus = place.connect().await?;
     let known = ask(&bus, place).await?;
-    let graph = Graph::of(known.iter().map(|(card, _)| card));
+    let cards: Vec<_> = known.into_iter().map(|known| known.card).collect();
+    let graph = Graph::of(&cards);
     let text = match drawn {
         Drawn { dot: true, .. } => graph.dot(),
         Drawn { mermaid: true, .. } => graph.mermaid(),

@@ -123,7 +123,7 @@ async fn set(
     let Ok((cards, _)) = mesh::cards(bus, &place.namespace, PATIENCE).await else {
         return Ok(());
     };
-    let services = cards.iter().flat_map(|(card, _)| &card.services);
+    let services = cards.iter().flat_map(|known| &known.card.services);
     let answered: BTreeSet<_> = services.flat_map(|service| &service.answers).collect();
     for Route { to, .. } in &table.routes {
         let is_it = |command: &str| {

@@ -1,5 +1,6 @@
 use super::{
     Pace,
+    clocks::Clocks,
     wire::{self, Digest, Lives},
 };
 use crate::{
@@ -8,11 +9,12 @@ use crate::{
     message::{Namespace, codec},
     roster::{Beat, Card, Service, Status},
     supervision::{About, Branch, Live, Says, State},
+    time::Clock,
 };
 use semver::Version;
 use serde::Serialize;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -37,6 +39,8 @@ pub(super) struct Inner {
     pub(super) groups: Vec<Own>,
     /// When the node was started, for who asks.
     pub(super) started: SystemTime,
+    pub(super) clock: Clock,
+    pub(super) clocks: Mutex<Clocks>,
     node: Arc<str>,
     phase: Mutex<Phase>,
     /// What was said last.
@@ -121,10 +125,19 @@ impl Own {
             depends_on: self.about.depends_on.clone(),
             answers: text(&self.says.answers),
             hears: text(&self.says.hears),
+            schemas: self.schemas(),
             publishes: ways.traffic.published_by(&self.name),
             calls: ways.traffic.called_by(&self.name),
             callers: callers.collect(),
         }
+    }
+
+    /// Returns up to which version it reads each event type.
+    fn schemas(&self) -> BTreeMap<String, u32> {
+        let known = self.says.schemas.iter();
+        known
+            .map(|(&event, &version)| (event.to_owned(), version))
+            .collect()
     }
 
     /// Returns the domains whose commands it answers.
@@ -139,7 +152,7 @@ impl Mesh {
         (bus, namespace, node): (Bus, Namespace, Arc<str>),
         (ways, pace): (Ways, Pace),
         groups: Vec<Own>,
-        started: SystemTime,
+        clock: Clock,
     ) -> Self {
         let ttl_ms = u64::try_from(pace.ttl.as_millis()).unwrap_or(u64::MAX);
         let said = Card {
@@ -156,7 +169,9 @@ impl Mesh {
             ways,
             pace,
             groups,
-            started,
+            started: clock.now(),
+            clock,
+            clocks: Mutex::default(),
             node,
             phase: Mutex::new(Phase::Starting),
             said: Mutex::new(said),
@@ -216,7 +231,8 @@ impl Mesh {
         let (routes, print) = self.0.ways.routes.stamp();
         let instance = self.instance().as_ref().to_owned();
         let policies = self.0.ways.lines.stamp();
-        let beat = Beat { instance, revision, routes, print, policies };
+        let clock_ms = Some(self.0.clock.unix_ms());
+        let beat = Beat { instance, revision, routes, print, policies, clock_ms };
         let roster = &self.0.ways.roster;
         roster.beat(&beat.instance, revision, Instant::now());
         self.send(wire::beat(&self.0.namespace), &beat).await;
@@ -232,10 +248,12 @@ impl Mesh {
                 instance: card.instance.clone(),
                 revision: card.revision,
                 age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+                off_ms: self.clock_off(&card.instance),
             };
+            let clock_ms = Some(self.0.clock.unix_ms());
             let by = self.instance().as_ref().to_owned();
             let seen = known.iter().map(lives).collect();
-            let digest = Digest { by, routes, print, policies, seen };
+            let digest = Digest { by, routes, print, policies, clock_ms, seen };
             self.send(wire::digest(&self.0.namespace), &digest).await;
         }
     }

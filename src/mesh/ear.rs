@@ -1,5 +1,6 @@
 use super::{
     Mesh,
+    clocks::Came,
     relay::{Duty, RELAYS, Relay},
     wire::{self, Digest, Leave},
 };
@@ -44,6 +45,8 @@ pub(super) struct Ear {
     /// What those who listen tell.
     digests: Subscription,
     relay: Relay,
+    /// When it took the words that had come, by the node's clock.
+    looked_ms: u64,
     /// Whose cards are missing, from which revision on, and when to ask for them.
     wanted: BTreeMap<String, (u64, Instant)>,
     /// Who goes by a newer table, of routes or of policies.
@@ -61,6 +64,7 @@ impl Ear {
     /// answers knows all that is there.
     async fn open(mesh: Mesh) -> Result<Self, Failure> {
         let (bus, namespace) = (&mesh.0.bus, &mesh.0.namespace);
+        let looked_ms = mesh.0.clock.unix_ms();
         let news = bus.subscribe(&wire::news(namespace), None).await?;
         let beats = bus.subscribe(&wire::beat(namespace), None).await?;
         let digests = bus.subscribe(&wire::digest(namespace), None).await?;
@@ -77,6 +81,7 @@ impl Ear {
             beats: Some(beats),
             digests,
             relay,
+            looked_ms,
             wanted: BTreeMap::new(),
             ahead: BTreeMap::new(),
             listening,
@@ -110,27 +115,46 @@ impl Ear {
         }
         let digests = taken(&mut self.digests).await.ok_or_else(ended)?;
         let now = Instant::now();
+        let before_ms = self.mesh.0.clock.unix_ms();
+        let after_ms = mem::replace(&mut self.looked_ms, before_ms);
+        let came = Came { after_ms, before_ms };
+        // Of several that were held up, the last one says most.
+        let mut said = BTreeMap::new();
         for beat in beats {
             if let Ok(beat) = codec::decode::<Beat>(&beat.payload) {
                 self.compare(&beat.instance, (beat.routes, beat.print), beat.policies);
-                self.beat(beat.instance, beat.revision, now);
+                self.beat(beat.instance.clone(), beat.revision, now);
+                if let Some(said_ms) = beat.clock_ms {
+                    said.insert(beat.instance, said_ms);
+                }
             }
+        }
+        for (instance, said_ms) in said {
+            self.mesh.hear_clock(&instance, said_ms, came);
         }
         for digest in digests {
             if let Ok(digest) = codec::decode::<Digest>(&digest.payload) {
-                self.digest(digest, now);
+                self.digest(digest, now, came);
             }
         }
         Ok(())
     }
 
-    fn digest(&mut self, digest: Digest, now: Instant) {
+    fn digest(&mut self, digest: Digest, now: Instant, came: Came) {
         if digest.by == **self.mesh.instance() {
             return;
         }
         self.relay.told(now);
         self.compare(&digest.by, (digest.routes, digest.print), digest.policies);
+        if let Some(said_ms) = digest.clock_ms {
+            self.mesh.hear_clock(&digest.by, said_ms, came);
+        }
         for seen in digest.seen {
+            // Who listens to all compares clocks itself.
+            if self.beats.is_none() && seen.instance != digest.by {
+                self.mesh
+                    .hear_clock_of(&seen.instance, &digest.by, seen.off_ms);
+            }
             let age = Duration::from_millis(seen.age_ms);
             let heard = now.checked_sub(age).unwrap_or(now);
             self.beat(seen.instance, seen.revision, heard);
@@ -332,4 +356,5 @@ impl Mesh {
 fn forget(mesh: &Mesh) {
     let ways = &mesh.0.ways;
     ways.routes.keep(|instance| ways.roster.knows(instance, 0));
+    mesh.forget_clocks();
 }

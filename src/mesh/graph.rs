@@ -9,7 +9,8 @@ use std::{
 ///
 /// What is declared comes from [`Group::depends_on`](crate::Group::depends_on)
 /// and from the events that a group's table hears; what is observed, from the
-/// callers that commands name and from what has been published.
+/// callers that commands name and from what has been published. Callers that are no
+/// service of any node, such as a person at a shell, are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Graph {
     /// The services that are there, or that are needed.
@@ -43,6 +44,8 @@ impl Graph {
                 drawing.owners.insert(domain(command), &service.name);
             }
         }
+        let services = cards.iter().flat_map(|card| &card.services);
+        let known: BTreeSet<_> = services.map(|service| &*service.name).collect();
         for service in cards.iter().flat_map(|card| &card.services) {
             *drawing.services.entry(service.name.clone()).or_default() += 1;
             let name = &*service.name;
@@ -55,7 +58,11 @@ impl Graph {
             for event in &service.hears {
                 drawing.edge(name, domain(event), false).0 = true;
             }
-            for caller in service.callers.iter().filter(|caller| **caller != "client") {
+            for caller in service
+                .callers
+                .iter()
+                .filter(|caller| known.contains(&***caller))
+            {
                 drawing.between(caller, name, true).1 = true;
             }
         }
@@ -195,9 +202,10 @@ mod tests {
                 "hears": ["payments.taken"], "answers": ["orders.place"]}),
             ),
             card(
-                &json!({"name": "till", "answers": ["payments.charge"], "callers": ["client", "support"]}),
+                &json!({"name": "till", "answers": ["payments.charge"], "callers": ["client", "cli", "support"]}),
             ),
             card(&json!({"name": "till", "answers": ["payments.charge"]})),
+            card(&json!({"name": "support"})),
         ];
         Graph::of(&cards)
     }
@@ -228,6 +236,7 @@ mod tests {
         let cards = [
             card(&json!({"name": "till", "answers": ["payments.charge"], "callers": ["orders"]})),
             card(&json!({"name": "desk", "answers": ["till.open"]})),
+            card(&json!({"name": "orders"})),
         ];
         let graph = Graph::of(&cards);
         assert_eq!(graph.edges.len(), 1, "{graph:?}");

@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many restarts between two looks mean that a group is not well.
 const RESTARTS: u64 = 3;
 
+/// How many characters of its reason are told.
+const LONGEST: usize = 400;
+
 /// Looks whether the groups can work.
 #[derive(Debug)]
 pub(super) struct Health(Mesh);
@@ -67,7 +70,7 @@ async fn run(check: &Check, patience: Duration) -> Option<(&str, String)> {
     let look = guarded(async { (check.look)().await });
     let reason = match timeout(patience, look).await {
         Ok(Ok(Ok(()))) => return None,
-        Ok(Ok(Err(reason)) | Err(reason)) => reason,
+        Ok(Ok(Err(reason)) | Err(reason)) => reason.chars().take(LONGEST).collect(),
         Err(_) => format!("no answer within {}", humantime::format_duration(patience)),
     };
     Some((&check.name, reason))

@@ -26,6 +26,7 @@
 
 mod beacon;
 mod card;
+mod clocks;
 mod ear;
 mod ejected;
 mod graph;
@@ -46,7 +47,7 @@ pub use graph::{Edge, Graph};
 pub(crate) use group::{NAME, group};
 pub(crate) use pace::Pace;
 #[cfg(feature = "cli")]
-pub(crate) use question::cards;
+pub(crate) use question::{Known, cards};
 pub use routes::TableError;
 #[cfg(feature = "cli")]
 pub(crate) use routes::get as get_routes;

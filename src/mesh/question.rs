@@ -24,6 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// another node goes on with an answer.
 const ATTEMPTS: u32 = 3;
 
+/// What a node says of itself, as another knows it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) card: Card,
+    /// How long ago it was heard of, at most.
+    pub(crate) age: Duration,
+    /// By how much its clock is ahead of that of who was asked, if that is much.
+    pub(crate) off_ms: Option<i64>,
+}
+
 impl Mesh {
     /// Hears of all others.
     pub(super) async fn learn(&self) {
@@ -36,7 +46,7 @@ impl Mesh {
                 if let Some(table) = policies {
                     self.adopt(table);
                 }
-                for (card, age) in known {
+                for Known { card, age, .. } in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
                     self.meet(card, heard);
                 }
@@ -76,6 +86,7 @@ impl Mesh {
         let aged = known.into_iter().map(|(card, heard)| Aged {
             card: Card::clone(&card),
             age_ms: u64::try_from(heard.elapsed().as_millis()).unwrap_or(u64::MAX),
+            off_ms: self.clock_off(&card.instance),
         });
         let table = self.0.ways.routes.table();
         let routes = (asked.after.is_empty() && table.version > 0).then_some(table);
@@ -97,13 +108,7 @@ pub(crate) async fn cards(
     bus: &Bus,
     namespace: &Namespace,
     patience: Duration,
-) -> Result<
-    (
-        Vec<(Card, Duration)>,
-        (Option<RouteTable>, Option<Policies>),
-    ),
-    RequestError,
-> {
+) -> Result<(Vec<Known>, (Option<RouteTable>, Option<Policies>)), RequestError> {
     let (mut known, mut routes, mut policies) = (Vec::new(), None, None);
     let mut subject = wire::ask(namespace);
     let mut question = Question::default();
@@ -126,7 +131,10 @@ pub(crate) async fn cards(
         routes = routes.or(page.routes);
         policies = policies.or(page.policies);
         let aged = page.cards.into_iter();
-        known.extend(aged.map(|aged| (aged.card, took + Duration::from_millis(aged.age_ms))));
+        known.extend(aged.map(|Aged { card, age_ms, off_ms }| {
+            let age = took + Duration::from_millis(age_ms);
+            Known { card, age, off_ms }
+        }));
         if !page.more {
             break;
         }

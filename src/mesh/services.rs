@@ -95,6 +95,9 @@ impl Mesh {
         ] {
             metadata.insert(name.to_owned(), value.to_owned());
         }
+        for (event, version) in &own.says.schemas {
+            metadata.insert(format!("callboard.reads.{event}"), version.to_string());
+        }
         let kind = match verb {
             Verb::Ping => "ping",
             Verb::Info => "info",
@@ -115,7 +118,10 @@ impl Mesh {
                     [] => "a group of actors".into(),
                     _ => format!("a group of actors: {}", tags.join(", ")).into(),
                 };
-                said["endpoints"] = self.endpoints(own, |_| json!({ "metadata": {} }));
+                said["endpoints"] = self.endpoints(
+                    own,
+                    |command| json!({ "metadata": { "callboard.command": command } }),
+                );
             }
             Verb::Stats => {
                 // Not to the nanosecond: the Python client reads no more than this.

@@ -59,6 +59,9 @@ where
 pub(super) struct Aged {
     pub(super) card: Card,
     pub(super) age_ms: u64,
+    /// By how much its clock is ahead of that of who answers, if that is much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) off_ms: Option<i64>,
 }
 
 /// What a node that listens to all has heard.
@@ -71,6 +74,9 @@ pub(super) struct Digest {
     /// Of the table of policies.
     #[serde(default)]
     pub(super) policies: (u64, u64),
+    /// What time it is by its clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) clock_ms: Option<u64>,
     pub(super) seen: Vec<Lives>,
 }
 
@@ -80,6 +86,9 @@ pub(super) struct Lives {
     pub(super) instance: String,
     pub(super) revision: u64,
     pub(super) age_ms: u64,
+    /// By how much its clock is ahead of that of who tells, if that is much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) off_ms: Option<i64>,
 }
 
 /// The word of a node that leaves.

@@ -1,6 +1,8 @@
 use super::{
-    NodeError, Plan, Profile, Running, StrandedSaga, operation::Setup, presence::Presence, provide,
-    review, threads,
+    NodeError, Plan, Profile, Running, StrandedSaga,
+    operation::Setup,
+    presence::{Presence, refuse_reserved},
+    provide, review, threads,
 };
 #[cfg(feature = "test-util")]
 use crate::saga::CrashPoint;
@@ -201,6 +203,11 @@ impl Node {
     /// Sets how often it says that it lives, and after how much silence others
     /// take it for gone; 10 s and 30 s by default.
     ///
+    /// What says so shares a thread with groups, the first among them: a handler
+    /// there that blocks the thread for that long, instead of awaiting, makes the
+    /// node gone for others while it runs. Leave what blocks to
+    /// `tokio::task::spawn_blocking`.
+    ///
     /// # Panics
     ///
     /// Panics if the heartbeat is shorter than 300 ms, or the silence shorter
@@ -319,6 +326,7 @@ impl Node {
             return Err(NodeError::Name { name: self.name });
         }
         let namespace = Namespace::new(&self.namespace)?;
+        refuse_reserved(&self.groups)?;
         self.policies.check()?;
         let setup = Setup {
             name: self.name.into(),

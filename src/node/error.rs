@@ -26,6 +26,15 @@ pub enum NodeError {
         /// What was given.
         version: String,
     },
+    /// Its region is no name.
+    #[error(
+        "`{}` cannot name a region; use up to 128 letters, digits and `- _ .`, such as `eu-west-1`",
+        region.escape_debug()
+    )]
+    Region {
+        /// What was given.
+        region: String,
+    },
     /// The routing table is wrong.
     #[error(transparent)]
     Routes(#[from] RouteError),

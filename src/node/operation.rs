@@ -270,7 +270,6 @@ impl Station {
 impl Setup {
     /// Checks names, and that every command and domain has one answerer.
     pub(super) fn check(&self) -> Result<(), NodeError> {
-        presence::refuse_own_name(&self.groups)?;
         let mut answerers = BTreeMap::new();
         let mut owners: BTreeMap<&str, &str> = BTreeMap::new();
         let mut names = std::collections::HashSet::new();
@@ -292,7 +291,7 @@ impl Setup {
                 answerers.insert(command, path);
             }
         }
-        Ok(())
+        Ok(presence::refuse_much(&self.groups)?)
     }
 
     /// Makes it play on a virtual clock, with its commands noted.

@@ -6,10 +6,17 @@ use crate::{
     call::Settings,
     limit::Watched,
     mesh::{self, Mesh, NAME, Own, Pace},
+    message::codec::{self, EncodeError},
     route::RouteTable,
     supervision::{About, Group, GroupError, Live, Says},
 };
 use std::sync::Arc;
+
+/// How many bytes its groups may say of themselves: what they do meanwhile, and why
+/// they are sick, must fit into the card beside it.
+const SAID: usize = codec::MAX_PAYLOAD / 4 * 3;
+/// How many bytes the name of a region may have.
+const LONGEST_REGION: usize = 128;
 
 /// What a node's description says of where and what it is.
 #[derive(Clone, Debug)]
@@ -36,6 +43,9 @@ impl Presence {
         if semver::Version::parse(&self.version).is_err() {
             return Err(NodeError::Version { version: self.version });
         }
+        if !is_region(&self.region) {
+            return Err(NodeError::Region { region: self.region });
+        }
         self.routes.as_ref().map_or(Ok(()), RouteTable::check)?;
         Ok(self)
     }
@@ -54,12 +64,53 @@ impl Facts {
     }
 }
 
-/// Refuses a group that has the name of the node's own.
-pub(super) fn refuse_own_name(groups: &[Group]) -> Result<(), GroupError> {
-    match groups.iter().find(|group| group.name() == NAME) {
-        Some(group) => Err(GroupError::NameTaken { path: group.name().to_owned() }),
+/// Refuses a group that has the name of one of the runtime's own.
+pub(super) fn refuse_reserved(groups: &[Group]) -> Result<(), GroupError> {
+    let is_reserved = |group: &&Group| group.name() == NAME;
+    match groups.iter().find(is_reserved) {
+        Some(group) => Err(GroupError::Reserved { name: group.name().to_owned() }),
         None => Ok(()),
     }
+}
+
+/// Refuses groups that say more of themselves than a card can hold.
+pub(super) fn refuse_much(groups: &[Group]) -> Result<(), GroupError> {
+    let said: Vec<_> = groups
+        .iter()
+        .map(|group| (said(group), group.name()))
+        .collect();
+    let total: usize = said.iter().map(|(bytes, _)| bytes).sum();
+    match said.into_iter().max() {
+        Some((bytes, name)) if total > SAID => {
+            let (path, limit) = (name.to_owned(), SAID);
+            Err(GroupError::SaysTooMuch { path, bytes, limit })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Returns how many bytes of a card a group takes before it has done anything.
+fn said(group: &Group) -> usize {
+    let (about, says) = (group.about(), group.says());
+    let table = (&says.answers, &says.hears, &says.schemas);
+    let all = (
+        group.name(),
+        &about.tags,
+        &about.metadata,
+        &about.depends_on,
+        table,
+    );
+    match codec::encode(&all) {
+        Ok(written) => written.len(),
+        Err(EncodeError::TooLarge { bytes }) => bytes,
+        Err(EncodeError::Serialize { .. }) => 0,
+    }
+}
+
+/// Whether a region can be told and be asked for at a shell.
+fn is_region(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    text.len() <= LONGEST_REGION && text.bytes().all(fits)
 }
 
 /// Describes the node's own group: its part of the mesh, what tends its policies
@@ -106,5 +157,5 @@ pub(super) fn mesh(
         Arc::clone(&settings.node),
     );
     let ways = (settings.ways.clone(), presence.pace);
-    Some(Mesh::new(place, ways, own, settings.clock.now()))
+    Some(Mesh::new(place, ways, own, settings.clock))
 }

@@ -88,6 +88,12 @@ impl<S: 'static> Plan<S> {
         self.domains.insert(E::SUBJECT.domain());
     }
 
+    /// Returns the event types that are folded, and the newest version known of each.
+    pub(super) fn schemas(&self) -> Vec<(&'static str, u32)> {
+        let folds = self.folds.iter();
+        folds.map(|(&event, (known, _))| (event, *known)).collect()
+    }
+
     /// Whether an event was written by a newer program than this.
     pub(super) fn is_too_new(&self, seen: &Seen) -> bool {
         let fold = self.folds.get(seen.envelope().kind.as_str());

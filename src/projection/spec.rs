@@ -148,12 +148,15 @@ impl<S: 'static> From<Projection<S>> for Child {
     fn from(projection: Projection<S>) -> Self {
         let plan = Arc::new(projection.plan);
         let (name, lag) = (plan.name, Arc::clone(&plan.lag));
+        let schemas = plan.schemas();
         let within = plan.caught_up_within.saturating_add(SETTING_UP);
         let open = async move |birth: Birth| Desk::open(Arc::clone(&plan), birth).await;
         let desk = Actor::born(name, open, Desk::look)
             .lag(lag)
             .start_within(within)
             .on_stop(Desk::close);
+        let read = schemas.into_iter();
+        let desk = read.fold(desk, |desk, (event, version)| desk.reads(event, version));
         projection
             .answers
             .into_iter()

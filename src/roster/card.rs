@@ -53,6 +53,11 @@ pub struct Service {
     /// The events that it hears, as `domain.name`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hears: BTreeSet<String>,
+    /// The schemas that its program reads: each event type, as `domain.name`, and the
+    /// newest version that it knows of it, the least of its readers'. Programs from
+    /// before this was told say nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, u32>,
     /// The events that it has published since it started, as `domain.name`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub publishes: BTreeSet<String>,
@@ -65,6 +70,12 @@ pub struct Service {
 }
 
 impl Service {
+    /// Returns the newest version of an event type, as `domain.name`, that its program
+    /// reads; nothing if it reads none, or does not say.
+    pub fn reads(&self, event: &str) -> Option<u32> {
+        self.schemas.get(event).copied()
+    }
+
     /// Returns the domains whose commands it answers, each once.
     pub(crate) fn domains(&self) -> impl Iterator<Item = &str> {
         let mut last = "";
@@ -90,6 +101,9 @@ pub enum Status {
     Sick,
     /// It finishes what it has, and takes nothing more.
     Draining,
+    /// What a newer program says, and this one does not know: it is not taken for healthy.
+    #[serde(other)]
+    Unknown,
 }
 
 impl Status {
@@ -105,6 +119,7 @@ impl Status {
             Self::Healthy => "healthy",
             Self::Sick => "sick",
             Self::Draining => "draining",
+            Self::Unknown => "unknown",
         }
     }
 }

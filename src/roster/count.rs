@@ -27,7 +27,7 @@ pub struct Count {
 }
 
 impl Statistics {
-    pub(super) fn of<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Self {
+    pub(crate) fn of<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> Self {
         let mut statistics = Self::default();
         for instance in instances {
             let name = instance.service().name.clone();

@@ -32,6 +32,9 @@ pub(crate) struct Beat {
     /// The same of the table of policies.
     #[serde(default)]
     pub(crate) policies: (u64, u64),
+    /// What time it was by its clock, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) clock_ms: Option<u64>,
 }
 
 /// What became of a word.

@@ -129,6 +129,13 @@ impl Roster {
         self.ledger().after(after).take(count).map(known).collect()
     }
 
+    /// Returns what one node says of itself.
+    pub(crate) fn card(&self, instance: &str) -> Option<Arc<Card>> {
+        self.ledger()
+            .get(instance)
+            .map(|seen| Arc::clone(&seen.card))
+    }
+
     /// Returns how many nodes there are, and how many have names before this one's,
     /// of which no more than so many are counted.
     pub(crate) fn place(&self, instance: &str, most: usize) -> (usize, usize) {
@@ -256,6 +263,7 @@ mod tests {
             depends_on: BTreeSet::default(),
             answers: BTreeSet::default(),
             hears: BTreeSet::default(),
+            schemas: BTreeMap::new(),
             publishes: BTreeSet::default(),
             calls: BTreeSet::default(),
             callers: BTreeSet::default(),

@@ -1,12 +1,16 @@
 //! What a group says of itself to who looks for it.
 
-use super::{Group, child::Kind};
+use super::{Group, GroupError, child::Kind};
+use crate::message::is_name;
 use futures_util::future::LocalBoxFuture;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     fmt,
     sync::Arc,
 };
+
+/// How many bytes a tag may have.
+const LONGEST_TAG: usize = 128;
 
 /// Looks whether a group can work; the text says why not.
 pub(crate) type Look = Arc<dyn Fn() -> LocalBoxFuture<'static, Result<(), String>> + Send + Sync>;
@@ -34,11 +38,46 @@ pub(crate) struct About {
     pub(crate) checks: Vec<Check>,
 }
 
-/// What a group's table says: the commands it answers and the events it hears.
+impl About {
+    /// Checks what a group at a path says of itself.
+    pub(super) fn check(&self, path: &str) -> Result<(), GroupError> {
+        let path = || path.to_owned();
+        if let Some(version) = &self.version
+            && semver::Version::parse(version).is_err()
+        {
+            return Err(GroupError::Version { path: path(), version: version.clone() });
+        }
+        if let Some(tag) = self.tags.iter().find(|tag| !is_tag(tag)) {
+            return Err(GroupError::Tag { path: path(), tag: tag.clone() });
+        }
+        if let Some(domain) = self.depends_on.iter().find(|domain| !is_name(domain)) {
+            return Err(GroupError::Dependency { path: path(), domain: domain.clone() });
+        }
+        if let Some(weight) = self.metadata.get("weight")
+            && weight.parse::<u32>().is_err()
+        {
+            return Err(GroupError::Weight { path: path(), weight: weight.clone() });
+        }
+        let mut names = HashSet::new();
+        match self.checks.iter().find(|check| !names.insert(&check.name)) {
+            Some(check) => Err(GroupError::CheckTwice { path: path(), check: check.name.clone() }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_tag(text: &str) -> bool {
+    let visible = text.chars().any(|c| !c.is_whitespace());
+    visible && text.len() <= LONGEST_TAG && !text.chars().any(char::is_control)
+}
+
+/// What a group's table says: the commands it answers, the events it hears,
+/// and up to which version it reads each event type.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Says {
     pub(crate) answers: BTreeSet<&'static str>,
     pub(crate) hears: BTreeSet<&'static str>,
+    pub(crate) schemas: BTreeMap<&'static str, u32>,
 }
 
 impl Group {
@@ -55,7 +94,10 @@ impl Group {
         self
     }
 
-    /// Says something else of it, under a name.
+    /// Says something else of it, under a name. All that the groups of a node say
+    /// goes to every other node: 192 KiB together at most.
+    ///
+    /// `weight` is a whole number, for routes that spread by weight.
     pub fn metadata(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.about.metadata.insert(name.into(), value.into());
         self
@@ -67,7 +109,7 @@ impl Group {
         self
     }
 
-    /// Adds a check of its health: while one fails, the group is there and is
+    /// Adds a check of its health, under a name of its own: while one fails, the group is there and is
     /// not healthy.
     ///
     /// Checks run every 10 s, side by side, on the node's own thread, and may
@@ -107,6 +149,11 @@ impl Group {
                         .extend(answers.map(|answered| answered.subject.as_str()));
                     says.hears
                         .extend(actor.hears.iter().map(|(event, _)| event.as_str()));
+                    for (event, &version) in &actor.schemas {
+                        // Of several readers, the one that knows least decides.
+                        let known = says.schemas.entry(event).or_insert(version);
+                        *known = version.min(*known);
+                    }
                 }
             }
         }

@@ -137,11 +137,7 @@ impl Group {
     ) -> Result<(), GroupError> {
         let path = join(parent, &self.name);
         check_name(&path, &self.name)?;
-        if let Some(version) = &self.about.version
-            && semver::Version::parse(version).is_err()
-        {
-            return Err(GroupError::Version { path, version: version.clone() });
-        }
+        self.about.check(&path)?;
         let mut names = HashSet::new();
         for child in &self.children {
             let path = join(&path, child.name());
@@ -204,6 +200,66 @@ pub enum GroupError {
         path: String,
         /// What was given.
         version: String,
+    },
+    /// Its name is that of a group that every node hosts itself.
+    #[error("`{name}` is reserved by the runtime, whose own group has that name; use another")]
+    Reserved {
+        /// The name.
+        name: String,
+    },
+    /// One of its tags is none.
+    #[error(
+        "`{path}` has the tag `{}`; a tag has 1 to 128 characters that can be seen, such as `gold`",
+        tag.escape_debug()
+    )]
+    Tag {
+        /// The group.
+        path: String,
+        /// What was given.
+        tag: String,
+    },
+    /// What it depends on is no domain.
+    #[error(
+        "`{path}` depends on `{}`, which is no domain; use `a-z 0-9 - _`, such as `payments`",
+        domain.escape_debug()
+    )]
+    Dependency {
+        /// The group.
+        path: String,
+        /// What was given.
+        domain: String,
+    },
+    /// Its weight is no number.
+    #[error(
+        "`{path}` has the weight `{}`; use a whole number such as `100`",
+        weight.escape_debug()
+    )]
+    Weight {
+        /// The group.
+        path: String,
+        /// What was given.
+        weight: String,
+    },
+    /// Two of its checks have the same name.
+    #[error("`{path}` has the check `{}` twice; give each another name", check.escape_debug())]
+    CheckTwice {
+        /// The group.
+        path: String,
+        /// The name.
+        check: String,
+    },
+    /// It says so much of itself that no other node could be told.
+    #[error(
+        "`{path}` says {bytes} bytes of itself, such as metadata and tags, and the groups of a node \
+         may say {limit} together; keep it elsewhere, and say where"
+    )]
+    SaysTooMuch {
+        /// The group that says most.
+        path: String,
+        /// How many bytes it says.
+        bytes: usize,
+        /// How many all groups of a node may say.
+        limit: usize,
     },
     /// Two children have the same name.
     #[error("`{path}` is there twice; siblings need different names")]

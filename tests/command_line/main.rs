@@ -12,6 +12,7 @@ mod mesh;
 mod parked;
 mod policies;
 mod publish;
+mod roster;
 mod saga;
 mod shell;
 mod tail;

@@ -36,7 +36,14 @@ async fn two(server: &Server) -> [Running; 2] {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_there_is_told_with_the_cure() {
     let server = Server::start();
-    for words in [["nodes"], ["services"], ["graph"], ["routes"], ["policies"]] {
+    for words in [
+        ["nodes"],
+        ["services"],
+        ["graph"],
+        ["routes"],
+        ["breakers"],
+        ["policies"],
+    ] {
         let nobody = run(&server, &shop(&words)).await.failed(4);
         assert!(
             nobody.contains("no node answers in namespace `shop`"),

@@ -50,8 +50,12 @@ async def main():
     check_identity(info, "info")
     check_identity(stats, "stats")
     assert isinstance(info["description"], str), info
+    assert info["metadata"]["callboard.reads.visits.visited"] == "1", info
     for endpoint in info["endpoints"]:
         check_endpoint(endpoint)
+        said = endpoint["metadata"]
+        assert all(isinstance(value, str) for value in said.values()), endpoint
+        assert said["callboard.command"] == "porter.greet", endpoint
     datetime.datetime.fromisoformat(stats["started"][:19] + "+00:00")
     for endpoint in stats["endpoints"]:
         check_endpoint(endpoint)

@@ -5,10 +5,10 @@ use crate::{
     yard::{HEARTBEAT, TTL, gate, nodes, quick, yard},
 };
 use callboard::{
-    Node, NodeError, Query,
+    Group, GroupError, Node, NodeError, Query,
     bus::{Message, Subscription},
     message::codec,
-    roster::{Card, Version},
+    roster::{Card, Status, Version},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,6 +42,7 @@ async fn who_starts_knows_the_others_and_is_known() -> Verdict {
         assert_eq!(golden.node(), "one");
         assert_eq!(golden.service().version, Version::new(1, 4, 2));
         assert!(golden.service().answers.contains("yard.double"));
+        assert_eq!(golden.service().reads("yard.barked"), Some(3));
         let gates = roster.find(&Query::of("gate"));
         assert_eq!(gates[0].service().version, Version::new(0, 9, 1));
         assert!(gates[0].service().depends_on.contains("yard"));
@@ -104,6 +105,20 @@ fn stranger(ttl_ms: u64) -> Card {
         "services": [{"name": "far", "version": "2.0.0", "status": "healthy"}],
     });
     serde_json::from_value(card).expect("a card")
+}
+
+#[test]
+fn a_card_of_an_older_or_a_newer_program_is_read() {
+    let mut card = serde_json::to_value(stranger(1_000)).expect("it is plain");
+    card["services"][0]["status"] = "resting".into();
+    card["services"][0]["mood"] = "good".into();
+    let payload = codec::encode(&card).expect("it is short");
+    let card: Card = codec::decode(&payload).expect("a card of a newer program");
+    let service = &card.services[0];
+    assert_eq!(service.status, Status::Unknown);
+    assert!(!service.status.is_healthy());
+    // A program from before schemas were told.
+    assert_eq!(service.reads("far.seen"), None);
 }
 
 fn word(subject: String, word: &impl Serialize) -> Message {
@@ -244,16 +259,64 @@ async fn what_makes_no_sense_changes_nothing() -> Verdict {
 }
 
 #[tokio::test]
-async fn versions_are_checked_and_the_nodes_own_group_keeps_its_name() -> Verdict {
+async fn what_a_node_says_of_itself_is_checked_and_the_cure_is_told() -> Verdict {
     both_buses(async |way| {
         let refused = async |node: Node| node.start().await.err();
         let odd = refused(way.node("one").version("one")).await;
         assert!(matches!(odd, Some(NodeError::Version { .. })), "{odd:?}");
-        for group in [yard().version("1.4"), callboard::Group::new("mesh")] {
+        let odd = refused(way.node("one").region("e u.*>")).await;
+        assert!(matches!(odd, Some(NodeError::Region { .. })), "{odd:?}");
+        let fine = async || Ok::<(), &str>(());
+        for (group, why) in [
+            (yard().version("1.4"), "`yard` has the version `1.4`"),
+            (Group::new("mesh"), "`mesh` is reserved by the runtime"),
+            (yard().tag(""), "`yard` has the tag ``"),
+            (
+                yard().depends_on("no such!"),
+                "`yard` depends on `no such!`",
+            ),
+            (
+                yard().metadata("weight", "heavy"),
+                "`yard` has the weight `heavy`",
+            ),
+            (
+                yard().healthy_if("bowl", fine).healthy_if("bowl", fine),
+                "`yard` has the check `bowl` twice",
+            ),
+        ] {
             let odd = refused(way.node("one").group(group)).await;
+            let said = odd.as_ref().map(ToString::to_string).unwrap_or_default();
             assert!(matches!(odd, Some(NodeError::Group(_))), "{odd:?}");
+            let cured = said.contains("use ") || said.contains("such as") || said.contains("give");
+            assert!(said.contains(why) && cured, "{said}");
         }
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_group_that_says_more_than_others_could_hear_does_not_start() -> Verdict {
+    both_buses(async |way| {
+        let long = |bytes: usize| "x".repeat(bytes);
+        let node = way.node("one").group(gate());
+        let refused = node.group(yard().metadata("map", long(300_000))).start();
+        match refused.await.err() {
+            Some(NodeError::Group(GroupError::SaysTooMuch { path, bytes, limit })) => {
+                assert!(path == "yard" && bytes > 300_000 && limit == 192 * 1024);
+            }
+            odd => unreachable!("{odd:?}"),
+        }
+        // What starts is heard of.
+        let one = quick(way, "one").start().await?;
+        let two = quick(way, "two").group(yard().metadata("map", long(190_000)));
+        let two = two.start().await?;
+        until("the large one", async || {
+            nodes(&one.roster(), "yard") == ["two"]
+        })
+        .await;
+        two.stop().await?;
+        Ok(one.stop().await?)
     })
     .await
 }

@@ -69,7 +69,9 @@ async fn every_group_says_that_it_is_there_and_what_it_does() -> Verdict {
             format!("{}.cmd.yard.double", way.namespace)
         );
         assert_eq!(endpoint["queue_group"], "yard");
-        assert!(endpoint["metadata"].is_object() && info["description"].is_string());
+        assert_eq!(endpoint["metadata"]["callboard.command"], "yard.double");
+        assert!(info["description"].is_string());
+        assert_eq!(info["metadata"]["callboard.reads.yard.barked"], "3");
         let id = info["id"].as_str().unwrap_or_default();
         let same = ask(way, &format!("$SRV.PING.yard.{id}"), 1).await?;
         assert_eq!((same.len(), same[0]["id"].as_str()), (1, Some(id)));

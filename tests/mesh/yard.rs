@@ -2,11 +2,12 @@
 
 use crate::support::way::Way;
 use callboard::{
-    Actor, Answer, Command, Context, Failure, Group, Infallible, Node, Query, Rejection, Roster,
-    Subject,
+    Actor, Answer, Command, Context, Event, Failure, Group, Infallible, Node, Query, Rejection,
+    Roster, Subject,
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    borrow::Cow,
     error::Error,
     sync::{
         Arc,
@@ -37,6 +38,18 @@ impl Command for Double {
     type Outcome = Result<u32, Unlucky>;
 }
 
+/// Heard by the yard, which knows three versions of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Barked;
+
+impl Event for Barked {
+    const SUBJECT: Subject = Subject::new("yard.barked");
+    const VERSION: u32 = 3;
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed("dog")
+    }
+}
+
 /// Asks the yard, from another domain.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Pass;
@@ -51,6 +64,10 @@ pub(crate) struct Dog;
 impl Dog {
     async fn open() -> Result<Self, Failure> {
         Ok(Self)
+    }
+
+    async fn heard(&mut self, _: Barked, _: &Context) -> Result<(), Failure> {
+        Ok(())
     }
 
     async fn double(&mut self, double: Double, _: &Context) -> Answer<Double> {
@@ -70,9 +87,11 @@ impl Dog {
 }
 
 pub(crate) fn yard() -> Group {
-    Group::new("yard")
-        .version("1.4.2")
-        .child(Actor::new("dog", Dog::open).answer(Dog::double))
+    Group::new("yard").version("1.4.2").child(
+        Actor::new("dog", Dog::open)
+            .on(Dog::heard)
+            .answer(Dog::double),
+    )
 }
 
 pub(crate) fn gate() -> Group {
