@@ -92,8 +92,8 @@ pub async fn policies(client: &Client, within: Duration) -> Result<Vec<Table>, A
 ///
 /// # Errors
 ///
-/// Returns [`SetError`] if the table is flawed or not newer than the one that is
-/// there, then nothing is changed; if no node is there, or one of them does not
+/// Returns [`SetError`] if the table is flawed or another has come since the one that
+/// it was made from, then nothing is changed; if no node is there, or one of them does not
 /// go by it.
 ///
 /// # Cancel safety

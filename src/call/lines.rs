@@ -110,23 +110,21 @@ impl Lines {
         self.held().stamp
     }
 
-    /// Takes a table that is newer than the one that is there; returns its version.
+    /// Takes a table in the place of the one that it was made from; returns its version.
     ///
     /// # Errors
     ///
-    /// Returns [`PoliciesError`] if the table is flawed or not newer; then all
-    /// stays as it is.
-    pub(crate) fn set(&self, mut table: Policies) -> Result<u64, PoliciesError> {
-        table.check()?;
+    /// Returns [`PoliciesError`] if the table is flawed, or another has come since;
+    /// then all stays as it is.
+    pub(crate) fn set(&self, table: Policies) -> Result<u64, PoliciesError> {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        let known = held.table.version();
-        if table.version() == 0 {
-            table = table.numbered(known + 1);
+        let (made_from, known) = (table.version(), held.table.version());
+        if made_from != 0 && made_from < known {
+            return Err(PoliciesError::Older { version: made_from, known });
         }
-        let version = table.version();
-        if version <= known {
-            return Err(PoliciesError::Older { version, known });
-        }
+        let version = made_from.max(known).saturating_add(1);
+        let table = table.numbered(version);
+        table.check()?;
         self.put(&mut held, table);
         drop(held);
         self.0.heeded.send_modify(|version| *version += 1);

@@ -157,9 +157,9 @@ A file has policies, and the most specific one of a target holds alone:
   retry = { attempts = 3, first = \"100ms\" }
   breaker = { failures = 5, within = \"10s\", open = \"60s\" }
   bulkhead = { in_flight = 100, queue = 100, wait = \"1s\" }
-It replaces the whole table of every node, also of those that start later. Without
-`version` at its top it is the next one; with it, it must be newer than the one that
-is there. A node that has heard of none goes by its own, version 0.";
+It replaces the whole table of every node, also of those that start later. `version`
+at its top is the one that it was made from, as --json shows it: it is refused if another
+has come since. A node that has heard of none goes by its own, version 0.";
 
 const ROUTES: &str = "\
 Examples:

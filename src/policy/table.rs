@@ -75,8 +75,9 @@ impl Policies {
         self
     }
 
-    /// Sets its version; 0, as it is without, is for a node's own, and where a
-    /// table is [set](crate::breaker::set_policies) for the one after whatever is there.
+    /// Sets its version; 0, as it is without, is for a node's own. Where a table is
+    /// [set](crate::breaker::set_policies) it says which one it was made from: that
+    /// is refused if another has come since, and 0 replaces whatever is there.
     pub const fn numbered(mut self, version: u64) -> Self {
         self.version = version;
         self
@@ -274,10 +275,13 @@ pub enum PoliciesError {
         /// The version of the table.
         version: u64,
     },
-    /// The table is not newer than the one that is there.
-    #[error("the table has version {version}, and {known} is there; use {}, or 0 for the next", known + 1)]
+    /// Another table has come since.
+    #[error(
+        "the table was made from version {version}, and {known} is there by now; change that one, \
+         or leave `version` out to replace whatever is there"
+    )]
     Older {
-        /// The version of the table.
+        /// The version that the table was made from.
         version: u64,
         /// The version that is there.
         known: u64,
