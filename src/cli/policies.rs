@@ -39,7 +39,7 @@ pub(super) struct Args {
 enum Act {
     /// Has all nodes go by the table in a file, from now on.
     Set {
-        /// TOML, or JSON if it ends in `.json`; `-` for TOML from standard input.
+        /// TOML or JSON, whichever it is; `-` for standard input.
         file: String,
     },
 }
@@ -102,16 +102,14 @@ fn alike(told: Vec<Table>) -> Vec<(Policies, Vec<String>)> {
 }
 
 fn read(file: &str) -> Result<Policies, CommandError> {
+    let name = if file == "-" { "standard input" } else { file };
+    let refused = |reason: String| CommandError::File { name: name.to_owned(), reason };
     let text = input::text(file)?;
-    let is_json = std::path::Path::new(file)
-        .extension()
-        .is_some_and(|end| end == "json");
-    let read = if is_json {
-        Policies::from_json(&text)
-    } else {
-        Policies::from_toml(&text)
-    };
-    read.map_err(|error| CommandError::File { name: file.to_owned(), reason: error.to_string() })
+    if text.trim().is_empty() {
+        let cure = "it is empty; write `[domains]` if no target is to have a policy";
+        return Err(refused(cure.to_owned()));
+    }
+    Policies::read(&text).map_err(|error| refused(error.to_string()))
 }
 
 fn drawn(table: &Policies, nodes: &[String]) -> Vec<String> {

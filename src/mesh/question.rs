@@ -31,6 +31,10 @@ pub(crate) struct Known {
     /// How long ago it was heard of, at most.
     pub(crate) age: Duration,
     /// By how much its clock is ahead of that of who was asked, if that is much.
+    #[cfg_attr(
+        not(feature = "cli"),
+        expect(dead_code, reason = "only people look at it")
+    )]
     pub(crate) off_ms: Option<i64>,
 }
 

@@ -13,7 +13,6 @@ use crate::{
     policy::Policies,
     route::RouteTable,
 };
-use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, time::Duration};
 use tokio::task::JoinSet;
@@ -231,7 +230,7 @@ pub(crate) async fn set(
 /// Returns the table that a node of a namespace goes by.
 #[cfg(feature = "cli")]
 pub(crate) async fn get(bus: &Bus, namespace: &Namespace) -> Result<RouteTable, TableError> {
-    let asked = Message::new(tables::get(namespace, tables::ROUTES), Bytes::new());
+    let asked = Message::new(tables::get(namespace, tables::ROUTES), bytes::Bytes::new());
     let answer = bus.request(asked, PATIENCE).await?;
     codec::decode(&answer.payload).map_err(|error| TableError::Codec { reason: error.to_string() })
 }

@@ -126,6 +126,16 @@ impl Policies {
             .checked()
     }
 
+    /// Reads a table that is TOML or JSON: no TOML begins with a brace.
+    #[cfg(feature = "cli")]
+    pub(crate) fn read(text: &str) -> Result<Self, PoliciesError> {
+        if text.trim_start().starts_with('{') {
+            Self::from_json(text)
+        } else {
+            Self::from_toml(text)
+        }
+    }
+
     /// Reads a table from a file, `.toml` or `.json`.
     ///
     /// # Errors

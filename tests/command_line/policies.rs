@@ -98,6 +98,12 @@ async fn policies_are_set_from_a_file_that_is_checked_first() {
         flawed.contains("flawed.toml: `domains.payments.rate`: `limit` is 0"),
         "{flawed}"
     );
+    let empty = piped(&server, &["policies", "set", "-"], " ").await;
+    let empty = empty.failed(2);
+    assert!(
+        empty.contains("standard input: it is empty; write"),
+        "{empty}"
+    );
     let file = write(&folder, "sound.toml", TABLE);
     let nobody = run(&server, &["policies", "set", &file]).await.failed(4);
     assert!(nobody.contains("no node answers"), "{nobody}");
@@ -106,7 +112,7 @@ async fn policies_are_set_from_a_file_that_is_checked_first() {
     // What is shown as JSON can be set again, unless another has come since.
     let shown = ["policies", "--json", "--node", "n-2"];
     let json = run(&server, &shown).await.done();
-    let file = write(&folder, "same.json", &json);
+    let file = write(&folder, "same", &json);
     let taken = run(&server, &["policies", "set", &file]).await.done();
     assert_eq!(taken, "version 2 holds on n-1, n-2\n");
     let older = run(&server, &["policies", "set", &file]).await.failed(2);
