@@ -21,18 +21,18 @@ const SETTLING: Duration = Duration::from_secs(3);
 
 fn main() -> Outcome {
     match support::task() {
-        Task::Measure => measure(),
+        Task::Measure => support::runtime().block_on(measure()),
         Task::Assist(role) => support::runtime().block_on(idle(&role[0])),
         Task::Nothing => Ok(()),
     }
 }
 
 #[expect(clippy::print_stdout, reason = "this is what a bench is for")]
-fn measure() -> Outcome {
+async fn measure() -> Outcome {
     let server = Server::start();
     let node = Assistant::start(&[&server.url()]);
     let server = server.pid().ok_or("the server runs")?;
-    let shares = shares(&[node.pid(), server], (SETTLING, SPAN))?;
+    let shares = shares(&[node.pid(), server], (SETTLING, SPAN)).await?;
     let processes = [("node", node.pid()), ("server", server)];
     for ((name, pid), share) in processes.into_iter().zip(shares) {
         println!(

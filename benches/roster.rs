@@ -28,10 +28,13 @@ use support::{
     cpu::shares,
     desk,
     round::{Round, compare},
-    servers::nats::Server,
+    servers::{
+        nats::Server,
+        way::{until, until_within},
+    },
     wanted,
 };
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 const SLICE: Duration = Duration::from_millis(300);
 const SPAN: Duration = Duration::from_secs(20);
@@ -50,8 +53,8 @@ fn main() -> Outcome {
 async fn measure() -> Outcome {
     reading().await?;
     let server = Server::start();
-    crowd("roster/300", "embedded", None)?;
-    crowd("roster/300-nats", &server.url(), server.pid())
+    crowd("roster/300", "embedded", None).await?;
+    crowd("roster/300-nats", &server.url(), server.pid()).await
 }
 
 /// Describes the `number`-th of 50 nodes that offer six services.
@@ -96,9 +99,7 @@ async fn reading() -> Outcome {
     let writer = std::thread::spawn(move || {
         support::runtime().block_on(write(&bus, &written, &going));
     });
-    while roster.of("service-3").len() < 50 {
-        sleep(Duration::from_millis(10)).await;
-    }
+    until("all cards", async || roster.of("service-3").len() >= 50).await;
     compare("roster", async || ours(&roster), async || theirs(&locked)).await;
     writing.store(false, Relaxed);
     writer.join().map_err(|_| "the writer failed")?;
@@ -156,13 +157,13 @@ fn theirs(locked: &Locked) -> Round {
 
 /// Measures what many idle nodes in one process take.
 #[expect(clippy::print_stdout, reason = "this is what a bench is for")]
-fn crowd(name: &str, place: &str, server: Option<u32>) -> Outcome {
+async fn crowd(name: &str, place: &str, server: Option<u32>) -> Outcome {
     if !wanted(name) {
         return Ok(());
     }
     let crowd = Assistant::start(&[place]);
     let all: Vec<_> = [Some(crowd.pid()), server].into_iter().flatten().collect();
-    let shares = shares(&all, (SETTLING, SPAN))?;
+    let shares = shares(&all, (SETTLING, SPAN)).await?;
     for (share, who) in shares.into_iter().zip(["nodes", "server"]) {
         println!("name={name}/{who} core={:.2}%", share * 100.0);
     }
@@ -185,12 +186,13 @@ async fn many(place: &str) -> Outcome {
         });
         nodes.extend(try_join_all(starting).await?);
     }
-    while nodes
-        .iter()
-        .any(|node| node.roster().of("bench").len() < NODES)
-    {
-        sleep(Duration::from_millis(100)).await;
-    }
+    let knows_all = |node: &Running| node.roster().of("bench").len() >= NODES;
+    until_within(Duration::from_mins(1), "node that knows all", async || {
+        let known = nodes.iter().filter(|node| knows_all(node)).count();
+        let all = known == nodes.len();
+        all.then_some(()).ok_or_else(|| format!("{known} do"))
+    })
+    .await;
     until_dismissed().await;
     Ok(())
 }

@@ -26,10 +26,10 @@ use support::{
     Outcome, Task, desk,
     order::Order,
     round::{Round, compare},
-    servers::nats::Server,
+    servers::{nats::Server, way::until},
     wanted,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 const SLICE: Duration = Duration::from_millis(300);
 const IN_FLIGHT: usize = 64;
@@ -112,9 +112,11 @@ async fn nodes(between: Between, local: bool, bus: &Bus) -> Outcome<Vec<Running>
             nodes.push(node(desk).group(desk::group()).start().await?);
         }
     }
-    while nodes[0].roster().of("bench").len() < nodes.len().max(2) - 1 {
-        sleep(Duration::from_millis(10)).await;
-    }
+    let desks = nodes.len().max(2) - 1;
+    until("all desks", async || {
+        nodes[0].roster().of("bench").len() >= desks
+    })
+    .await;
     let is_crowd = between.name == "crowd";
     if is_crowd {
         crowd(bus, &nodes[0]).await?;
@@ -146,9 +148,7 @@ async fn crowd(bus: &Bus, node: &Running) -> Outcome {
         bus.send(Message::new("crowd.sys.presence.news.card", said))
             .await?;
     }
-    while node.roster().of("bench").len() <= CROWD {
-        sleep(Duration::from_millis(10)).await;
-    }
+    until("a crowd", async || node.roster().of("bench").len() > CROWD).await;
     Ok(())
 }
 

@@ -1,22 +1,27 @@
 //! What processes take of the processor.
 
 use super::Outcome;
-use std::{fs, thread::sleep, time::Duration};
+use std::{fs, time::Duration};
+use tokio::time::{Instant, interval_at};
 
 /// The unit of times in `/proc`, on every Linux that Rust runs on.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// Measures the share of a core that each process takes over a span, after it had
-/// some time to settle: these waits are what is measured.
-pub(crate) fn shares(pids: &[u32], (settling, span): (Duration, Duration)) -> Outcome<Vec<f64>> {
+/// Measures the share of a core that each process takes over a span, which begins
+/// after it had some time to settle.
+pub(crate) async fn shares(
+    pids: &[u32],
+    (settling, span): (Duration, Duration),
+) -> Outcome<Vec<f64>> {
     let all = || {
         pids.iter()
             .map(|pid| ticks(*pid))
             .collect::<Outcome<Vec<_>>>()
     };
-    sleep(settling);
+    let mut windows = interval_at(Instant::now() + settling, span);
+    windows.tick().await;
     let before = all()?;
-    sleep(span);
+    windows.tick().await;
     let taken = all()?.into_iter().zip(before);
     let whole = TICKS_PER_SECOND * span.as_secs_f64();
     Ok(taken
