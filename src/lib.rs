@@ -140,6 +140,7 @@ mod span;
 pub mod supervision;
 pub mod telemetry;
 pub mod time;
+mod version;
 
 pub use actor::{Actor, Context, Restart, Retry};
 pub use bus::Bus;

@@ -3,6 +3,7 @@ use crate::{
     message::{Command, Subject},
     policy::{Breaker, Changes, Line, Policies, PoliciesError, Standing, changes},
     route::hash,
+    version,
 };
 use dashmap::DashMap;
 use std::{
@@ -118,11 +119,7 @@ impl Lines {
     /// then all stays as it is.
     pub(crate) fn set(&self, table: Policies) -> Result<u64, PoliciesError> {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        let (made_from, known) = (table.version(), held.table.version());
-        if made_from != 0 && made_from < known {
-            return Err(PoliciesError::Older { version: made_from, known });
-        }
-        let version = made_from.max(known).saturating_add(1);
+        let version = version::next(table.version(), held.table.version())?;
         let table = table.numbered(version);
         table.check()?;
         self.put(&mut held, table);

@@ -3,7 +3,10 @@ use crate::{
     message::Namespace,
 };
 use clap::Args;
-use std::{env, fmt, path::PathBuf};
+use std::{env, fmt, path::PathBuf, time::Duration};
+
+/// How long the first node may take to answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where to speak.
 #[derive(Args)]

@@ -5,7 +5,7 @@ use super::{
     error::CommandError,
     input, json,
     out::Out,
-    place::Place,
+    place::{PATIENCE, Place},
     roster::nobody,
     watch::{self, Follow},
 };
@@ -16,10 +16,6 @@ use crate::{
 };
 use clap::{Args as Options, Subcommand};
 use serde_json::{Value, json};
-use std::time::Duration;
-
-/// How long the first node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Options)]
 pub(super) struct Args {

@@ -5,7 +5,7 @@ use super::{
     error::CommandError,
     json,
     out::{Out, plain},
-    place::Place,
+    place::{PATIENCE, Place},
     stats,
     watch::{self, Follow},
 };
@@ -18,9 +18,6 @@ use clap::Args as Options;
 use serde::Serialize;
 use std::{fmt::Write, time::Duration};
 use tokio::time::Instant;
-
-/// How long a node may take to say who is there.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Options)]
 pub(super) struct Nodes {

@@ -5,7 +5,7 @@ use super::{
     error::CommandError,
     input, json,
     out::{Out, warn},
-    place::Place,
+    place::{PATIENCE, Place},
     roster::nobody,
     watch::{self, Follow},
 };
@@ -17,10 +17,7 @@ use crate::{
 use clap::{Args as Options, Subcommand};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, time::Duration};
-
-/// How long the first node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+use std::collections::BTreeSet;
 
 #[derive(Debug, Options)]
 pub(super) struct Args {

@@ -1,3 +1,5 @@
+use crate::version::VersionError;
+
 /// What is wrong with a table of policies.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,21 +56,7 @@ pub enum PoliciesError {
         /// What is wrong with it, and what would be right.
         reason: String,
     },
-    /// The version is the last one that there could ever be.
-    #[error("version {version} leaves no room for another; use a smaller one, or 0 for the next")]
-    Last {
-        /// The version of the table.
-        version: u64,
-    },
-    /// Another table has come since.
-    #[error(
-        "the table was made from version {version}, and {known} is there by now; change that one, \
-         or leave `version` out to replace whatever is there"
-    )]
-    Older {
-        /// The version that the table was made from.
-        version: u64,
-        /// The version that is there.
-        known: u64,
-    },
+    /// Its version does not follow the one that is there.
+    #[error(transparent)]
+    Version(#[from] VersionError),
 }

@@ -60,6 +60,7 @@ mod sync {
 
 use crate::span;
 
+pub use crate::version::VersionError;
 pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, State};
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;

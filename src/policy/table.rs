@@ -1,5 +1,8 @@
 use super::{PoliciesError, Policy};
-use crate::message::{Subject, is_name};
+use crate::{
+    message::{Subject, is_name},
+    version,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -162,9 +165,7 @@ impl Policies {
     ///
     /// Returns [`PoliciesError`] with the first flaw found.
     pub fn check(&self) -> Result<(), PoliciesError> {
-        if self.version == u64::MAX {
-            return Err(PoliciesError::Last { version: self.version });
-        }
+        version::check(self.version)?;
         if let Some(name) = self.domains.keys().find(|name| !is_name(name)) {
             return Err(PoliciesError::Domain { name: name.clone() });
         }

@@ -1,3 +1,5 @@
+use crate::version::VersionError;
+
 /// What is wrong with a routing table.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -58,23 +60,9 @@ pub enum RouteError {
         /// What would be right.
         cure: &'static str,
     },
-    /// The version is the last one that there could ever be.
-    #[error("version {version} leaves no room for another; use a smaller one, or 0 for the next")]
-    Last {
-        /// The version of the table.
-        version: u64,
-    },
-    /// Another table has come since the one that this was made from.
-    #[error(
-        "the table was made from version {version}, and {known} is there by now; change that one, \
-         or leave `version` out to replace whatever is there"
-    )]
-    Older {
-        /// The version that the table was made from.
-        version: u64,
-        /// The version that is there.
-        known: u64,
-    },
+    /// Its version does not follow the one that is there.
+    #[error(transparent)]
+    Version(#[from] VersionError),
     /// The table says nothing of routes, not even that there are none.
     #[error("it has no `route`; write `route = []` if no command is to have one")]
     Empty,

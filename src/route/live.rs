@@ -6,7 +6,10 @@ use super::{
     pick::{Draw, pick},
     split::split,
 };
-use crate::roster::{Instance, Roster};
+use crate::{
+    roster::{Instance, Roster},
+    version,
+};
 use dashmap::DashMap;
 use semver::VersionReq;
 use std::{
@@ -78,13 +81,7 @@ impl Routes {
     /// all stays as it is.
     pub(crate) fn set(&self, mut table: RouteTable) -> Result<u64, RouteError> {
         let mut known = lock(&self.0.table);
-        let made_from = table.version;
-        if made_from == 0 {
-            table.version = known.version;
-        } else if made_from < known.version {
-            return Err(RouteError::Older { version: made_from, known: known.version });
-        }
-        table.version = table.version.saturating_add(1);
+        table.version = version::next(table.version, known.version)?;
         table.check()?;
         let version = table.version;
         self.put(&mut known, table);

@@ -29,6 +29,7 @@ mod read;
 mod split;
 mod table;
 
+pub use crate::version::VersionError;
 pub(crate) use chosen::Chosen;
 pub use eject::{Eject, Ejected, News};
 pub use error::RouteError;

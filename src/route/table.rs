@@ -1,4 +1,5 @@
 use super::{Eject, RouteError};
+use crate::version;
 use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -117,9 +118,7 @@ impl RouteTable {
     ///
     /// Returns [`RouteError`] with the first flaw found.
     pub fn check(&self) -> Result<(), RouteError> {
-        if self.version == u64::MAX {
-            return Err(RouteError::Last { version: self.version });
-        }
+        version::check(self.version)?;
         let mut seen = BTreeSet::new();
         for route in &self.routes {
             let to = route.to.clone();
@@ -236,7 +235,7 @@ mod tests {
     #[test]
     fn what_clocks_and_counters_cannot_reckon_with_is_refused() {
         let last = RouteTable { version: u64::MAX, ..RouteTable::default() };
-        assert!(matches!(last.check(), Err(RouteError::Last { .. })));
+        assert!(matches!(last.check(), Err(RouteError::Version(_))));
         let with = |eject| {
             let route = Route { to: "till".to_owned(), eject: Some(eject), ..Route::default() };
             RouteTable { version: 1, routes: vec![route] }

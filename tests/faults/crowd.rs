@@ -85,7 +85,8 @@ impl Crowd {
     ) -> Result<Self, PoliciesError> {
         let client = |&mode: &Mode| {
             let table = Policies::new().domain("porter", mode.policy(patience));
-            Ok((mode, client.clone().policies(table)?))
+            let client = client.clone().policies(table)?;
+            Ok::<_, PoliciesError>((mode, client))
         };
         let clients = modes.iter().map(client).collect::<Result<_, _>>()?;
         Ok(Self {

@@ -7,7 +7,7 @@ use std::{fs, path::Path};
 
 /// The rooms of `src/`, from the ground up.
 const FLOORS: [&[&str]; 10] = [
-    &["error", "span", "telemetry", "time"],
+    &["error", "span", "telemetry", "time", "version"],
     &["message", "roster"],
     &["bus", "policy", "route"],
     &["call"],
