@@ -39,7 +39,7 @@ const HOMES: [(&str, &[&str]); 5] = [
 /// The roots assemble the house, so they see all of it.
 const ROOTS: [&str; 2] = ["src/lib.rs", "src/main.rs"];
 
-const MAX_LINES: usize = 400;
+const MAX_LINES: usize = 600;
 
 #[test]
 fn imports_go_down_only_and_foreign_crates_stay_in_their_rooms() {
@@ -51,7 +51,7 @@ fn imports_go_down_only_and_foreign_crates_stay_in_their_rooms() {
 }
 
 #[test]
-fn no_source_file_is_longer_than_four_hundred_lines() {
+fn no_source_file_is_longer_than_six_hundred_lines() {
     let long: Vec<_> = ["src", "actors", "schemas"]
         .into_iter()
         .flat_map(sources)
