@@ -112,6 +112,16 @@ pub enum SendError {
         /// The carrier's limit.
         limit: usize,
     },
+    /// The server does not permit it; nobody got the message.
+    #[error(
+        "the server refuses messages on {subject}: {reason}; permit this user to publish there"
+    )]
+    Refused {
+        /// The subject.
+        subject: String,
+        /// What the server said.
+        reason: String,
+    },
     /// There is no connection now; it is being made again.
     #[error("no connection to the server for {subject}; it is being made again")]
     Disconnected {
@@ -194,6 +204,14 @@ pub enum StreamError {
         subject: String,
         /// The stream that has it.
         other: String,
+    },
+    /// The stream is not there, and this handle makes none.
+    #[error(
+        "stream {name} is not there, and may not be made here; make it with `Node::apply`, as `shop apply` does"
+    )]
+    Missing {
+        /// The stream.
+        name: String,
     },
     /// The server did not answer, or refused.
     #[error("stream {name} is not available: {reason}")]
@@ -347,6 +365,16 @@ pub enum ConsumerError {
         name: String,
         /// Each setting that differs.
         difference: String,
+    },
+    /// The consumer is not there, and this handle makes none.
+    #[error(
+        "consumer {name} of stream {stream} is not there, and may not be made here; make it with `Node::apply`, as `shop apply` does"
+    )]
+    Missing {
+        /// The consumer.
+        name: String,
+        /// The stream.
+        stream: String,
     },
     /// The server did not answer, or refused.
     #[error("consumer {name} is not available: {reason}")]

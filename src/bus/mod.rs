@@ -153,6 +153,27 @@ impl Bus {
         }
     }
 
+    /// Returns a handle to the same bus that makes no streams and no consumers.
+    ///
+    /// Over NATS it sends no request to make any, so a user without that permission
+    /// can have it; finite reads then take a request for each message.
+    pub(crate) fn provisioned(&self) -> Self {
+        match &self.0 {
+            Carrier::Embedded(_) => self.clone(),
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => Self(Carrier::Nats(link.provisioned())),
+        }
+    }
+
+    /// Returns why the streams cannot be used, if they are not those that were.
+    pub(crate) fn impairment(&self) -> Option<String> {
+        match &self.0 {
+            Carrier::Embedded(_) => None,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.impairment(),
+        }
+    }
+
     /// Sends a message to whoever listens now; nobody may.
     ///
     /// # Errors

@@ -39,12 +39,15 @@ impl Health {
 impl Mesh {
     /// Runs all checks, each for so long at most.
     pub(crate) async fn look(&self, patience: Duration) {
-        join_all(self.0.groups.iter().map(|own| own.look(patience))).await;
+        let impairment = self.0.bus.impairment();
+        let looks = self.0.groups.iter();
+        join_all(looks.map(|own| own.look(patience, impairment.clone()))).await;
     }
 }
 
 impl Own {
-    async fn look(&self, patience: Duration) {
+    /// Looks how the group is; without its streams it cannot be well.
+    async fn look(&self, patience: Duration, impairment: Option<String>) {
         let restarts = self.count_restarts();
         let mut found = (restarts >= RESTARTS)
             .then(|| format!("its actors were started again {restarts} times since the last look"));
@@ -53,6 +56,7 @@ impl Own {
         if let Some((name, reason)) = failed {
             found = Some(format!("{name}: {reason}"));
         }
+        let found = impairment.or(found);
         let before = std::mem::replace(&mut *lock(&self.found), found.clone());
         match (before, found) {
             (None, Some(reason)) => {

@@ -1,5 +1,5 @@
 use crate::{
-    bus::{ConnectError, ConsumerError, StreamError, SubscribeError},
+    bus::{ConnectError, ConsumerError, SendError, StreamError, SubscribeError},
     error::BoxError,
     message::NamespaceError,
     policy::PoliciesError,
@@ -111,6 +111,9 @@ pub enum NodeError {
     /// The node could not listen.
     #[error(transparent)]
     Subscribe(#[from] SubscribeError),
+    /// The node could not ask for others of its name.
+    #[error(transparent)]
+    Send(#[from] SendError),
     /// A child could not be started.
     #[error("the node did not start: {reason}")]
     Start {

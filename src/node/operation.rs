@@ -134,12 +134,14 @@ impl Station {
         refuse_captured(&bus, &plan.namespace).await?;
         let survives = plan.profile.check(&bus, plan.replicas)?;
         tracing::info!(node = &*plan.name, profile = %plan.profile, survives, "what lasts");
+        let (mut bus, mut around) = (bus, plan.bus.clone());
         if !plan.declare {
             provide::compare(&plan.needs()).await?.complete()?;
+            (bus, around) = (bus.provisioned(), around.provisioned());
         }
         let settings = plan.settings(bus);
         // The program around the node has its own connection and runtime.
-        let outside = Settings { bus: plan.bus.clone(), record: None, ..settings.clone() };
+        let outside = Settings { bus: around, record: None, ..settings.clone() };
         let (mut station, tree) = Self::build(plan, sites, settings).await?;
         if let Err(reason) = station.root.start().await {
             station.hang_up().await;

@@ -1,13 +1,13 @@
 use super::NodeError;
 use crate::{
-    bus::{Bus, Message, RequestError, SubscribeError, Subscription},
+    bus::{Bus, Message, RequestError, Subscription},
     message::{Namespace, codec},
     supervision::Tree,
 };
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 
-/// How long to listen for another node of the same name.
+/// How long another node of the same name may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers what is asked of the node itself.
@@ -22,7 +22,7 @@ pub(super) struct System {
 }
 
 impl System {
-    /// Starts to listen, unless a node of this name does.
+    /// Starts to listen, unless a node of this name answers.
     pub(super) async fn open(
         bus: &Bus,
         namespace: &Namespace,
@@ -34,13 +34,11 @@ impl System {
             .request(Message::new(subject.clone(), Bytes::new()), PATIENCE)
             .await;
         match asked {
-            Err(RequestError::NoResponders { .. }) => {}
-            Err(RequestError::Send(error)) => {
-                let reason = error.to_string();
-                return Err(SubscribeError::Unconfirmed { filter: subject, reason }.into());
-            }
-            // Who listens without an answer is a node too, if a busy one.
-            Ok(_) | Err(RequestError::Timeout { .. }) => {
+            // Anybody may listen there, such as an operator who looks at all messages;
+            // only a node answers.
+            Err(RequestError::NoResponders { .. } | RequestError::Timeout { .. }) => {}
+            Err(RequestError::Send(error)) => return Err(error.into()),
+            Ok(_) => {
                 let (name, namespace) = (name.to_owned(), namespace.to_string());
                 return Err(NodeError::NameTaken { name, namespace });
             }

@@ -100,6 +100,26 @@ impl Server {
         }
     }
 
+    /// Removes what is stored; the server must not run.
+    pub(crate) fn empty(&mut self) {
+        assert!(self.process.is_none(), "a server that runs keeps its store");
+        fs::remove_dir_all(self.home.join("store")).expect("the storage is there");
+    }
+
+    /// Moves what is stored aside, and returns where it is; the server must not run.
+    pub(crate) fn take_store_away(&mut self) -> PathBuf {
+        assert!(self.process.is_none(), "a server that runs keeps its store");
+        let aside = self.home.join("aside");
+        fs::rename(self.home.join("store"), &aside).expect("the storage is there");
+        aside
+    }
+
+    /// Puts back what was stored, in the place of what is there.
+    pub(crate) fn give_store_back(&mut self, saved: &Path) {
+        self.empty();
+        fs::rename(saved, self.home.join("store")).expect("the storage was put aside");
+    }
+
     /// Whether it accepts connections within the time a start may take.
     fn launch(&mut self) -> bool {
         let log = File::create(self.home.join("log")).expect("the directory is writable");

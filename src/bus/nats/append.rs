@@ -65,7 +65,7 @@ impl Stream {
             .send_publish(Subject::from(message.subject.as_str()), publish)
             .await
         {
-            Ok(acknowledged) => Verdict::of(acknowledged.await),
+            Ok(acknowledged) => Verdict::of(acknowledged.await).by(self.name()),
             Err(error) => Verdict::of(Err(error)),
         }
     }

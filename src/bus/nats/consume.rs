@@ -20,9 +20,22 @@ use async_nats::{
     },
 };
 use metrics::counter;
-use std::{mem, time::Duration};
-use tokio::time::{sleep, timeout};
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    runtime::Handle,
+    time::{sleep, timeout},
+};
 
+/// How long after a delivery it is asked what is acknowledged: more than that does
+/// not come again when a consumer is deleted.
+const FLOOR_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the server may take to say how a consumer is, once.
 const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
@@ -34,13 +47,36 @@ pub(in crate::bus) struct Consumer {
     wanted: pull::Config,
     plan: Plan,
     pull: Pull,
-    floor: u64,
+    /// Up to where all was acknowledged, as far as is known.
+    floor: Arc<Floor>,
     trouble: Option<Trouble>,
     failures: u32,
     /// Where the last message returned is acknowledged.
     last: Option<Subject>,
     /// The place among the deliveries of what came here last, and as whom.
     turn: (u64, Option<String>),
+}
+
+/// The sequence up to which all is acknowledged, as far as the server said.
+#[derive(Debug)]
+struct Floor {
+    sequence: AtomicU64,
+    /// Whether the server is being asked.
+    asking: AtomicBool,
+}
+
+impl Floor {
+    const fn at(sequence: u64) -> Self {
+        Self { sequence: AtomicU64::new(sequence), asking: AtomicBool::new(false) }
+    }
+
+    fn get(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    fn raise(&self, sequence: u64) {
+        self.sequence.fetch_max(sequence, Ordering::Relaxed);
+    }
 }
 
 impl Consumer {
@@ -52,7 +88,7 @@ impl Consumer {
         info: &Info,
     ) -> Self {
         let (stream, config) = (stream.clone(), config.clone());
-        let floor = info.ack_floor.stream_sequence;
+        let floor = Arc::new(Floor::at(info.ack_floor.stream_sequence));
         Self {
             stream,
             config,
@@ -107,12 +143,36 @@ impl Consumer {
         let place = Place::of(&message)?;
         let reply = message.reply.take()?;
         self.last = Some(reply.clone());
+        self.refresh_floor();
         let acker = Acker::new(self.stream.link().clone(), reply);
         let stored = self.stream.delivered(message, place);
         let acker = consumer::Acker::Nats(acker);
         let resumed = self.resumes(place.turn);
         let delivery = Delivery::new(stored, place.attempt, place.pending, acker);
         Some(delivery.at(place.turn, resumed))
+    }
+
+    /// Asks soon after a delivery, beside the reading, what is acknowledged: a
+    /// consumer that is deleted begins there again.
+    fn refresh_floor(&self) {
+        if self.floor.asking.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let (link, floor) = (self.stream.link().clone(), Arc::downgrade(&self.floor));
+        let subject = format!("CONSUMER.INFO.{}.{}", self.stream.name(), self.config.name);
+        drop(runtime.spawn(async move {
+            sleep(FLOOR_INTERVAL).await;
+            let info = link.ask::<Info>(subject, &Nothing {}).await;
+            if let Some(floor) = floor.upgrade() {
+                floor.asking.store(false, Ordering::Relaxed);
+                if let Ok(info) = info {
+                    floor.raise(info.ack_floor.stream_sequence);
+                }
+            }
+        }));
     }
 
     /// Whether others may have been served since what came here last.
@@ -135,6 +195,7 @@ impl Consumer {
             Ok(Err(error)) => return Err(unavailable(&self.config, error.to_string())),
             Err(_) => return Err(unavailable(&self.config, "no answer".into())),
         };
+        self.floor.raise(info.ack_floor.stream_sequence);
         Ok(Progress {
             floor: info.ack_floor.stream_sequence,
             delivered: info.delivered.stream_sequence,
@@ -208,7 +269,10 @@ impl Consumer {
         let info = match asked {
             Ok(info) => info,
             Err(ApiError::Refused(error)) if is_missing(error.error_code()) => {
-                let deliver_policy = match self.floor {
+                if let Some(reason) = self.stream.link().impairment() {
+                    return Err(unavailable(&self.config, reason));
+                }
+                let deliver_policy = match self.floor.get() {
                     0 => DeliverPolicy::All,
                     floor => DeliverPolicy::ByStartSequence { start_sequence: floor + 1 },
                 };
@@ -224,7 +288,7 @@ impl Consumer {
             }
             Err(_) => return Ok(None),
         };
-        self.floor = self.floor.max(info.ack_floor.stream_sequence);
+        self.floor.raise(info.ack_floor.stream_sequence);
         Ok(Some(info))
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 };
 use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use std::time::Duration;
 use tokio::{runtime::Handle, time::timeout};
 
@@ -54,6 +55,7 @@ impl Link {
     ) -> Result<Message, RequestError> {
         let Message { subject, headers, payload, .. } = message;
         self.check(&subject, &headers, &payload)?;
+        let refusals = self.events().refusals();
         // The client's own timer would not cover the wait for room in its buffer.
         let request = Request {
             payload: Some(payload),
@@ -66,13 +68,21 @@ impl Link {
             .send_request(Subject::from(subject.as_str()), request);
         match timeout(wait, asking).await {
             Ok(Ok(reply)) => Ok(message_from(reply)),
-            Err(_) => Err(RequestError::Timeout { subject, timeout: wait }),
+            Err(_) => Err(self.unanswered(subject, wait, refusals)),
             Ok(Err(error)) => Err(match error.kind() {
                 RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
-                RequestErrorKind::TimedOut => RequestError::Timeout { subject, timeout: wait },
+                RequestErrorKind::TimedOut => self.unanswered(subject, wait, refusals),
                 RequestErrorKind::InvalidSubject => SendError::Subject { subject }.into(),
                 _ => SendError::Disconnected { subject }.into(),
             }),
+        }
+    }
+
+    /// Says why a request got no reply: the server drops one that it refuses.
+    fn unanswered(&self, subject: String, timeout: Duration, refusals: u64) -> RequestError {
+        match self.events().refusal(refusals, &publish_to(&subject)) {
+            Some(reason) => SendError::Refused { subject, reason }.into(),
+            None => RequestError::Timeout { subject, timeout },
         }
     }
 
@@ -89,6 +99,8 @@ impl Link {
         if !self.is_connected() {
             return Err(unconfirmed("no connection".into()));
         }
+        let refusals = self.events().refusals();
+        let refused = format!("Subscription to \"{filter}\"");
         let subject = filter.to_owned();
         let confirmed = async {
             let subscriber = match queue {
@@ -99,13 +111,14 @@ impl Link {
             self.round_trip().await.map_err(unconfirmed)?;
             Ok(subscriber)
         };
-        let subscriber = timeout(SUBSCRIBE_WAIT, confirmed)
-            .await
-            .unwrap_or_else(|_| Err(unconfirmed("no answer".into())))?;
-        match self
-            .events()
-            .denied(&format!("Subscription to \"{filter}\""))
-        {
+        let subscriber = tokio::select! {
+            biased;
+            reason = self.events().refused(refusals, &refused) => Err(unconfirmed(reason)),
+            subscriber = timeout(SUBSCRIBE_WAIT, confirmed) => {
+                subscriber.unwrap_or_else(|_| Err(unconfirmed("no answer".into())))
+            }
+        }?;
+        match self.events().refusal(refusals, &refused) {
             Some(reason) => Err(unconfirmed(reason)),
             None => Ok(Subscription::new(subscriber, self)),
         }
@@ -125,18 +138,37 @@ impl Link {
     }
 
     /// Returns once the server has seen all that was sent before: it handles a
-    /// connection in order, and says at once that nobody listens on a new inbox.
+    /// connection in order, so an echo of a message to oneself comes after it.
+    /// Who else listens there does not matter.
+    ///
+    /// # Errors
+    ///
+    /// Returns what the server refused, or that no echo came.
     pub(super) async fn round_trip(&self) -> Result<(), String> {
-        let request = Request::new().timeout(Some(SUBSCRIBE_WAIT));
-        let answer = self
-            .client()
-            .send_request(self.client().new_inbox(), request)
-            .await;
-        match answer {
-            Err(error) if error.kind() != RequestErrorKind::NoResponders => Err(error.to_string()),
-            _ => Ok(()),
+        let inbox = self.client().new_inbox();
+        let refusals = self.events().refusals();
+        let echo = async {
+            let mut echo = self.client().subscribe(inbox.clone()).await.ok()?;
+            echo.unsubscribe_after(1).await.ok()?;
+            let to = Subject::from(inbox.as_str());
+            self.client().publish(to, Bytes::new()).await.ok()?;
+            echo.next().await
+        };
+        tokio::select! {
+            biased;
+            reason = self.events().refused(refusals, &inbox) => Err(reason),
+            echo = timeout(SUBSCRIBE_WAIT, echo) => match echo {
+                Ok(Some(_)) => Ok(()),
+                Ok(None) => Err("the connection closed".into()),
+                Err(_) => Err("no answer".into()),
+            },
         }
     }
+}
+
+/// How the server names a refused publish.
+fn publish_to(subject: &str) -> String {
+    format!("Publish to \"{subject}\"")
 }
 
 /// Sends messages in order, as far as the connection takes them.

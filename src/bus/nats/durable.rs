@@ -65,21 +65,28 @@ impl Stream {
 
     /// Makes the consumer, or takes up the one that is there.
     pub(super) async fn take_up(&self, wanted: &pull::Config) -> Result<Info, Mismatch> {
+        let name = wanted.durable_name.as_deref().unwrap_or_default();
+        let subject = format!("CONSUMER.INFO.{}.{name}", self.name());
+        if self.link().is_provisioned() {
+            return match self.link().ask_patiently(&subject, &Nothing {}).await {
+                Ok(found) => same(found, wanted),
+                Err(ApiError::Refused(error)) if is_missing(error.error_code()) => {
+                    Err(Mismatch::Missing)
+                }
+                Err(error) => Err(Mismatch::Api(error)),
+            };
+        }
         let refused = match self.create_consumer(wanted.clone(), "create").await {
             Ok(info) => return Ok(info),
             Err(ApiError::Refused(error)) if is_taken(error.error_code()) => error,
             Err(error) => return Err(Mismatch::Api(error)),
         };
-        let name = wanted.durable_name.as_deref().unwrap_or_default();
-        let subject = format!("CONSUMER.INFO.{}.{name}", self.name());
         let found: Info = match self.link().ask_patiently(&subject, &Nothing {}).await {
             Ok(found) => found,
             Err(ApiError::Refused(_)) => return Err(Mismatch::Api(ApiError::Refused(refused))),
             Err(error) => return Err(Mismatch::Api(error)),
         };
-        if let Some(difference) = differences(&found.config, &wanted.into_consumer_config()) {
-            return Err(Mismatch::Differs(difference));
-        }
+        let found = same(found, wanted)?;
         // Waits and limits follow the declaration; where it began does not change.
         let update = pull::Config { deliver_policy: found.config.deliver_policy, ..wanted.clone() };
         self.create_consumer(update, "update")
@@ -152,6 +159,10 @@ impl Stream {
             Mismatch::Differs(difference) => {
                 ConsumerError::Differs { name: config.name.clone(), difference }
             }
+            Mismatch::Missing => {
+                let (name, stream) = (config.name.clone(), self.name().to_owned());
+                ConsumerError::Missing { name, stream }
+            }
             Mismatch::Api(ApiError::Refused(error))
                 if error.error_code() == ErrorCode::STREAM_NOT_FOUND =>
             {
@@ -172,7 +183,17 @@ struct Create<'a> {
 #[derive(Debug)]
 pub(super) enum Mismatch {
     Differs(String),
+    /// It is not there, and may not be made here.
+    Missing,
     Api(ApiError),
+}
+
+/// Checks that a consumer that is there is the one that is wanted.
+fn same(found: Info, wanted: &pull::Config) -> Result<Info, Mismatch> {
+    match differences(&found.config, &wanted.into_consumer_config()) {
+        None => Ok(found),
+        Some(difference) => Err(Mismatch::Differs(difference)),
+    }
 }
 
 /// Returns an empty configuration with these filters.

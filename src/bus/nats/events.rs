@@ -1,11 +1,17 @@
 use crate::telemetry;
 use async_nats::{ClientError, Event, ServerError};
 use metrics::counter;
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 use tokio::{sync::watch, time::Instant};
+
+/// How many refusals of the server are remembered.
+const REFUSALS_KEPT: usize = 64;
 
 /// Where one client tells what happens to its connection.
 ///
@@ -41,7 +47,10 @@ pub(super) struct Events {
     ended: watch::Sender<bool>,
     lost: Mutex<Option<Instant>>,
     told: AtomicBool,
-    denied: Mutex<Option<String>>,
+    /// How often the server refused something.
+    refused: watch::Sender<u64>,
+    /// The newest refusals, each with its number.
+    refusals: Mutex<VecDeque<(u64, String)>>,
 }
 
 impl Events {
@@ -52,7 +61,8 @@ impl Events {
             ended: watch::Sender::new(false),
             lost: Mutex::new(None),
             told: AtomicBool::new(false),
-            denied: Mutex::new(None),
+            refused: watch::Sender::new(0),
+            refusals: Mutex::default(),
         }
     }
 
@@ -66,10 +76,31 @@ impl Events {
         self.ended.subscribe()
     }
 
-    /// Returns what the server refused last, if it concerns this subject.
-    pub(super) fn denied(&self, subject: &str) -> Option<String> {
-        let denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-        denied.clone().filter(|text| text.contains(subject))
+    /// Returns how often the server has refused something so far.
+    pub(super) fn refusals(&self) -> u64 {
+        *self.refused.borrow()
+    }
+
+    /// Returns the first refusal after that many that names this.
+    pub(super) fn refusal(&self, after: u64, what: &str) -> Option<String> {
+        let refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = |(number, text): &&(u64, String)| *number > after && text.contains(what);
+        refusals.iter().find(named).map(|(_, text)| text.clone())
+    }
+
+    /// Waits for a refusal after that many that names this.
+    pub(super) async fn refused(&self, after: u64, what: &str) -> String {
+        let mut refused = self.refused.subscribe();
+        loop {
+            refused.borrow_and_update();
+            if let Some(text) = self.refusal(after, what) {
+                return text;
+            }
+            if refused.changed().await.is_err() {
+                // The sender lives as long as this.
+                std::future::pending::<()>().await;
+            }
+        }
     }
 
     /// Notes that there will be no further connection.
@@ -83,7 +114,7 @@ impl Events {
             Event::Disconnected => self.disconnected(),
             Event::Closed => self.end(),
             Event::SlowConsumer(_) => counter!(telemetry::DROPPED_TOTAL).increment(1),
-            Event::ServerError(error) => self.refused(&error),
+            Event::ServerError(error) => self.note_refusal(&error),
             Event::ClientError(ClientError::Other(text)) => self.failed(&text),
             Event::LameDuckMode => {
                 tracing::warn!(
@@ -141,13 +172,20 @@ impl Events {
         tracing::debug!(server = self.server, reason = text, "no connection yet");
     }
 
-    fn refused(&self, error: &ServerError) {
+    fn note_refusal(&self, error: &ServerError) {
         let text = error.to_string();
         tracing::error!(
             server = self.server,
             reason = text,
             "the NATS server refuses"
         );
-        *self.denied.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        self.refused.send_modify(|count| {
+            *count += 1;
+            let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+            if refusals.len() == REFUSALS_KEPT {
+                refusals.pop_front();
+            }
+            refusals.push_back((*count, text));
+        });
     }
 }

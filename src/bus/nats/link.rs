@@ -1,6 +1,7 @@
 use super::{
     api::{ApiError, Nothing},
     events::{Ear, Events},
+    identity::Identities,
     options::Options,
 };
 use crate::{
@@ -33,9 +34,18 @@ pub(super) const ACK_WAIT: Duration = Duration::from_secs(1);
 /// How many appends may await their confirmation at once.
 const ACKS_IN_FLIGHT: usize = 16_384;
 
-/// One connection to a server; cheap to clone.
+/// One connection to a server, and whether streams and consumers may be made over
+/// it; cheap to clone.
 #[derive(Clone)]
-pub(in crate::bus) struct Link(Arc<Inner>);
+pub(in crate::bus) struct Link(Arc<Inner>, Making);
+
+/// Whether streams and consumers may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Making {
+    Allowed,
+    /// Others make them: not even a request for it is sent.
+    Never,
+}
 
 struct Inner {
     client: Client,
@@ -43,10 +53,21 @@ struct Inner {
     appends: Context,
     options: Options,
     events: Arc<Events>,
+    identities: Arc<Identities>,
+    /// How many connections had been made when the streams were compared last.
+    compared: watch::Sender<u64>,
 }
 
 impl Link {
     pub(in crate::bus) async fn connect(options: Options) -> Result<Self, ConnectError> {
+        Self::connect_as(options, Arc::new(Identities::new()), Making::Allowed).await
+    }
+
+    async fn connect_as(
+        options: Options,
+        identities: Arc<Identities>,
+        making: Making,
+    ) -> Result<Self, ConnectError> {
         let deadline = Instant::now() + CONNECT_WITHIN;
         let events = Arc::new(Events::new(options.to_string()));
         let client = first_connection(&options, &events, deadline).await?;
@@ -59,13 +80,39 @@ impl Link {
             .ack_timeout(ACK_WAIT)
             .max_ack_inflight(ACKS_IN_FLIGHT)
             .build(client.clone());
-        let link = Self(Arc::new(Inner { client, api, appends, options, events }));
+        let compared = watch::Sender::new(*events.connects().borrow());
+        let inner = Inner { client, api, appends, options, events, identities, compared };
+        let link = Self(Arc::new(inner), making);
         link.check_streams(deadline).await?;
+        link.watch_identity();
         Ok(link)
     }
 
     pub(in crate::bus) async fn reopen(&self) -> Result<Self, ConnectError> {
-        Self::connect(self.0.options.clone()).await
+        let identities = Arc::clone(&self.0.identities);
+        Self::connect_as(self.0.options.clone(), identities, self.1).await
+    }
+
+    /// Returns a handle that makes neither streams nor consumers, and asks for none.
+    pub(in crate::bus) fn provisioned(&self) -> Self {
+        Self(Arc::clone(&self.0), Making::Never)
+    }
+
+    /// Returns why the server cannot be used, if it is not the one that was lost.
+    pub(in crate::bus) fn impairment(&self) -> Option<String> {
+        self.0.identities.impairment()
+    }
+
+    pub(super) fn is_provisioned(&self) -> bool {
+        self.1 == Making::Never
+    }
+
+    pub(super) fn identities(&self) -> &Identities {
+        &self.0.identities
+    }
+
+    pub(super) fn compared(&self) -> &watch::Sender<u64> {
+        &self.0.compared
     }
 
     pub(in crate::bus) async fn close(&self) {
@@ -256,6 +303,17 @@ fn check_version(client: &Client, options: &Options) -> Result<(), ConnectError>
         return Ok(());
     }
     Err(ConnectError::TooOld { url: options.to_string(), found, needed })
+}
+
+/// Says that the server is too old, if it is.
+pub(super) fn too_old(client: &Client) -> Option<String> {
+    let found = client.server_info().version;
+    let (needed, oldest) = OLDEST;
+    (version(&found) < oldest).then(|| {
+        format!(
+            "the server is {found} now; {needed} or newer is needed: run one, and restart the nodes"
+        )
+    })
 }
 
 /// Reads `2.12.6` or `v2.12.6-rc.1`; what is missing is 0.

@@ -13,6 +13,7 @@ mod core;
 mod durable;
 mod events;
 mod headers;
+mod identity;
 mod link;
 mod options;
 mod place;

@@ -135,6 +135,24 @@ impl Stream {
         }
     }
 
+    async fn next_patiently(
+        &self,
+        filter: &str,
+        after: u64,
+    ) -> Result<Option<StreamMessage>, ReadError> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut failures = 0;
+        loop {
+            match self.first_after(filter, after).await {
+                Err(ApiError::Away(_)) if self.link().pause(failures, deadline).await => {
+                    failures += 1;
+                }
+                Err(error) => return Err(self.unreadable(&error)),
+                Ok(found) => return Ok(found),
+            }
+        }
+    }
+
     fn not_kept(&self, filter: &str) -> ReadError {
         ReadError::Filter { stream: self.name().into(), filter: filter.into() }
     }
@@ -155,6 +173,8 @@ pub(in crate::bus) struct Reader {
 enum State {
     One(Box<Stored>),
     Lost,
+    /// Each message is asked for: no consumer may be made.
+    Stepping,
     Reading(Box<Source>),
     Done,
 }
@@ -177,7 +197,9 @@ impl Reader {
                         return Ok(Some(*only));
                     }
                 }
+                State::Lost if self.stream.link().is_provisioned() => self.state = State::Stepping,
                 State::Lost => self.open().await?,
+                State::Stepping => return self.step().await,
                 State::Reading(source) => match source.pull.next().await {
                     Ok(message) => {
                         if let Some(stored) = self.take(message) {
@@ -231,6 +253,25 @@ impl Reader {
             }
             failures += 1;
         }
+    }
+
+    /// Asks for the next message, a request for each.
+    async fn step(&mut self) -> Result<Option<Stored>, ReadError> {
+        let mut next: Option<StreamMessage> = None;
+        for filter in &self.filters {
+            let filter = if filter.is_empty() { ">" } else { filter };
+            let found = self.stream.next_patiently(filter, self.from - 1).await?;
+            next = next
+                .into_iter()
+                .chain(found)
+                .min_by_key(|message| message.sequence);
+        }
+        let next = next.filter(|message| message.sequence <= self.end);
+        self.from = next.as_ref().map_or(self.end, |next| next.sequence) + 1;
+        if self.from > self.end {
+            self.state = State::Done;
+        }
+        Ok(next.map(|next| self.stream.stored(next)))
     }
 
     async fn mend(&mut self, trouble: &Trouble) -> Result<(), ReadError> {

@@ -1,5 +1,6 @@
 use super::{
-    api::{ApiError, Nothing},
+    api::{ApiError, Nothing, PATIENCE},
+    identity::gone,
     link::Link,
     subjects::Subjects,
 };
@@ -17,7 +18,7 @@ use async_nats::jetstream::{
 };
 use futures_util::StreamExt;
 use std::{fmt, sync::Arc, time::Duration};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 const LIST_WITHIN: Duration = Duration::from_secs(10);
 
@@ -41,9 +42,18 @@ impl Link {
         let subjects = Subjects::new(config);
         let wanted = server_config(config, &subjects);
         let name = &config.name;
+        let deadline = Instant::now() + PATIENCE;
+        let identified = self.identified(deadline).await;
+        identified.map_err(|reason| unavailable(name, reason))?;
+        // One that was there is not made again: it would be another, and empty.
+        if self.is_provisioned() || self.identities().knows(name) {
+            self.check_existing(&wanted).await?;
+            return self.handle(config, subjects).await;
+        }
         let create = format!("STREAM.CREATE.{name}");
         match self.ask_patiently::<Info>(&create, &wanted).await {
             Ok(made) => {
+                self.note(&made)?;
                 if let Some(ignored) = differences(&made.config, &wanted) {
                     let reason = format!("the server ignores settings: {ignored}");
                     return Err(unavailable(name, reason));
@@ -123,13 +133,32 @@ impl Link {
         }
     }
 
+    /// Checks that a stream is there as it is wanted, and the one that it was.
     async fn check_existing(&self, wanted: &Config) -> Result<(), StreamError> {
         let name = wanted.name.clone();
-        match self.found(wanted).await? {
-            Presence::Same => Ok(()),
-            Presence::Differs { difference } => Err(StreamError::Differs { name, difference }),
-            Presence::Missing => Err(unavailable(&name, "it was deleted meanwhile".into())),
+        let subject = format!("STREAM.INFO.{name}");
+        match self.ask_patiently::<Info>(&subject, &Nothing {}).await {
+            Ok(found) => {
+                self.note(&found)?;
+                match differences(&found.config, wanted) {
+                    None => Ok(()),
+                    Some(difference) => Err(StreamError::Differs { name, difference }),
+                }
+            }
+            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
+                if self.identities().knows(&name) {
+                    return Err(unavailable(&name, gone(&name)));
+                }
+                Err(StreamError::Missing { name })
+            }
+            Err(error) => Err(unavailable(&name, error.to_string())),
         }
+    }
+
+    /// Notes which stream it is that was opened.
+    fn note(&self, info: &Info) -> Result<(), StreamError> {
+        let noted = self.identities().note(info);
+        noted.map_err(|reason| unavailable(&info.config.name, reason))
     }
 
     /// Finds out which stream has a subject that is wanted.
@@ -217,7 +246,7 @@ impl Stream {
         filter: &str,
     ) -> Result<Option<StreamMessage>, ApiError> {
         let asked = self.0.raw.raw_message_builder().last_by_subject(filter);
-        super::api::found(timeout(super::api::PATIENCE, asked.send()).await)
+        super::api::found(timeout(PATIENCE, asked.send()).await)
     }
 
     /// Returns the first message after a sequence on this stored subject.
@@ -230,7 +259,7 @@ impl Stream {
         let asked = asked
             .sequence(sequence.saturating_add(1))
             .next_by_subject(subject);
-        super::api::found(timeout(super::api::PATIENCE, asked.send()).await)
+        super::api::found(timeout(PATIENCE, asked.send()).await)
     }
 
     pub(super) fn unreadable(&self, error: &ApiError) -> ReadError {
@@ -299,7 +328,7 @@ fn differences(found: &Config, wanted: &Config) -> Option<String> {
     (!differ.is_empty()).then(|| differ.join(", "))
 }
 
-fn settings(config: &Config) -> [(&'static str, String); 17] {
+fn settings(config: &Config) -> [(&'static str, String); 24] {
     let mut subjects = config.subjects.clone();
     subjects.sort_unstable();
     let transform = config.subject_transform.as_ref();
@@ -327,7 +356,37 @@ fn settings(config: &Config) -> [(&'static str, String); 17] {
         ("schedules", config.allow_message_schedules.to_string()),
         ("sealed", config.sealed.to_string()),
         ("no_ack", config.no_ack.to_string()),
+        // Each of these can lose or forge what is stored.
+        ("persist_mode", persist_mode(config)),
+        ("allow_msg_ttl", config.allow_message_ttl.to_string()),
+        (
+            "subject_delete_marker_ttl",
+            format!("{:?}", config.subject_delete_marker_ttl.unwrap_or_default()),
+        ),
+        ("max_msg_size", limit(config.max_message_size.into())),
+        ("mirror", is_set(config.mirror.is_some())),
+        (
+            "sources",
+            is_set(
+                config
+                    .sources
+                    .as_ref()
+                    .is_some_and(|sources| !sources.is_empty()),
+            ),
+        ),
+        ("republish", is_set(config.republish.is_some())),
     ]
+}
+
+fn is_set(set: bool) -> String {
+    if set { "set" } else { "not set" }.into()
+}
+
+/// Returns how soon a message is stored; a server that does not say uses the default.
+fn persist_mode(config: &Config) -> String {
+    config
+        .persist_mode
+        .map_or_else(|| "Default".into(), |mode| format!("{mode:?}"))
 }
 
 fn limit(limit: i64) -> String {

@@ -62,6 +62,18 @@ impl Verdict {
         }
     }
 
+    /// Takes only the word of this stream: whoever listens on the subject may answer
+    /// before it does.
+    pub(super) fn by(self, stream: &str) -> Self {
+        match self {
+            Self::Stored(ack) if ack.stream != stream => Self::Unknown(format!(
+                "`{}` confirmed it, which is not the stream {stream}",
+                ack.stream.escape_debug()
+            )),
+            verdict => verdict,
+        }
+    }
+
     fn of_refusal(error: &jetstream::Error) -> Self {
         let text = error.to_string();
         Self::Refused(match error.error_code() {
