@@ -64,6 +64,9 @@ pub const EJECTED_TOTAL: &str = "callboard_ejected_total";
 pub const RESTORED_TOTAL: &str = "callboard_restored_total";
 /// Counts nodes that fell silent and were taken for gone.
 pub const ROSTER_EXPIRED_TOTAL: &str = "callboard_roster_expired_total";
+/// Counts tables that were told and not taken because no table could have come to their
+/// version, by `table`.
+pub const TABLES_REFUSED_TOTAL: &str = "callboard_tables_refused_total";
 /// Counts cards of nodes that were not taken in because too many are known.
 pub const ROSTER_FULL_TOTAL: &str = "callboard_roster_full_total";
 /// Counts nodes whose clock was found more than 2 s from this node's.

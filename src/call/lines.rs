@@ -1,7 +1,7 @@
 use super::by_type::ByType;
 use crate::{
     message::{Command, Subject},
-    policy::{Breaker, Changes, Line, Policies, PoliciesError, Standing, changes},
+    policy::{Breaker, Changes, Line, Policies, PoliciesError, Policy, Standing, changes, renewed},
     route::hash,
     version,
 };
@@ -29,6 +29,8 @@ struct Known {
     /// What was looked up for each type of command; types share a subject's line.
     types: ByType<Option<Arc<Line>>>,
     names: DashMap<&'static str, Arc<Line>>,
+    /// The breakers of whole domains.
+    domains: DashMap<&'static str, Breaker>,
     changes: Changes,
     /// Whether any policy limits what callees take.
     accepting: AtomicBool,
@@ -57,6 +59,7 @@ impl Lines {
             held: RwLock::new(Held { stamp: stamp(&table), table }),
             types: ByType::default(),
             names: DashMap::new(),
+            domains: DashMap::new(),
             changes: changes(),
             heeded: watch::Sender::new(0),
         }))
@@ -111,15 +114,20 @@ impl Lines {
         self.held().stamp
     }
 
-    /// Takes a table in the place of the one that it was made from; returns its version.
+    /// Takes a table in the place of the one that it was made from, or of whatever is
+    /// there; returns its version.
     ///
     /// # Errors
     ///
     /// Returns [`PoliciesError`] if the table is flawed, or another has come since;
     /// then all stays as it is.
-    pub(crate) fn set(&self, table: Policies) -> Result<u64, PoliciesError> {
+    pub(crate) fn set(
+        &self,
+        table: Policies,
+        made_from: Option<u64>,
+    ) -> Result<u64, PoliciesError> {
         let mut held = self.0.held.write().unwrap_or_else(PoisonError::into_inner);
-        let version = version::next(table.version(), held.table.version())?;
+        let version = version::next(made_from, held.table.version())?;
         let table = table.numbered(version);
         table.check()?;
         self.put(&mut held, table);
@@ -162,9 +170,14 @@ impl Lines {
             if before.as_ref().is_some_and(|line| line.policy == *policy) {
                 continue;
             }
-            let line = Line::new(subject, policy.clone(), before.as_deref(), &self.0.changes);
+            let line = self.line(subject, policy, before.as_deref());
             self.0.names.insert(subject.as_str(), Arc::new(line));
         }
+        let is_used = |breaker: &Breaker| {
+            let mut lines = self.0.names.iter();
+            lines.any(|line| line.breaker.as_ref().map(Breaker::name) == Some(breaker.name()))
+        };
+        self.0.domains.retain(|_, breaker| is_used(breaker));
         self.0
             .accepting
             .store(table.accepts_less(), Ordering::Relaxed);
@@ -178,6 +191,7 @@ impl Lines {
         let lines = self.0.names.iter();
         let mut breakers: Vec<_> = lines.filter_map(|line| line.breaker.clone()).collect();
         breakers.sort_unstable_by_key(Breaker::name);
+        breakers.dedup_by_key(|breaker| breaker.name());
         breakers
     }
 
@@ -200,9 +214,7 @@ impl Lines {
     /// may be others.
     pub(crate) fn heeded(&self) -> (BTreeSet<String>, watch::Receiver<u64>) {
         let again = self.0.heeded.subscribe();
-        let mut domains = self.held().table.heeds();
-        domains.extend(self.0.names.iter().flat_map(|line| heeds(&line)));
-        (domains, again)
+        (self.held().table.heeds(), again)
     }
 
     /// Makes all replies old that an event of a domain may have changed.
@@ -218,16 +230,23 @@ impl Lines {
 
     fn open(&self, table: &Policies, subject: Subject) -> Option<Arc<Line>> {
         let policy = table.of(subject)?;
-        let mut is_new = false;
-        let open = || {
-            is_new = true;
-            Arc::new(Line::new(subject, policy.clone(), None, &self.0.changes))
-        };
-        let line = Arc::clone(&self.0.names.entry(subject.as_str()).or_insert_with(open));
-        if is_new && line.replies.is_some() {
-            self.0.heeded.send_modify(|version| *version += 1);
-        }
-        Some(line)
+        let open = || Arc::new(self.line(subject, policy, None));
+        Some(Arc::clone(
+            &self.0.names.entry(subject.as_str()).or_insert_with(open),
+        ))
+    }
+
+    /// Makes a line, whose breaker may be its domain's.
+    fn line(&self, subject: Subject, policy: &Policy, before: Option<&Line>) -> Line {
+        let changes = &self.0.changes;
+        let shared = policy.shared_breaker().map(|limits| {
+            let domain = subject.domain();
+            let known = self.0.domains.get(domain).map(|known| known.clone());
+            let breaker = renewed(domain, limits, known.as_ref(), changes);
+            self.0.domains.insert(domain, breaker.clone());
+            breaker
+        });
+        Line::new(subject, policy.clone(), (before, shared.as_ref()), changes)
     }
 }
 

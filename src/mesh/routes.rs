@@ -12,6 +12,8 @@ use crate::{
     message::{Namespace, Status, codec},
     policy::Policies,
     route::RouteTable,
+    telemetry::TABLES_REFUSED_TOTAL,
+    version,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{marker::PhantomData, time::Duration};
@@ -48,6 +50,9 @@ pub(super) trait Shared: Serialize + DeserializeOwned + 'static {
     /// What it is called in subjects.
     const NAME: &'static str;
 
+    /// Returns its version.
+    fn version(&self) -> u64;
+
     /// Returns the one that a node goes by.
     fn of(ways: &Ways) -> Self;
 
@@ -64,6 +69,10 @@ pub(super) trait Shared: Serialize + DeserializeOwned + 'static {
 impl Shared for RouteTable {
     const NAME: &'static str = tables::ROUTES;
 
+    fn version(&self) -> u64 {
+        self.version
+    }
+
     fn of(ways: &Ways) -> Self {
         ways.routes.table()
     }
@@ -73,7 +82,10 @@ impl Shared for RouteTable {
     }
 
     fn set(self, ways: &Ways) -> Result<u64, String> {
-        ways.routes.set(self).map_err(|error| error.to_string())
+        let made_from = version::made_from(self.version);
+        ways.routes
+            .set(self, made_from)
+            .map_err(|error| error.to_string())
     }
 
     fn adopt(self, ways: &Ways) -> bool {
@@ -84,6 +96,10 @@ impl Shared for RouteTable {
 impl Shared for Policies {
     const NAME: &'static str = tables::POLICIES;
 
+    fn version(&self) -> u64 {
+        Self::version(self)
+    }
+
     fn of(ways: &Ways) -> Self {
         ways.lines.table()
     }
@@ -93,7 +109,10 @@ impl Shared for Policies {
     }
 
     fn set(self, ways: &Ways) -> Result<u64, String> {
-        ways.lines.set(self).map_err(|error| error.to_string())
+        let made_from = version::made_from(self.version());
+        ways.lines
+            .set(self, made_from)
+            .map_err(|error| error.to_string())
     }
 
     fn adopt(self, ways: &Ways) -> bool {
@@ -170,13 +189,29 @@ impl Mesh {
         }
     }
 
+    /// Takes a table that another node tells, unless its version is too far ahead to be
+    /// one that somebody set: whoever went by that could not be told of any other.
+    fn adopt_told<T: Shared>(&self, told: T) {
+        let ((known, _), version) = (T::stamp(&self.0.ways), told.version());
+        if version::is_plausible(version, known) {
+            return self.adopt(told);
+        }
+        metrics::counter!(TABLES_REFUSED_TOTAL, "table" => T::NAME).increment(1);
+        tracing::warn!(
+            version,
+            known,
+            table = T::NAME,
+            "a table was told whose version is too far ahead: it is taken for a forgery"
+        );
+    }
+
     /// Takes a table that is told to all, and says so if that is asked.
     async fn hear_table<T: Shared>(&self, word: Message) {
         let read = codec::decode::<T>(&word.payload);
         let outcome = match read {
             Ok(table) => {
                 let said = codec::encode(&table);
-                self.adopt(table);
+                self.adopt_told(table);
                 let own = codec::encode(&T::of(&self.0.ways));
                 let (version, _) = T::stamp(&self.0.ways);
                 // Of two of one version it may have kept the other.

@@ -11,10 +11,11 @@ use crate::{
     call::{Lines, Record},
     mesh::Pace,
     message::{Namespace, is_name},
-    policy::Policies,
+    policy::{Policies, PoliciesError},
     route::RouteTable,
     supervision::{Group, Intensity},
     time::Clock,
+    version,
 };
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -328,6 +329,7 @@ impl Node {
         let namespace = Namespace::new(&self.namespace)?;
         refuse_reserved(&self.groups)?;
         self.policies.check()?;
+        version::check_start(self.policies.version()).map_err(PoliciesError::from)?;
         let setup = Setup {
             name: self.name.into(),
             namespace,

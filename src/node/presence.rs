@@ -7,8 +7,9 @@ use crate::{
     limit::Watched,
     mesh::{self, Mesh, NAME, Own, Pace},
     message::codec::{self, EncodeError},
-    route::RouteTable,
+    route::{RouteError, RouteTable},
     supervision::{About, Group, GroupError, Live, Says},
+    version,
 };
 use std::sync::Arc;
 
@@ -46,7 +47,10 @@ impl Presence {
         if !is_region(&self.region) {
             return Err(NodeError::Region { region: self.region });
         }
-        self.routes.as_ref().map_or(Ok(()), RouteTable::check)?;
+        if let Some(table) = &self.routes {
+            table.check()?;
+            version::check_start(table.version).map_err(RouteError::from)?;
+        }
         Ok(self)
     }
 }

@@ -73,15 +73,20 @@ pub(crate) trait Wish {
 }
 
 impl Routes {
-    /// Takes a table in the place of the one that it was made from; returns its version.
+    /// Takes a table in the place of the one that it was made from, or of whatever is
+    /// there; returns its version.
     ///
     /// # Errors
     ///
     /// Returns [`RouteError`] if the table is flawed, or another has come since; then
     /// all stays as it is.
-    pub(crate) fn set(&self, mut table: RouteTable) -> Result<u64, RouteError> {
+    pub(crate) fn set(
+        &self,
+        mut table: RouteTable,
+        made_from: Option<u64>,
+    ) -> Result<u64, RouteError> {
         let mut known = lock(&self.0.table);
-        table.version = version::next(table.version, known.version)?;
+        table.version = version::next(made_from, known.version)?;
         table.check()?;
         let version = table.version;
         self.put(&mut known, table);

@@ -145,7 +145,7 @@ async fn play(spread: &str, ailment: Ailment) -> Story {
         format!(r#"{{"route": [{{"to": "porter", "spread": "{spread}", "eject": {eject}}}]}}"#);
     let table: RouteTable = serde_json::from_str(&table).expect("a table");
     let routes = Routes::default();
-    routes.set(table).expect("a sound table");
+    routes.set(table, None).expect("a sound table");
     let (roster, story) = (roster(), Rc::default());
     let callers = (0..CALLERS).map(|_| {
         let way = (routes.clone(), roster.clone());
@@ -211,7 +211,7 @@ async fn one_that_is_sick_costs_the_others_nothing_and_is_back_when_it_is_well()
 fn all_fail(route: &str, roster: &Roster) -> (BTreeMap<String, usize>, Vec<String>) {
     let table = RouteTable::from_json(&format!(r#"{{"route": [{route}]}}"#)).expect("a table");
     let routes = Routes::default();
-    routes.set(table).expect("a sound table");
+    routes.set(table, None).expect("a sound table");
     let mut got = BTreeMap::new();
     for _ in 0..400 {
         let chosen = routes.choose(&Plain, roster, ("", ""), &[]);

@@ -2,7 +2,7 @@
 
 use crate::{
     routes::table,
-    support::way::{SOON, Verdict, both_buses, until},
+    support::way::{SOON, Verdict, Way, both_buses, until},
     yard::quick,
 };
 use callboard::{RouteTable, bus::Message, message::codec, roster::Card};
@@ -162,4 +162,63 @@ async fn a_table_is_set_though_the_first_node_is_gone_without_a_word() -> Verdic
         Ok(node.stop().await?)
     })
     .await
+}
+
+#[tokio::test]
+async fn a_table_is_not_made_from_a_version_that_never_was() -> Verdict {
+    both_buses(async |way| {
+        let node = quick(way, "one").start().await?;
+        let set = async |version| {
+            let set = node.set_routes(&RouteTable { version, ..table("") }).await;
+            set.map_err(|error| error.to_string())
+        };
+        for version in [1, 77, u64::from(u32::MAX)] {
+            let refused = set(version).await.expect_err("nobody has made it");
+            assert!(refused.contains("0 is the newest"), "{refused}");
+        }
+        let last = set(u64::MAX - 2).await.expect_err("nobody could change it");
+        assert!(last.contains("leaves no room"), "{last}");
+        assert_eq!((set(0).await?, set(1).await?), (1, 2));
+        assert!(
+            set(3)
+                .await
+                .is_err_and(|told| told.contains("2 is the newest"))
+        );
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_forged_version_does_not_keep_tables_from_being_set() -> Verdict {
+    both_buses(async |way| {
+        let (one, two) = (quick(way, "one"), quick(way, "two"));
+        let (one, two) = (one.start().await?, two.start().await?);
+        let subject = told(way);
+        for version in [u64::MAX, u64::MAX - 1, i64::MAX as u64 - 2, 1 << 40] {
+            let forged = RouteTable { version, ..table(r#"{"to": "forged"}"#) };
+            let word = Message::new(&subject, codec::encode(&forged)?);
+            way.bus.send(word).await?;
+        }
+        assert_eq!(one.set_routes(&table("")).await?, 1);
+        assert_eq!(two.set_routes(&table("")).await?, 2);
+        until("the last one", async || {
+            one.routes().version == 2 && two.routes().version == 2
+        })
+        .await;
+        // What is a little ahead may be true, and leaves room.
+        let ahead = RouteTable { version: 500_000, ..table("") };
+        way.bus
+            .send(Message::new(&subject, codec::encode(&ahead)?))
+            .await?;
+        until("the one ahead", async || one.routes().version == 500_000).await;
+        assert_eq!(one.set_routes(&table("")).await?, 500_001);
+        one.stop().await?;
+        Ok(two.stop().await?)
+    })
+    .await
+}
+
+fn told(way: &Way) -> String {
+    way.names().system("routes.table")
 }

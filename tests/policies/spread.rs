@@ -140,7 +140,8 @@ async fn a_node_that_was_not_told_hears_of_a_newer_table_by_signs_of_life() -> V
 #[tokio::test]
 async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
     both_buses(async |way| {
-        let node = way.node("one").group(mill()).start().await?;
+        let own = broken_after(9).numbered(4);
+        let node = way.node("one").group(mill()).policies(own).start().await?;
         let (client, asker) = (node.client(), way.client());
         let set = async |table: &Policies| {
             let set = breaker::set_policies(&asker, table, WITHIN).await;
@@ -189,4 +190,47 @@ async fn where_no_node_is_a_table_cannot_be_set() -> Verdict {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_table_is_not_made_from_a_version_that_never_was() -> Verdict {
+    both_buses(async |way| {
+        let node = way.node("one").group(mill()).start().await?;
+        let asker = way.client();
+        let set = async |version| {
+            let table = broken_after(3).numbered(version);
+            let set = breaker::set_policies(&asker, &table, WITHIN).await;
+            set.map_err(|error| error.to_string())
+        };
+        for version in [1, 77, u64::from(u32::MAX)] {
+            let refused = set(version).await.expect_err("nobody has made it");
+            assert!(refused.contains("0 is the newest"), "{refused}");
+        }
+        let last = set(u64::MAX - 2).await.expect_err("nobody could change it");
+        assert!(last.contains("leaves no room"), "{last}");
+        assert_eq!(set(0).await?, ["one"]);
+        assert_eq!(set(1).await?, ["one"]);
+        assert!(
+            set(3)
+                .await
+                .is_err_and(|told| told.contains("2 is the newest"))
+        );
+        assert_eq!(versions(&asker).await, [("one".to_owned(), 2)]);
+        stop([node]).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_node_does_not_start_with_a_version_that_was_never_set() -> Verdict {
+    let way = Way::embedded(true);
+    let far = broken_after(3).numbered(2_000_000);
+    let refused = way.node("one").policies(far).start().await.map(drop);
+    let refused = refused.expect_err("no table came that far").to_string();
+    assert!(refused.contains("leave `version` out"), "{refused}");
+    let far = callboard::RouteTable { version: 2_000_000, ..Default::default() };
+    let refused = way.node("one").routes(far).start().await.map(drop);
+    let refused = refused.expect_err("no table came that far").to_string();
+    assert!(refused.contains("leave `version` out"), "{refused}");
+    Ok(())
 }
