@@ -236,6 +236,7 @@ pub struct GetStock {
 
 impl Command for GetStock {
     const SUBJECT: Subject = Subject::new("inventory.get");
+    const READ_ONLY: bool = true;
     type Outcome = Result<StockLevel, Infallible>;
 
     fn key(&self) -> Cow<'_, str> {

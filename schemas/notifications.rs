@@ -39,6 +39,7 @@ pub struct ListNotifications {
 
 impl Command for ListNotifications {
     const SUBJECT: Subject = Subject::new("notifications.list");
+    const READ_ONLY: bool = true;
     type Outcome = Result<NotificationList, Infallible>;
 
     fn key(&self) -> Cow<'_, str> {

@@ -100,6 +100,7 @@ pub struct GetOrder {
 
 impl Command for GetOrder {
     const SUBJECT: Subject = Subject::new("orders.get");
+    const READ_ONLY: bool = true;
     type Outcome = Result<Order, UnknownOrder>;
 
     fn key(&self) -> Cow<'_, str> {
@@ -116,6 +117,7 @@ pub struct ListOrders {
 
 impl Command for ListOrders {
     const SUBJECT: Subject = Subject::new("orders.list");
+    const READ_ONLY: bool = true;
     type Outcome = Result<OrderList, Infallible>;
 
     fn key(&self) -> Cow<'_, str> {
@@ -132,6 +134,7 @@ pub struct ListSales {
 
 impl Command for ListSales {
     const SUBJECT: Subject = Subject::new("orders.sales");
+    const READ_ONLY: bool = true;
     type Outcome = Result<SalesList, Infallible>;
 }
 

@@ -54,6 +54,7 @@ pub struct GetProduct {
 
 impl Command for GetProduct {
     const SUBJECT: Subject = Subject::new("products.get");
+    const READ_ONLY: bool = true;
     type Outcome = Result<Product, UnknownProduct>;
 
     fn key(&self) -> Cow<'_, str> {
@@ -72,6 +73,7 @@ pub struct ListProducts {
 
 impl Command for ListProducts {
     const SUBJECT: Subject = Subject::new("products.list");
+    const READ_ONLY: bool = true;
     type Outcome = Result<Catalogue, Infallible>;
 }
 

@@ -59,6 +59,7 @@ pub struct GetUser {
 
 impl Command for GetUser {
     const SUBJECT: Subject = Subject::new("users.get");
+    const READ_ONLY: bool = true;
     type Outcome = Result<User, UnknownUser>;
 
     fn key(&self) -> Cow<'_, str> {

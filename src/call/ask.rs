@@ -72,7 +72,8 @@ impl<'a, C: Command> Call<'a, C> {
     /// Sets the command's id, the same for every attempt of one intention.
     ///
     /// A callee that knows the ids it has done, as entities do, does it once; so
-    /// a [policy](crate::policy::Retry) may then try again what may have been run.
+    /// a [policy](crate::policy::Retry) may then try again what may have been run. It is
+    /// not answered from a cache.
     pub fn id(mut self, id: Id) -> Self {
         self.id = Some(id);
         self.named = true;
@@ -105,7 +106,8 @@ impl<'a, C: Command> Call<'a, C> {
     }
 
     /// Awaits the reply, and how good it is: a [policy](crate::policy) may answer
-    /// from a cache, or have something to fall back on.
+    /// from a cache, or have something to fall back on. Awaiting the call itself returns
+    /// what is fallen back on only if the policy [serves](crate::policy::Serve) it to all.
     ///
     /// # Errors
     ///
@@ -116,7 +118,7 @@ impl<'a, C: Command> Call<'a, C> {
     /// Dropping the future stops waiting; the command may or may not be run.
     pub async fn graded(self) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
         let (started, meters) = (Instant::now(), self.client.meters());
-        let answer = Box::pin(self.ask(started)).await;
+        let answer = Box::pin(self.ask(started, true)).await;
         meters.called::<C>(answer.as_ref().err(), started.elapsed());
         answer
     }
@@ -163,12 +165,21 @@ impl<'a, C: Command> Call<'a, C> {
         }
     }
 
-    async fn ask(mut self, started: Instant) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+    async fn ask(
+        mut self,
+        started: Instant,
+        is_graded: bool,
+    ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
         for (name, _) in &self.headers {
             Headers::unreserved(name)
                 .map_err(|reason| CallError::Header { subject: C::SUBJECT, reason })?;
         }
         let line = self.client.line::<C>();
+        // Inside a domain only what the callee's node takes is limited.
+        let (line, inside) = match line {
+            Some(line) if !line.binds(self.client.domain()) => (None, Some(line)),
+            line => (line, None),
+        };
         let deadline = self.cause.and_then(|cause| cause.deadline);
         let left = deadline.map_or(LONGEST, |deadline| deadline.duration_since(started));
         let timeout = self.patience(line.as_deref()).min(left).min(LONGEST);
@@ -180,11 +191,12 @@ impl<'a, C: Command> Call<'a, C> {
         self.client.note(&self.command);
         if let Some(line) = line {
             // Boxed, so that calls without a policy stay small.
-            return Box::pin(self.guarded(line, request, started + timeout)).await;
+            return Box::pin(self.guarded((line, is_graded), request, started + timeout)).await;
         }
         let said = (request, self.headers);
         let (command, times) = ((self.command, None), (started, timeout));
-        let reply = attempt((self.client, None), command, said, times, &mut Vec::new()).await;
+        let caller = (self.client, inside.as_deref());
+        let reply = attempt(caller, command, said, times, &mut Vec::new()).await;
         reply.map(|reply| Graded { reply, grade: Grade::Fresh })
     }
 
@@ -200,7 +212,7 @@ impl<'a, C: Command> Call<'a, C> {
 
     async fn guarded(
         self,
-        line: Arc<Line>,
+        (line, is_graded): (Arc<Line>, bool),
         request: Request,
         deadline: Instant,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
@@ -210,6 +222,8 @@ impl<'a, C: Command> Call<'a, C> {
             request,
             headers: self.headers,
             is_idempotent: self.named || line.policy.is_idempotent(),
+            is_named: self.named,
+            is_graded,
             is_firsthand: self.firsthand,
             is_once: self.once || self.cause.is_some_and(|cause| cause.attempt > 1),
             deadline,
@@ -281,7 +295,7 @@ impl<'a, C: Command> IntoFuture for Call<'a, C> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let (started, meters) = (Instant::now(), self.client.meters());
-            let answer = self.ask(started).await;
+            let answer = self.ask(started, false).await;
             meters.called::<C>(answer.as_ref().err(), started.elapsed());
             answer.map(|graded| graded.reply)
         })

@@ -43,10 +43,12 @@ pub enum CallError<R> {
         retry_after: Option<Duration>,
     },
     /// The breaker of the command's policy is open: the callee was not asked.
-    #[error("{subject} is not available: {}{}", shut(*is_forced, subject), again(*retry_after))]
+    #[error("{subject} is not available: {}{}", shut(*is_forced, breaker), again(*retry_after))]
     Broken {
         /// The command.
         subject: Subject,
+        /// The breaker's name: the command's, or its domain's.
+        breaker: &'static str,
         /// After how long it is worth trying again; nothing while probes are under
         /// way, or an operator keeps it open.
         retry_after: Option<Duration>,
@@ -154,8 +156,8 @@ impl<R> CallError<R> {
             Self::Unavailable { subject, reason, retry_after } => {
                 CallError::Unavailable { subject, reason, retry_after }
             }
-            Self::Broken { subject, retry_after, is_forced } => {
-                CallError::Broken { subject, retry_after, is_forced }
+            Self::Broken { subject, breaker, retry_after, is_forced } => {
+                CallError::Broken { subject, breaker, retry_after, is_forced }
             }
             Self::Limited { subject, reason, remaining, reset } => {
                 CallError::Limited { subject, reason, remaining, reset }
@@ -192,10 +194,10 @@ impl<R> CallError<R> {
 }
 
 /// Says why a breaker is open.
-fn shut(is_forced: bool, subject: &Subject) -> String {
+fn shut(is_forced: bool, breaker: &str) -> String {
     if is_forced {
         return format!(
-            "an operator forced its breaker open, until `callboard breakers force {subject} auto`"
+            "an operator forced its breaker open, until `callboard breakers force {breaker} auto`"
         );
     }
     "its breaker is open".to_owned()

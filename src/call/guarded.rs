@@ -1,11 +1,16 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
 use super::{
-    CallError, Cause, Client, ask::attempt, job::Job, meaning::Again, remote::Said, routed,
+    CallError, Cause, Client,
+    ask::{TIMEOUT, attempt},
+    job::Job,
+    meaning::Again,
+    remote::Said,
+    routed,
 };
 use crate::{
-    message::{Command, Refused, Reply, Request, Subject, codec},
-    policy::{self, Asked, By, Era, Fallback, Grade, Graded, Line, Outcome, Rate},
+    message::{Command, Refused, Reply, Request, Status, Subject, codec},
+    policy::{self, Asked, Breaker, By, Era, Fallback, Grade, Graded, Line, Outcome, Permit, Rate},
     roster::Instance,
     telemetry::{CALL_RETRIES_TOTAL, RETRY_BUDGET_EMPTY_TOTAL, SPARED_CALLS_TOTAL},
 };
@@ -27,6 +32,10 @@ pub(super) struct Guarded<'a> {
     pub(super) headers: Said,
     /// Whether trying again what may have been run is fine.
     pub(super) is_idempotent: bool,
+    /// Whether its caller named its id: it is an intention of its own.
+    pub(super) is_named: bool,
+    /// Whether its caller asks how good the reply is, and takes one that is not fresh.
+    pub(super) is_graded: bool,
     /// Whether somebody else tries again.
     pub(super) is_once: bool,
     /// Whether only the callee's own reply of now will do.
@@ -42,22 +51,27 @@ impl Guarded<'_> {
         self,
         command: C,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        // What stands for an intention of its own is not answered by another's reply.
+        let is_cached = self.line.is_cached(C::READ_ONLY) && !self.is_named && !self.is_firsthand;
         let reads = self.line.reads_commands(self.is_once) && !self.is_firsthand;
-        let asked = reads.then(|| self.asked(&command)).transpose()?;
+        let asked = (reads || is_cached)
+            .then(|| self.asked(&command))
+            .transpose()?;
         let era = match (&asked, &self.line.replies) {
             (Some(asked), Some(replies)) => {
                 let era = replies.era(self.client.ways().routes.stamp());
-                if let Some(graded) = self.cached(asked, era) {
+                if is_cached && let Some(graded) = self.cached(asked, era) {
                     return Ok(graded);
                 }
                 era
             }
             _ => Era::default(),
         };
+        let keeps = is_cached || self.line.keeps_last();
         let payload = asked.as_ref().map(|asked| &asked.command);
         match self.attempts(command, payload).await {
             Ok(reply) => {
-                self.keep::<C>(asked, &reply, era);
+                self.keep::<C>(asked.filter(|_| keeps), &reply, era);
                 Ok(Graded { reply, grade: Grade::Fresh })
             }
             Err(error) if error.is_trouble() && !self.is_firsthand => {
@@ -72,9 +86,6 @@ impl Guarded<'_> {
         let subject = C::SUBJECT;
         let bucket = self.bucket(&command);
         let (mut next, mut attempt, mut tried) = (Some(command), 0, Vec::new());
-        if let Some(purse) = &self.line.purse {
-            purse.earn(Instant::now());
-        }
         loop {
             attempt += 1;
             let command = match (next.take(), payload) {
@@ -108,6 +119,10 @@ impl Guarded<'_> {
         let line = &*self.line;
         let broken = |refused: policy::Refused| CallError::Broken {
             subject,
+            breaker: line
+                .breaker
+                .as_ref()
+                .map_or(subject.as_str(), Breaker::name),
             retry_after: refused.retry_after,
             is_forced: refused.retry_after.is_none() && line.is_forced_open(),
         };
@@ -123,27 +138,58 @@ impl Guarded<'_> {
                 reset: Some(limited.reset),
             })?;
         }
+        // What is counted there is not made after all.
+        let unspent = || {
+            if let Some(limiter) = &line.limiter {
+                limiter.give_back(bucket, Instant::now());
+            }
+        };
         let _berth = match &line.berths {
             Some(berths) => Some(berths.enter(self.deadline).await.map_err(|crowded| {
+                unspent();
                 CallError::Unavailable { subject, reason: crowded.to_string(), retry_after: None }
             })?),
             None => None,
         };
         let permit = match &line.breaker {
-            Some(breaker) => Some(breaker.permit().map_err(broken)?),
+            Some(breaker) => Some(breaker.permit().map_err(|refused| {
+                unspent();
+                broken(refused)
+            })?),
             None => None,
         };
         let started = Instant::now();
         let left = self.deadline.duration_since(started);
         let within = line.policy.per_try().map_or(left, |limit| limit.min(left));
         if within.is_zero() {
+            unspent();
             return Err(CallError::DeadlinePassed { subject });
         }
-        let outcome = self.send(command, passed, (started, within)).await;
-        if let (Some(permit), Some(breaker)) = (permit, &line.breaker) {
-            permit.end(judge(&outcome, |status| breaker.blames(status)));
+        if passed.0 == 1
+            && let Some(purse) = &line.purse
+        {
+            purse.earn(started);
         }
+        let outcome = self.send(command, passed, (started, within)).await;
+        self.learn(permit, &outcome, (started, within));
         Ok(outcome)
+    }
+
+    /// Tells the breaker how an attempt ended, and notes how long the callee takes.
+    fn learn<T, R>(
+        &self,
+        permit: Option<Permit<'_>>,
+        outcome: &Result<T, CallError<R>>,
+        (started, within): (Instant, Duration),
+    ) {
+        let line = &*self.line;
+        if outcome.is_ok() && line.wants_time() {
+            line.took(started.elapsed());
+        }
+        if let (Some(permit), Some(breaker)) = (permit, &line.breaker) {
+            let is_due = || line.is_due(within, TIMEOUT);
+            permit.end(judge(outcome, |status| breaker.blames(status), is_due));
+        }
     }
 
     async fn send<C: Command>(
@@ -205,8 +251,6 @@ impl Guarded<'_> {
     }
 
     fn cached<T: DeserializeOwned>(&self, asked: &Asked, era: Era) -> Option<Graded<T>> {
-        // Without a cache replies are kept for when there is no other.
-        self.line.policy.keeps()?;
         let replies = self.line.replies.as_ref()?;
         let reply = replies.fresh(asked, era, Instant::now())?;
         let reply = codec::decode(&reply).ok()?;
@@ -230,7 +274,9 @@ impl Guarded<'_> {
         error: CallError<Refused<C>>,
         asked: Option<Asked>,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
+        let serves = self.is_graded || self.line.policy.serves_degraded();
         let found = match (self.line.policy.falls_back(), asked) {
+            (Some(Fallback::Value(_) | Fallback::LastReply), _) if !serves => None,
             (Some(Fallback::Value(value)), _) => {
                 let reply = serde_json::from_value(value.clone());
                 let reply = reply.map_err(|reason| CallError::Codec {
@@ -304,13 +350,19 @@ fn short(key: String) -> String {
     format!("{} bytes, {:016x}", key.len(), digest.finish())
 }
 
-/// Returns what an attempt says about its target.
-fn judge<T, R>(outcome: &Result<T, CallError<R>>, blames: impl FnOnce(u16) -> bool) -> Outcome {
+/// Returns what an attempt says about its target: a time-out says nothing if the time was
+/// not the target's due.
+fn judge<T, R>(
+    outcome: &Result<T, CallError<R>>,
+    blames: impl FnOnce(u16) -> bool,
+    is_due: impl FnOnce() -> bool,
+) -> Outcome {
     let Err(error) = outcome else {
         return Outcome::Success;
     };
     match error.status() {
         None => Outcome::Nothing,
+        Some(Status::DeadlinePassed) if !is_due() => Outcome::Nothing,
         Some(status) if blames(status.code()) => Outcome::Failure,
         Some(_) => Outcome::Success,
     }

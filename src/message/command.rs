@@ -43,6 +43,11 @@ pub trait Command: Serialize + DeserializeOwned + Send + 'static {
     /// cannot be refused.
     type Outcome: Outcome;
 
+    /// Whether it only reads: done twice or not at all, it leaves everything as it was.
+    ///
+    /// Only replies of such a command are kept in a [cache](crate::policy::Cache).
+    const READ_ONLY: bool = false;
+
     /// Returns the key of the entity it is about, or nothing.
     ///
     /// Commands of one key go to the same instance of an actor, in order.

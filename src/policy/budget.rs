@@ -65,8 +65,8 @@ impl Budget {
 
     pub(super) fn fault(&self) -> Option<String> {
         let Self { share, per_second } = self;
-        if !(0.0..=10.0).contains(share) {
-            return Some(format!("`share` is {share}; use 0.0 to 10.0, such as 0.2"));
+        if !(0.0..=1.0).contains(share) {
+            return Some(format!("`share` is {share}; use 0.0 to 1.0, such as 0.2"));
         }
         (!(0.0..=1e6).contains(per_second))
             .then(|| format!("`per_second` is {per_second}; use 0.0 to 1000000.0"))

@@ -1,4 +1,4 @@
-use super::{Bulkhead, Cache, Fallback, Limits, Rate, Retry, span};
+use super::{Bulkhead, Cache, Fallback, Limits, Rate, Retry, Scope, Serve, span};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -44,6 +44,10 @@ pub struct Policy {
     pub(super) cache: Option<Cache>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fallback: Option<Fallback>,
+    #[serde(skip_serializing_if = "Serve::is_fresh")]
+    serve: Serve,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    inside: bool,
 }
 
 impl Policy {
@@ -99,13 +103,17 @@ impl Policy {
     /// [by caller](super::By::Caller): what comes on top is answered with 429, and when
     /// to come again.
     ///
-    /// A domain is known by the name that it gives itself.
+    /// A domain is known by the name that it gives itself. As many names are remembered
+    /// as [`Rate::keys`] says, those that called last: a caller that changes its name
+    /// often enough is not limited. It protects from a program that calls too often, and
+    /// not from one that means harm.
     pub fn accept(mut self, rate: Rate) -> Self {
         self.accept = Some(rate);
         self
     }
 
-    /// Keeps replies.
+    /// Keeps replies, of a command that [only reads](crate::Command::READ_ONLY): a table
+    /// has it for single commands, and refuses it for a domain or as the default.
     pub fn cache(mut self, cache: Cache) -> Self {
         self.cache = Some(cache);
         self
@@ -114,6 +122,21 @@ impl Policy {
     /// Sets what a caller gets when it cannot be answered.
     pub fn fallback(mut self, fallback: Fallback) -> Self {
         self.fallback = Some(fallback);
+        self
+    }
+
+    /// Says who gets a reply that the fallback makes up for; by default only a caller
+    /// that asks for it by [`Call::graded`](crate::Call::graded).
+    pub const fn serve(mut self, serve: Serve) -> Self {
+        self.serve = serve;
+        self
+    }
+
+    /// Says that it also binds calls inside the target's domain, from actors of a group
+    /// of the domain's name; without, those are made as if there were no policy, but for
+    /// what the command's own node [takes](Self::accept).
+    pub const fn inside(mut self) -> Self {
+        self.inside = true;
         self
     }
 
@@ -147,8 +170,23 @@ impl Policy {
         self.cache.as_ref()
     }
 
+    /// Whether a caller that did not ask for it gets what the fallback has.
+    pub(crate) fn serves_degraded(&self) -> bool {
+        self.serve == Serve::Degraded
+    }
+
+    /// Whether it binds calls inside the target's domain.
+    pub(crate) const fn binds_inside(&self) -> bool {
+        self.inside
+    }
+
     pub(crate) const fn falls_back(&self) -> Option<&Fallback> {
         self.fallback.as_ref()
+    }
+
+    /// Returns the limits of its breaker if that stands before a whole domain.
+    pub(crate) fn shared_breaker(&self) -> Option<&Limits> {
+        self.breaker.as_ref().filter(|it| it.is_of(Scope::Domain))
     }
 
     /// Returns which part of it is wrong, and what would be right.
@@ -172,6 +210,28 @@ impl Policy {
         parts
             .into_iter()
             .find_map(|(part, fault)| Some((part, fault?)))
+    }
+
+    /// Returns which part of it does not belong to where it stands in a table.
+    pub(super) fn misplaced(&self, place: &str) -> Option<(&'static str, String)> {
+        let is_of_command = place.starts_with("commands.");
+        if self.cache.is_some() && !is_of_command {
+            let reason = "a cache is for one command that only reads; write it under \
+                          `[commands.\"orders.get\"]`";
+            return Some(("cache", reason.to_owned()));
+        }
+        let is_shared = self
+            .breaker
+            .as_ref()
+            .is_some_and(|it| it.is_of(Scope::Domain));
+        (is_shared && is_of_command).then(|| {
+            let named = place.split(['"', '.']).nth(2).unwrap_or_default();
+            let reason = format!(
+                "`scope = \"domain\"` is for all commands of a domain; write it under \
+                 `[domains.{named}]`"
+            );
+            ("breaker", reason)
+        })
     }
 
     fn fault_of_trying(&self) -> Option<String> {

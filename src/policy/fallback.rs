@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What a caller gets when its call cannot be answered now.
+/// What a caller gets when its call cannot be answered now, if it asks for it or the
+/// policy [serves](Serve) it to all.
 ///
 /// A rejection is an answer, and nothing falls back on what the caller did
 /// wrong.
@@ -17,6 +18,25 @@ pub enum Fallback {
     /// the target is back, unless it may have been run and is not
     /// [idempotent](super::Policy::idempotent).
     Job,
+}
+
+/// Who gets a reply that is not the callee's own of now, where the callee cannot answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Serve {
+    /// Only a caller that asks for it by [`Call::graded`](crate::Call::graded); any other
+    /// gets the error.
+    #[default]
+    Fresh,
+    /// Any caller: awaiting the call returns it as it returns the callee's own reply.
+    Degraded,
+}
+
+impl Serve {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(super) const fn is_fresh(&self) -> bool {
+        matches!(self, Self::Fresh)
+    }
 }
 
 /// A reply, and how good it is.

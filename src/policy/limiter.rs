@@ -57,6 +57,14 @@ impl Limiter {
         taken
     }
 
+    /// Takes back a call that was counted a moment ago and was not made.
+    pub(crate) fn give_back(&self, key: &str, now: Instant) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = known.keys.get_mut(key) {
+            count.give_back(&self.rate, now);
+        }
+    }
+
     /// Returns how it stands, if anything was counted.
     pub(crate) fn standing(&self, now: Instant, of: fn(Counted) -> Limited) -> Option<Standing> {
         let rate = &self.rate;
@@ -125,6 +133,16 @@ impl Count {
                 ring.add(0, now);
                 Ok(u32::try_from(left - 1).unwrap_or(u32::MAX))
             }
+        }
+    }
+
+    fn give_back(&mut self, rate: &Rate, now: Instant) {
+        match self {
+            Self::Bucket(full) => {
+                let missing = full.saturating_duration_since(now);
+                *full = now + missing.saturating_sub(token(rate));
+            }
+            Self::Window(ring) => ring.take_back(0, now),
         }
     }
 

@@ -1,9 +1,15 @@
 use super::{
-    Breaker, By, Cache, Fallback, Limited, Policy, Standing, budget::Purse, bulkhead::Berths,
-    cache::Replies, limiter::Limiter, news::Changes,
+    Breaker, By, Cache, Fallback, Force, Limited, Limits, Policy, Scope, Standing, State,
+    budget::Purse, bulkhead::Berths, cache::Replies, limiter::Limiter, news::Changes,
 };
 use crate::message::Subject;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::time::Instant;
 
 /// A target with a policy, and what is known of it: its breaker, its budget,
@@ -18,29 +24,29 @@ pub(crate) struct Line {
     pub(crate) door: Option<Arc<Limiter>>,
     pub(crate) purse: Option<Arc<Purse>>,
     pub(crate) replies: Option<Arc<Replies>>,
+    /// How long most of its replies took, in microseconds; 0 before the first.
+    usual: AtomicU64,
+    /// Whether somebody was told that its cache is not used.
+    told: AtomicBool,
 }
 
 impl Line {
     /// Opens a line; each part that is to be as before goes on as it was, and a
-    /// breaker of other limits stays as an operator forced it.
+    /// breaker of other limits stays as an operator forced it. A domain's breaker is
+    /// the one that is given.
     pub(crate) fn new(
         subject: Subject,
         policy: Policy,
-        before: Option<&Self>,
+        (before, of_domain): (Option<&Self>, Option<&Breaker>),
         changes: &Changes,
     ) -> Self {
         let breaker = policy.breaker.as_ref().map(|limits| {
+            if limits.is_of(Scope::Domain) {
+                return renewed(subject.domain(), limits, of_domain, changes);
+            }
             let known = before.and_then(|line| line.breaker.as_ref());
-            if let Some(same) = known.filter(|breaker| breaker.is_limited_by(limits)) {
-                return same.clone();
-            }
-            let breaker = Breaker::of(subject.as_str(), limits.clone(), changes.clone());
-            match known.map(Breaker::state) {
-                Some(super::State::ForcedOpen) => breaker.force(super::Force::Open),
-                Some(super::State::ForcedClosed) => breaker.force(super::Force::Closed),
-                _ => {}
-            }
-            breaker
+            let known = known.filter(|breaker| breaker.name() == subject.as_str());
+            renewed(subject.as_str(), limits, known, changes)
         });
         let budget = |policy: &Policy| policy.retry.as_ref().map(|retry| retry.spends().clone());
         let berths = before.map(|line| (line.policy.bulkhead.clone(), &line.berths));
@@ -59,8 +65,69 @@ impl Line {
             replies: kept(remembers(&policy), replies, |(cache, _)| {
                 Replies::new(cache)
             }),
+            usual: AtomicU64::new(before.map_or(0, |line| line.usual.load(Relaxed))),
+            told: AtomicBool::new(false),
             policy,
         }
+    }
+
+    /// Whether the time of another reply is worth a look at the clock: of one in eight.
+    pub(crate) fn wants_time(&self) -> bool {
+        self.breaker.is_some() && (self.usual.load(Relaxed) == 0 || fastrand::u8(..) < 32)
+    }
+
+    /// Notes how long a reply took.
+    pub(crate) fn took(&self, time: Duration) {
+        let took = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let usual = self.usual.load(Relaxed);
+        // Up fast and down slowly, so that it comes to stand near the slowest of many.
+        // One that is lost between two that note at once does not matter.
+        let next = match usual {
+            0 => took,
+            _ if took > usual => usual + (took - usual) / 4,
+            _ => usual - (usual - took) / 64,
+        };
+        self.usual.store(next.max(1), Relaxed);
+    }
+
+    /// Whether the time that one attempt had was the callee's due, so that silence
+    /// speaks against it: what the policy gives it, or all that it usually takes. What
+    /// an attempt has by default is given too.
+    pub(crate) fn is_due(&self, had: Duration, by_default: Duration) -> bool {
+        let given = self.policy.per_try().or(self.policy.total());
+        // A tenth may have gone by on the way.
+        if had >= given.unwrap_or(by_default).mul_f64(0.9) {
+            return true;
+        }
+        let usual = self.usual.load(Relaxed);
+        usual > 0 && had.as_micros() > u128::from(usual).saturating_mul(2)
+    }
+
+    /// Whether a call may be given a reply that was kept; says once where the table
+    /// wants that and the command does not bear it.
+    pub(crate) fn is_cached(&self, is_read_only: bool) -> bool {
+        if self.policy.keeps().is_none() {
+            return false;
+        }
+        if !is_read_only && !self.told.swap(true, Relaxed) {
+            let subject = self.subject.as_str();
+            tracing::warn!(
+                subject,
+                "its policy has a cache, which is not used: the command does not say that it only \
+                 reads; set `const READ_ONLY: bool = true` on it if it does"
+            );
+        }
+        is_read_only
+    }
+
+    /// Whether it keeps the last reply for when there is no other.
+    pub(crate) fn keeps_last(&self) -> bool {
+        self.policy.falls_back() == Some(&Fallback::LastReply)
+    }
+
+    /// Whether it binds the calls of a domain.
+    pub(crate) fn binds(&self, caller: &str) -> bool {
+        self.policy.binds_inside() || caller != self.subject.domain()
     }
 
     /// Whether the callee's node takes another call of a domain; if not, after how
@@ -82,7 +149,7 @@ impl Line {
     /// Whether an operator keeps its breaker open.
     pub(crate) fn is_forced_open(&self) -> bool {
         let breaker = self.breaker.as_ref();
-        breaker.is_some_and(|breaker| breaker.state() == super::State::ForcedOpen)
+        breaker.is_some_and(|breaker| breaker.state() == State::ForcedOpen)
     }
 
     /// Says how many calls the callee's node takes of a domain.
@@ -128,10 +195,30 @@ impl Line {
     /// Whether it needs the bytes of a command, which may be tried only once.
     pub(crate) fn reads_commands(&self, is_once: bool) -> bool {
         let retries = self.policy.retries();
-        self.replies.is_some()
+        self.keeps_last()
             || (!is_once && retries.is_some_and(super::Retry::is_any))
             || self.policy.falls_back() == Some(&Fallback::Job)
     }
+}
+
+/// Returns a breaker as it was if it is to have the same limits, else a new one, which
+/// stays as an operator forced it.
+pub(crate) fn renewed(
+    name: &'static str,
+    limits: &Limits,
+    known: Option<&Breaker>,
+    changes: &Changes,
+) -> Breaker {
+    if let Some(same) = known.filter(|breaker| breaker.is_limited_by(limits)) {
+        return same.clone();
+    }
+    let breaker = Breaker::of(name, limits.clone(), changes.clone());
+    match known.map(Breaker::state) {
+        Some(State::ForcedOpen) => breaker.force(Force::Open),
+        Some(State::ForcedClosed) => breaker.force(Force::Closed),
+        _ => {}
+    }
+    breaker
 }
 
 /// Returns how replies are remembered, and whether they are given again while fresh:
@@ -184,7 +271,8 @@ mod tests {
             one.zip(other)
                 .is_some_and(|(one, other)| Arc::ptr_eq(one, other))
         }
-        let line = |policy, before| Line::new(Subject::new("a.b"), policy, before, &changes());
+        let line =
+            |policy, before| Line::new(Subject::new("a.b"), policy, (before, None), &changes());
         let one = line(before, None);
         let two = line(after, Some(&one));
         [
@@ -194,6 +282,22 @@ mod tests {
             same(one.purse.as_ref(), two.purse.as_ref()),
             same(one.replies.as_ref(), two.replies.as_ref()),
         ]
+    }
+
+    #[test]
+    fn what_a_callee_usually_takes_is_near_the_slowest_of_many() {
+        let line = Line::new(Subject::new("a.b"), Policy::new(), (None, None), &changes());
+        let ms = Duration::from_millis;
+        let is_due = |had| line.is_due(ms(had), SECOND * 5);
+        assert!(is_due(4_500) && !is_due(4_499), "nothing else is known");
+        for number in 0..1_000 {
+            line.took(ms(1 + 9 * u64::from(number % 10 == 0)));
+        }
+        assert!(is_due(20) && !is_due(4));
+        let policy = Policy::new().deadline(SECOND).try_within(ms(100));
+        let line = Line::new(Subject::new("a.b"), policy, (Some(&line), None), &changes());
+        assert!(is_due(20), "it is remembered");
+        assert!(line.is_due(ms(90), SECOND));
     }
 
     #[test]

@@ -61,17 +61,17 @@ mod sync {
 use crate::span;
 
 pub use crate::version::VersionError;
-pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, State};
+pub use breaker::{Advice, Change, Counts, Force, Limits, Outcome, Permit, Refused, Scope, State};
 pub use budget::Budget;
 pub use bulkhead::Bulkhead;
 pub use cache::Cache;
 pub(crate) use cache::{Asked, Era};
 pub use data::Policy;
 pub use error::PoliciesError;
-pub use fallback::{Fallback, Grade, Graded};
+pub use fallback::{Fallback, Grade, Graded, Serve};
 pub(crate) use handle::again;
 pub use handle::{Breaker, Broken, Report};
-pub(crate) use line::Line;
+pub(crate) use line::{Line, renewed};
 pub(crate) use news::{Changes, Heard, changes};
 pub use rate::{By, Kind, Rate};
 pub use retry::Retry;

@@ -28,6 +28,16 @@ impl<const KINDS: usize> Ring<KINDS> {
         self.parts[place(self.tick)][kind] += 1;
     }
 
+    /// Takes back the last one that was counted of a kind.
+    pub(crate) fn take_back(&mut self, kind: usize, now: Instant) {
+        self.turn(now);
+        let ticks = (0..PARTS as u64).map_while(|age| self.tick.checked_sub(age));
+        let mut places = ticks.map(place);
+        if let Some(at) = places.find(|at| self.parts[*at][kind] > 0) {
+            self.parts[at][kind] -= 1;
+        }
+    }
+
     /// Returns how many of each kind are in the window.
     pub(crate) fn sums(&mut self, now: Instant) -> [u64; KINDS] {
         self.turn(now);

@@ -185,7 +185,8 @@ impl Policies {
         let commands = self.commands.iter();
         let commands = commands.map(|(name, policy)| (format!("commands.\"{name}\""), policy));
         for (place, policy) in default.chain(domains).chain(commands) {
-            if let Some((part, reason)) = policy.fault() {
+            let fault = policy.fault().or_else(|| policy.misplaced(&place));
+            if let Some((part, reason)) = fault {
                 return Err(PoliciesError::Value { place: format!("{place}.{part}"), reason });
             }
         }
@@ -202,21 +203,13 @@ impl Policies {
         self.all().any(|(_, policy)| policy.accepts().is_some())
     }
 
-    /// Returns the domains whose events make replies old, as far as the table alone
-    /// says.
+    /// Returns the domains whose events make replies old.
     pub(crate) fn heeds(&self) -> BTreeSet<String> {
-        let default = self.default.iter().map(|policy| ("", policy));
-        let domains = self.domains.iter().map(|(name, policy)| (&**name, policy));
-        let commands = self.commands.iter().filter_map(|(name, policy)| {
+        let heeds = self.commands.iter().filter_map(|(name, policy)| {
             let (domain, _) = name.split_once('.')?;
-            Some((domain, policy))
+            Some(policy.keeps()?.heeds(domain))
         });
-        let all = default.chain(domains).chain(commands);
-        all.filter_map(|(own, policy)| Some(policy.keeps()?.heeds(own)))
-            .flatten()
-            .filter(|domain| !domain.is_empty())
-            .map(str::to_owned)
-            .collect()
+        heeds.flatten().map(str::to_owned).collect()
     }
 
     fn checked(self) -> Result<Self, PoliciesError> {
@@ -282,15 +275,37 @@ mod tests {
             "[domains.a]\nretry = { budget = { share = -1.0 } }",
             "`domains.a.retry`: `budget`",
         ),
+        (
+            "[domains.a]\nretry = { budget = { share = 5.0 } }",
+            "`share` is 5; use 0.0 to 1.0",
+        ),
+        (
+            "[default]\ncache = {}",
+            "`default.cache`: a cache is for one command that only reads; write it under \
+             `[commands.\"orders.get\"]`",
+        ),
+        (
+            "[domains.a]\ncache = {}",
+            "`domains.a.cache`: a cache is for one command",
+        ),
+        (
+            "[commands.\"a.b\"]\nbreaker = { scope = \"domain\" }",
+            "`commands.\"a.b\".breaker`: `scope = \"domain\"` is for all commands of a domain; \
+             write it under `[domains.a]`",
+        ),
+        (
+            "[domains.a]\nbreaker = { statuses = [400] }",
+            "`statuses` has 400, which says that the caller's input is bad",
+        ),
         ("[domains.a]\nrate = { limit = 0 }", "use 1 or more"),
         ("[domains.a]\nbreaker = { open = \"0s\" }", "`open` is zero"),
         (
             "[domains.a]\nrate = { per = \"99years\" }",
             "`per` is longer than a year",
         ),
-        ("[domains.a]\ncache = { entries = 0 }", "use 1 to"),
+        ("[commands.\"a.b\"]\ncache = { entries = 0 }", "use 1 to"),
         (
-            "[domains.a]\ncache = { domains = [\"Or ders\"] }",
+            "[commands.\"a.b\"]\ncache = { domains = [\"Or ders\"] }",
             "`domains` has `Or ders`",
         ),
         (

@@ -82,7 +82,7 @@ async fn silence_opens_it_and_a_table_may_say_what_is_a_failure() -> Verdict {
     let callee = Callee::open(|_| Act::Keep).await?;
     let client = callee.client(table(Limits::new().failures(2, MINUTE)));
     for _ in 0..2 {
-        let late = client.call(Charge::of("ada")).timeout(ms(10)).await;
+        let late = client.call(Charge::of("ada")).await;
         assert!(matches!(late, Err(CallError::Timeout { .. })), "{late:?}");
     }
     let broken = client.call(Charge::of("ada")).await;
@@ -92,7 +92,7 @@ async fn silence_opens_it_and_a_table_may_say_what_is_a_failure() -> Verdict {
     );
     let lenient = callee.client(table(Limits::new().failures(2, MINUTE).statuses([503])));
     for _ in 0..5 {
-        let late = lenient.call(Charge::of("ada")).timeout(ms(10)).await;
+        let late = lenient.call(Charge::of("ada")).await;
         assert!(matches!(late, Err(CallError::Timeout { .. })), "{late:?}");
     }
     Ok(())

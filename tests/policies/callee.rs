@@ -47,6 +47,28 @@ impl Command for Charge {
     }
 }
 
+/// Asks what was charged, and changes nothing.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Look {
+    pub(crate) user: String,
+}
+
+impl Look {
+    pub(crate) fn at(user: &str) -> Self {
+        Self { user: user.to_owned() }
+    }
+}
+
+impl Command for Look {
+    const SUBJECT: Subject = Subject::new("till.look");
+    const READ_ONLY: bool = true;
+    type Outcome = Result<u32, Declined>;
+
+    fn key(&self) -> Cow<'_, str> {
+        self.user.as_str().into()
+    }
+}
+
 /// What a callee does with one attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Act {

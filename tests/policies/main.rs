@@ -3,12 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blame;
 mod breakers;
 mod callee;
 mod limits;
 mod many;
 mod nested;
 mod retries;
+mod scopes;
 mod spared;
 mod spread;
 mod standing;

@@ -64,7 +64,7 @@ async fn what_follows_from_another_attempt_is_tried_once() -> Verdict {
         let outer = Actor::new("outer", async || Ok(())).answer(outer);
         let retry = Retry::new(3)
             .backoff(ms(1), ms(1))
-            .budget(Budget::new(10.0));
+            .budget(Budget::new(1.0).per_second(1_000.0));
         let node = way
             .node("one")
             .group(Group::new("inner").child(inner))
@@ -93,7 +93,7 @@ async fn nor_is_what_follows_from_it_further_down_tried_more_than_once() -> Verd
         let outer = Actor::new("outer", async || Ok(())).answer(far);
         let retry = Retry::new(3)
             .backoff(ms(1), ms(1))
-            .budget(Budget::new(10.0));
+            .budget(Budget::new(1.0).per_second(1_000.0));
         // The one in the middle is called without any policy.
         let policy = Policy::new().retry(retry).idempotent();
         let policies = Policies::new()

@@ -30,6 +30,7 @@ struct Count;
 
 impl Command for Count {
     const SUBJECT: Subject = Subject::new("mill.count");
+    const READ_ONLY: bool = true;
     type Outcome = Result<u32, Infallible>;
 }
 

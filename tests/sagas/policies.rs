@@ -5,7 +5,7 @@ use callboard::{
     Abort, Bus, Node, Saga, Steps,
     bus::Message,
     message::{Request, Status, codec},
-    policy::{Fallback, Policies, Policy, Retry},
+    policy::{Fallback, Policies, Policy, Retry, Serve},
     saga::{SagaOutcome, Sagas},
 };
 use std::time::Duration;
@@ -20,7 +20,8 @@ async fn a_step_waits_for_its_callee_and_takes_nothing_to_fall_back_on() -> Outc
     let bus = Bus::embedded();
     let nothing = Policy::new()
         .retry(Retry::default())
-        .fallback(Fallback::Value("not held".into()));
+        .fallback(Fallback::Value("not held".into()))
+        .serve(Serve::Degraded);
     let one = Node::new("one", bus.clone())
         .policies(Policies::new().domain("shelf", nothing))
         .group(orders(Saga::new("holding", holds)))

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 /// When a breaker opens, for how long, and how it tries again.
 ///
 /// By default it opens after 5 failures in a row within 10 s, stays open for
-/// 60 s, and then lets one probe through. Rates are off unless they are set.
+/// 60 s and up to a tenth more, and then lets one probe through. Rates are off unless they are set.
 ///
 /// # Examples
 ///
@@ -40,6 +40,27 @@ pub struct Limits {
     min_calls: u32,
     advice: Advice,
     statuses: BTreeSet<u16>,
+    #[serde(skip_serializing_if = "Scope::is_command")]
+    scope: Scope,
+}
+
+/// What one breaker of a policy stands before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// One command: each has a breaker of its own.
+    #[default]
+    Command,
+    /// All commands of the domain that have the policy: what one of them meets with holds
+    /// for the others. The breaker has the domain's name.
+    Domain,
+}
+
+impl Scope {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    const fn is_command(&self) -> bool {
+        matches!(self, Self::Command)
+    }
 }
 
 /// What a breaker makes of it when another node's breaker of its name opens.
@@ -121,8 +142,18 @@ impl Limits {
         self
     }
 
+    /// Sets what a breaker of a policy stands before: one command by default. A breaker
+    /// that stands by itself has no use for it.
+    pub const fn scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
+        self
+    }
+
     /// Sets the statuses that count as failures of the callee instead of 408, 500
     /// and 503. A call without a reply counts as 408, one that nobody answers as 503.
+    ///
+    /// A 408 counts only if the callee had as long as the policy gives an attempt, or
+    /// longer than it usually takes: a caller with little time left blames nobody.
     pub fn statuses(mut self, statuses: impl IntoIterator<Item = u16>) -> Self {
         self.statuses = statuses.into_iter().collect();
         self
@@ -196,11 +227,21 @@ impl Limits {
     }
 
     fn fault_of_statuses(&self) -> Option<String> {
+        if let Some(status) = self.statuses.iter().find(|it| matches!(it, 400 | 404)) {
+            return Some(format!(
+                "`statuses` has {status}, which says that the caller's input is bad: one caller would shut the callee for all; leave it out"
+            ));
+        }
         let is_none = |status: &&u16| !(400..600).contains(*status);
         let status = self.statuses.iter().find(is_none)?;
         Some(format!(
             "`statuses` has {status}, which says of no failure; use 400 to 599, such as 503"
         ))
+    }
+
+    /// Whether a breaker of a policy stands before this.
+    pub(crate) fn is_of(&self, scope: Scope) -> bool {
+        self.scope == scope
     }
 
     /// Whether a status says that the callee is in trouble.
@@ -287,6 +328,7 @@ impl Default for Limits {
             min_calls: 20,
             advice: Advice::default(),
             statuses: TROUBLE.into(),
+            scope: Scope::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ mod state;
 
 pub(crate) use gate::Gate;
 pub use gate::{Permit, Refused};
-pub use limits::{Advice, Limits};
+pub use limits::{Advice, Limits, Scope};
 #[cfg(test)]
 pub(super) use machine::{Entry, Machine};
 pub use state::{Change, Counts, Force, Outcome, State};
