@@ -1,4 +1,8 @@
-use super::{CallError, Cause, Client, guarded::Guarded, local, remote, routed};
+use super::{
+    CallError, Cause, Client,
+    guarded::{Guarded, Wants},
+    local, remote, routed,
+};
 use crate::{
     message::{Command, Headers, Id, Infallible, Refused, Reply, Request},
     policy::{Grade, Graded, Line},
@@ -221,10 +225,12 @@ impl<'a, C: Command> Call<'a, C> {
             cause: self.cause,
             request,
             headers: self.headers,
-            is_idempotent: self.named || line.policy.is_idempotent(),
             is_named: self.named,
-            is_graded,
-            is_firsthand: self.firsthand,
+            wants: match (self.firsthand, is_graded) {
+                (true, _) => Wants::Firsthand,
+                (false, true) => Wants::Graded,
+                (false, false) => Wants::Served,
+            },
             is_once: self.once || self.cause.is_some_and(|cause| cause.attempt > 1),
             deadline,
             line,

@@ -21,7 +21,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, sleep},
+};
 
 /// One call on its way through a policy.
 pub(super) struct Guarded<'a> {
@@ -30,30 +33,45 @@ pub(super) struct Guarded<'a> {
     pub(super) line: Arc<Line>,
     pub(super) request: Request,
     pub(super) headers: Said,
-    /// Whether trying again what may have been run is fine.
-    pub(super) is_idempotent: bool,
     /// Whether its caller named its id: it is an intention of its own.
     pub(super) is_named: bool,
-    /// Whether its caller asks how good the reply is, and takes one that is not fresh.
-    pub(super) is_graded: bool,
     /// Whether somebody else tries again.
     pub(super) is_once: bool,
-    /// Whether only the callee's own reply of now will do.
-    pub(super) is_firsthand: bool,
+    pub(super) wants: Wants,
     pub(super) deadline: Instant,
 }
+
+/// Which replies will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// Only the callee's own of now.
+    Firsthand,
+    /// Those that the policy serves to all.
+    Served,
+    /// Any, with the word how good it is.
+    Graded,
+}
+
+/// An attempt's place among those in flight, and its leave to go through the breaker.
+type Admitted<'a> = (Option<SemaphorePermit<'a>>, Option<Permit<'a>>);
 
 type Outcomes<C> = Result<Reply<C>, CallError<Refused<C>>>;
 
 impl Guarded<'_> {
+    /// Whether trying again what may have been run is fine.
+    fn is_idempotent(&self) -> bool {
+        self.is_named || self.line.policy.is_idempotent()
+    }
+
     /// Calls, as the policy says.
     pub(super) async fn ask<C: Command>(
         self,
         command: C,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
         // What stands for an intention of its own is not answered by another's reply.
-        let is_cached = self.line.is_cached(C::READ_ONLY) && !self.is_named && !self.is_firsthand;
-        let reads = self.line.reads_commands(self.is_once) && !self.is_firsthand;
+        let is_cached =
+            self.line.is_cached(C::READ_ONLY) && !self.is_named && self.wants != Wants::Firsthand;
+        let reads = self.line.reads_commands(self.is_once) && self.wants != Wants::Firsthand;
         let asked = (reads || is_cached)
             .then(|| self.asked(&command))
             .transpose()?;
@@ -74,7 +92,7 @@ impl Guarded<'_> {
                 self.keep::<C>(asked.filter(|_| keeps), &reply, era);
                 Ok(Graded { reply, grade: Grade::Fresh })
             }
-            Err(error) if error.is_trouble() && !self.is_firsthand => {
+            Err(error) if error.is_trouble() && self.wants != Wants::Firsthand => {
                 self.fall_back::<C>(error, asked).await
             }
             Err(error) => Err(error),
@@ -115,7 +133,28 @@ impl Guarded<'_> {
         bucket: &str,
         passed: (u32, &mut Vec<Instance>),
     ) -> Result<Outcomes<C>, CallError<Refused<C>>> {
-        let subject = C::SUBJECT;
+        let line = &*self.line;
+        let (_berth, permit) = self.admit(bucket).await?;
+        let started = Instant::now();
+        let left = self.deadline.duration_since(started);
+        let within = line.policy.per_try().map_or(left, |limit| limit.min(left));
+        if within.is_zero() {
+            self.give_back(bucket);
+            return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
+        }
+        if passed.0 == 1
+            && let Some(purse) = &line.purse
+        {
+            purse.earn(started);
+        }
+        let outcome = self.send(command, passed, (started, within)).await;
+        self.learn(permit, &outcome, (started, within));
+        Ok(outcome)
+    }
+
+    /// Lets an attempt through, or says what stands in its way on this side.
+    async fn admit<R>(&self, bucket: &str) -> Result<Admitted<'_>, CallError<R>> {
+        let subject = self.line.subject;
         let line = &*self.line;
         let broken = |refused: policy::Refused| CallError::Broken {
             subject,
@@ -138,41 +177,28 @@ impl Guarded<'_> {
                 reset: Some(limited.reset),
             })?;
         }
-        // What is counted there is not made after all.
-        let unspent = || {
-            if let Some(limiter) = &line.limiter {
-                limiter.give_back(bucket, Instant::now());
-            }
-        };
-        let _berth = match &line.berths {
+        let berth = match &line.berths {
             Some(berths) => Some(berths.enter(self.deadline).await.map_err(|crowded| {
-                unspent();
+                self.give_back(bucket);
                 CallError::Unavailable { subject, reason: crowded.to_string(), retry_after: None }
             })?),
             None => None,
         };
         let permit = match &line.breaker {
             Some(breaker) => Some(breaker.permit().map_err(|refused| {
-                unspent();
+                self.give_back(bucket);
                 broken(refused)
             })?),
             None => None,
         };
-        let started = Instant::now();
-        let left = self.deadline.duration_since(started);
-        let within = line.policy.per_try().map_or(left, |limit| limit.min(left));
-        if within.is_zero() {
-            unspent();
-            return Err(CallError::DeadlinePassed { subject });
+        Ok((berth, permit))
+    }
+
+    /// Takes back what was counted for an attempt that is not made after all.
+    fn give_back(&self, bucket: &str) {
+        if let Some(limiter) = &self.line.limiter {
+            limiter.give_back(bucket, Instant::now());
         }
-        if passed.0 == 1
-            && let Some(purse) = &line.purse
-        {
-            purse.earn(started);
-        }
-        let outcome = self.send(command, passed, (started, within)).await;
-        self.learn(permit, &outcome, (started, within));
-        Ok(outcome)
     }
 
     /// Tells the breaker how an attempt ended, and notes how long the callee takes.
@@ -210,7 +236,7 @@ impl Guarded<'_> {
         let retry = self.line.policy.retries()?;
         let may = match error.again() {
             Again::Safe => true,
-            Again::Unsure => self.is_idempotent,
+            Again::Unsure => self.is_idempotent(),
             Again::Futile => false,
         };
         if self.is_once || !may {
@@ -274,7 +300,7 @@ impl Guarded<'_> {
         error: CallError<Refused<C>>,
         asked: Option<Asked>,
     ) -> Result<Graded<Reply<C>>, CallError<Refused<C>>> {
-        let serves = self.is_graded || self.line.policy.serves_degraded();
+        let serves = self.wants == Wants::Graded || self.line.policy.serves_degraded();
         let found = match (self.line.policy.falls_back(), asked) {
             (Some(Fallback::Value(_) | Fallback::LastReply), _) if !serves => None,
             (Some(Fallback::Value(value)), _) => {
@@ -287,7 +313,7 @@ impl Guarded<'_> {
             }
             (Some(Fallback::LastReply), Some(asked)) => self.last(&asked),
             (Some(Fallback::Job), Some(asked))
-                if self.is_idempotent || error.certainly_not_run() =>
+                if self.is_idempotent() || error.certainly_not_run() =>
             {
                 return Err(self.put_off::<C>(error, &asked.command).await);
             }

@@ -19,7 +19,7 @@ const WITHIN: Duration = Duration::from_secs(2);
 #[tokio::test(start_paused = true)]
 async fn one_breaker_may_stand_before_a_whole_domain() -> Verdict {
     let callee = Callee::open(|_| Act::Refuse(Status::Failed)).await?;
-    let each = r#"domains.till.breaker = { failures = 4 }"#;
+    let each = "domains.till.breaker = { failures = 4 }";
     let one = r#"domains.till.breaker = { failures = 4, scope = "domain" }"#;
     for (table, tried) in [(each, 8), (one, 4)] {
         let before = callee.tried();
