@@ -1,7 +1,10 @@
 //! What can be said on the command line and in the environment.
 
 use callboard::{Profile, roster::Version};
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::{
+    Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum, error::ErrorKind,
+    parser::ValueSource,
+};
 use schemas::Cents;
 use shop::{groups::Name, payments};
 use std::{env, ffi::OsString, fs, num::NonZeroU32, path::PathBuf, process};
@@ -36,7 +39,19 @@ const USUAL_FOLDER: &str = "./callboard-data";
 impl Cli {
     /// Reads a command line, the program's name first.
     pub(crate) fn read(line: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let cli = Self::try_parse_from(line)?;
+        let matches = Self::command().try_get_matches_from(line)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        let said = |name| matches.value_source(name) == Some(ValueSource::CommandLine);
+        // The environment may say it for another run, as in a container's image.
+        if cli.options.memory && said("data") {
+            let cure = "`--memory` keeps nothing and `--data` says where to keep it; leave one of them out";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, cure));
+        }
+        if cli.options.nats.is_none() && said("replicas") && cli.options.replicas > 1 {
+            let cure =
+                "`--replicas` copies streams on the servers of a cluster; name it with --nats URL";
+            return Err(Self::command().error(ErrorKind::MissingRequiredArgument, cure));
+        }
         let is_remote = matches!(cli.action, Some(Action::Demo { remote: true, .. }));
         // clap's `requires` does not see what stands before the subcommand.
         if is_remote && cli.options.nats.is_none() {
@@ -293,6 +308,20 @@ mod tests {
         ] {
             assert!(amount(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_with_the_cure() {
+        for (line, cure) in [
+            ("shop --memory --data d2", "leave one of them out"),
+            ("shop --data d2 demo --memory", "leave one of them out"),
+            ("shop --memory --replicas 3", "--nats URL"),
+        ] {
+            let refused = parse(line).expect_err(line);
+            assert_eq!(refused.exit_code(), 2, "{line}");
+            assert!(refused.to_string().contains(cure), "{refused}");
+        }
+        assert!(parse("shop --nats localhost:4222 --memory --replicas 3").is_ok());
     }
 
     #[test]

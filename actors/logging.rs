@@ -8,6 +8,8 @@ pub(crate) fn start(format: LogFormat, unless_told: &str) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(stderr().is_terminal())
+        // It would be said on standard error, which may be what is closed.
+        .log_internal_errors(false)
         .with_writer(stderr);
     match format {
         LogFormat::Text => log.init(),

@@ -8,7 +8,11 @@ mod logging;
 use callboard::{Bus, Client, Node, bus::OpenError, error::BoxError, node::Plan, shutdown_signal};
 use cli::{Action, Cli, Options};
 use shop::groups::{Name, Settings};
-use std::{env, fs, process::ExitCode};
+use std::{
+    env, fs,
+    io::{self, Write},
+    process::ExitCode,
+};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -23,7 +27,8 @@ async fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("shop: {error}");
+            // Nobody is left to be told that standard error is closed.
+            writeln!(io::stderr(), "shop: {error}").ok();
             ExitCode::FAILURE
         }
     }

@@ -284,15 +284,6 @@ pub(super) struct Publish {
     #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) schema_version: u32,
-    /// How many servers keep the domain's events, should their stream be new.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 1,
-        env = "CALLBOARD_REPLICAS"
-    )]
-    #[arg(value_parser = clap::value_parser!(u8).range(1..=5))]
-    pub(super) replicas: u8,
 }
 
 #[derive(Debug, Options)]

@@ -59,7 +59,7 @@ enum Act {
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
-    let bus = place.connect().await?;
+    let bus = place.connect_used().await?;
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     match args.act {
         Act::List { json, all, from } => {

@@ -90,7 +90,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
         Some(Act::Amend { json, .. }) => Some(input::payload(json)?),
         _ => None,
     };
-    let bus = place.connect().await?;
+    let bus = place.connect_used().await?;
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     let said = match args.act {
         None => list(&operator, args.json, out).await,

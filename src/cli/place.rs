@@ -1,7 +1,9 @@
+use super::error::CommandError;
 use crate::{
-    bus::{Bus, ConnectError, nats},
+    bus::{Bus, ConnectError, Message, nats},
     message::Namespace,
 };
+use bytes::Bytes;
 use clap::Args;
 use std::{env, fmt, path::PathBuf, time::Duration};
 
@@ -35,6 +37,31 @@ impl Place {
             options = options.credentials_file(file);
         }
         Bus::nats(options).await
+    }
+
+    /// Connects to the server, and checks that the namespace is in use there: it has
+    /// streams, or a node answers.
+    ///
+    /// # Errors
+    ///
+    /// Also returns [`CommandError::NoNode`] if it is not.
+    pub(super) async fn connect_used(&self) -> Result<Bus, CommandError> {
+        let bus = self.connect().await?;
+        let own = format!("{}_", self.namespace);
+        // Who may not list streams is not stopped by it.
+        let streams = bus.streams().await.unwrap_or_default();
+        if streams.iter().any(|stream| stream.name.starts_with(&own)) {
+            return Ok(bus);
+        }
+        let question = Message::new(self.namespace.system("tree"), Bytes::new());
+        match bus.request(question, PATIENCE).await {
+            Ok(_) => Ok(bus),
+            Err(_) => Err(CommandError::NoNode(format!(
+                "namespace `{}` has no streams on this server, and no node answers there; is one \
+                 running, and is `--namespace` right?",
+                self.namespace
+            ))),
+        }
     }
 
     /// Returns who publishes: this command, and the name of its user.

@@ -7,7 +7,7 @@ use super::{
     target::Target,
 };
 use crate::{
-    bus::{Append, Expect, Message, StreamConfig, matches},
+    bus::{Append, Expect, Message, StreamConfig, StreamError, matches},
     call::open_as_declared,
     message::{
         Envelope, Headers, Id, Key, Subject,
@@ -63,7 +63,17 @@ async fn event(
     let message = Message::new(to, envelope.payload.clone()).headers(envelope.headers()?);
     let bus = place.connect().await?;
     let config = StreamConfig::events(&place.namespace, kind.domain());
-    let stream = open_as_declared(&bus, config.replicas(args.replicas.into())).await?;
+    // The domain's nodes make its stream, with the settings that they need.
+    let opened = open_as_declared(&bus.provisioned(), config).await;
+    let stream = opened.map_err(|error| match error {
+        StreamError::Missing { name } => CommandError::NoNode(format!(
+            "there is no stream {name}: no node has served the domain `{}` in namespace `{}` yet; start \
+             one, and see that `--namespace` is right",
+            kind.domain(),
+            place.namespace
+        )),
+        error => error.into(),
+    })?;
     let name = place.namespace.event_stream(kind.domain());
     match stream.append(message, Expect::Any).await? {
         Append::Committed { sequence, duplicate: false } => {

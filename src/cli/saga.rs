@@ -110,7 +110,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     if matches!(args.act, Act::Check) {
         return Err(CommandError::Usage(CHECK));
     }
-    let bus = place.connect().await?;
+    let bus = place.connect_used().await?;
     let client = Client::new(bus.clone(), place.namespace.clone());
     let said = act(&client, args.act, out).await;
     bus.close().await;

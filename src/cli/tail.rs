@@ -12,7 +12,7 @@ pub(super) async fn run(
     args: args::Tail,
     out: &mut Out,
 ) -> Result<(), CommandError> {
-    let bus = place.connect().await?;
+    let bus = place.connect_used().await?;
     let scope = Scope {
         namespace: place.namespace.clone(),
         filter: args.filter.clone(),

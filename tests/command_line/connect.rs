@@ -30,7 +30,8 @@ async fn credentials_are_taken_from_the_address_and_never_shown() {
     let refused = at(&wrong, &["tail", "--no-follow"]).await.failed(1);
     assert!(!refused.contains("wr0ng"), "{refused}");
     let right = format!("nats://op:s3cr3t@127.0.0.1:{}", server.port());
-    assert_eq!(at(&right, &["tail", "--no-follow"]).await.done(), "");
+    let empty = at(&right, &["tail", "--no-follow"]).await.failed(4);
+    assert!(empty.contains("has no streams"), "{empty}");
     let help = at(&right, &["tail", "--help"]).await.done();
     assert!(!help.contains("s3cr3t"), "{help}");
     let words = ["tail", "--no-follow", "--creds", "/no/such/file"];

@@ -1,4 +1,7 @@
-use super::{shell::run, support::nats::Server};
+use super::{
+    shell::{run, serve},
+    support::nats::Server,
+};
 use callboard::{
     Actor, Bus, Context, Event, Failure, Group, Node, Retry, Running, Subject, call::Operator,
     message::Namespace,
@@ -108,11 +111,8 @@ async fn place_some(server: &Server) {
 #[tokio::test(flavor = "multi_thread")]
 async fn parked_keys_are_listed_and_shown() {
     let server = Server::start();
-    assert_eq!(
-        run(&server, &["parked"]).await.done(),
-        "",
-        "nobody was here"
-    );
+    let said = run(&server, &["parked"]).await.failed(4);
+    assert!(said.contains("has no streams"), "nobody was here: {said}");
     let desk = Desk::default();
     let node = desk.start(&server).await;
     place_some(&server).await;
@@ -184,6 +184,7 @@ async fn parked_keys_go_on_as_the_operator_says() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_act_of_nobody_or_on_nothing_is_told_with_the_cure() {
     let server = Server::start();
+    serve(&server, &["orders"]).await;
     for words in [
         &["parked", "show", "orders/desk", "o-1"][..],
         &["parked", "retry", "orders/desk", "o-1"],
@@ -211,8 +212,9 @@ async fn an_act_of_nobody_or_on_nothing_is_told_with_the_cure() {
         run(&server, words).await.failed(2);
     }
     let bus = Bus::nats(server.url()).await.unwrap();
-    assert!(
-        bus.streams().await.unwrap().is_empty(),
+    assert_eq!(
+        bus.streams().await.unwrap().len(),
+        1,
         "looking makes no stream"
     );
 }
@@ -220,6 +222,7 @@ async fn an_act_of_nobody_or_on_nothing_is_told_with_the_cure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_shown_and_redriven() {
     let server = Server::start();
+    serve(&server, &["orders"]).await;
     assert_eq!(run(&server, &["dead", "list"]).await.done(), "");
     let desk = Desk::default();
     let node = desk.start(&server).await;

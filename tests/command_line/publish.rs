@@ -1,5 +1,5 @@
 use super::{
-    shell::{piped, run},
+    shell::{piped, run, serve},
     support::nats::Server,
 };
 use callboard::{Bus, bus::StreamConfig, message::Namespace};
@@ -10,6 +10,7 @@ use tokio::time::timeout;
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_is_stored_as_the_library_stores_it_and_once_per_id() {
     let server = Server::start();
+    serve(&server, &["orders"]).await;
     let words = [
         "publish",
         "orders.placed",
@@ -56,6 +57,7 @@ async fn an_event_is_stored_as_the_library_stores_it_and_once_per_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_payload_comes_from_a_pipe_or_a_file_too() {
     let server = Server::start();
+    serve(&server, &["orders"]).await;
     let words = ["publish", "orders.placed", "--key", "o-1", "-"];
     piped(&server, &words, "{\n  \"total\": 1\n}\n")
         .await
@@ -98,6 +100,39 @@ async fn a_stream_with_more_copies_or_other_settings_is_no_surprise() {
         said.contains("stream shop_EVT_orders exists with other settings"),
         "{said}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_nobody_serves_is_told_and_nothing_is_made_in_it() {
+    let server = Server::start();
+    for words in [
+        &["publish", "orders.placed", "--key", "o-1", "{}"][..],
+        &["parked"],
+        &["parked", "retry", "--all"],
+        &["dead", "list"],
+        &["saga", "list"],
+        &["tail"],
+        &["tail", "--no-follow"],
+        &["tree"],
+        &["nodes"],
+        &["services"],
+    ] {
+        let said = run(&server, words).await.failed(4);
+        assert!(said.contains("namespace `callboard`"), "{words:?}: {said}");
+    }
+    let bus = Bus::nats(server.url()).await.unwrap();
+    assert_eq!(bus.streams().await.unwrap(), []);
+    // A namespace whose nodes are down is none that nobody serves.
+    serve(&server, &["orders"]).await;
+    for words in [&["parked"][..], &["dead", "list"], &["saga", "list"]] {
+        run(&server, words).await.done();
+    }
+    let said = run(
+        &server,
+        &["publish", "users.registered", "--key", "u", "{}"],
+    )
+    .await;
+    assert!(said.failed(4).contains("the domain `users`"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

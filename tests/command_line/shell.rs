@@ -1,6 +1,7 @@
 //! Runs the real binary and reads what it says.
 
 use super::support::nats::Server;
+use callboard::{Bus, bus::StreamConfig, message::Namespace};
 use std::{process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
@@ -48,6 +49,16 @@ pub(crate) fn command(url: &str, words: &[&str]) -> Command {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     command
+}
+
+/// Makes the streams of domains, as their nodes do.
+pub(crate) async fn serve(server: &Server, domains: &[&str]) {
+    let bus = Bus::nats(server.url()).await.expect("the server runs");
+    for domain in domains {
+        let config = StreamConfig::events(&Namespace::default(), domain);
+        bus.stream(&config).await.expect("the server makes streams");
+    }
+    bus.close().await;
 }
 
 pub(crate) async fn run(server: &Server, words: &[&str]) -> Ran {

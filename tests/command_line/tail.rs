@@ -1,5 +1,5 @@
 use super::{
-    shell::{Going, PATIENCE, ended, run},
+    shell::{Going, PATIENCE, ended, run, serve},
     support::nats::Server,
 };
 use callboard::{Bus, bus::Message};
@@ -11,6 +11,8 @@ use std::{
 use tokio::{process::Command, time::timeout};
 
 async fn publish(server: &Server, kind: &str, key: &str, json: &str) {
+    let domain = kind.split('.').next().unwrap_or(kind);
+    serve(server, &[domain]).await;
     run(server, &["publish", kind, "--key", key, json])
         .await
         .done();
