@@ -59,8 +59,7 @@ async fn ended(sagas: &Sagas, id: &str, within: Duration) -> SagaOutcome<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn sagas_are_listed_shown_and_called_off() {
     let server = Server::start();
-    let said = run(&server, &["saga", "list"]).await.failed(4);
-    assert!(said.contains("has no streams"), "{said}");
+    run(&server, &["saga", "list"]).await.failed(4);
     let (node, sagas) = start(&server).await;
     for what in ["glass", "wood"] {
         sagas.start(what, &what).await.expect("the server is up");

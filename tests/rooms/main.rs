@@ -3,7 +3,7 @@
 mod reading;
 
 use reading::{imports, tokens};
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 /// The rooms of `src/`, from the ground up.
 const FLOORS: [&[&str]; 10] = [
@@ -62,6 +62,50 @@ fn no_source_file_is_longer_than_six_hundred_lines() {
         long.is_empty(),
         "split these, at {MAX_LINES} lines at most: {long:?}"
     );
+}
+
+#[test]
+fn the_nightly_run_lists_every_ignored_test() {
+    let script = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(".ci/nightly"))
+        .expect("there is one");
+    let listed: BTreeSet<_> = script
+        .lines()
+        .map(str::to_owned)
+        .filter(|line| line.starts_with("callboard ") || line.starts_with("shop "))
+        .collect();
+    let ignored: BTreeSet<_> = [("tests", "callboard"), ("actors/tests", "shop")]
+        .into_iter()
+        .flat_map(|(folder, package)| {
+            sources(folder).into_iter().flat_map(move |(path, text)| {
+                let program = path.trim_start_matches(folder).trim_start_matches('/');
+                let program = program
+                    .split(['/', '.'])
+                    .next()
+                    .unwrap_or(program)
+                    .to_owned();
+                let tests = ignored(&text).into_iter();
+                tests
+                    .map(move |test| format!("{package} {program} {test}"))
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    assert_eq!(
+        listed, ignored,
+        "`.ci/nightly` runs what is ignored elsewhere"
+    );
+}
+
+/// Returns the names of the ignored tests of a source file.
+fn ignored(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    while lines.any(|line| line.starts_with("#[ignore")) {
+        let head = lines.find_map(|line| line.split_once("fn "));
+        let name = head.and_then(|(_, name)| name.split_once('('));
+        names.extend(name.map(|(name, _)| name.to_owned()));
+    }
+    names
 }
 
 #[test]
