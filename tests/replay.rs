@@ -3,6 +3,7 @@
 use callboard::{
     Actor, Answer, Command, Context, Event, Failure, Group, Infallible, Rejection, Replay,
     ReplayError, Retry, Subject,
+    policy::{Policies, Policy, Rate},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -234,5 +235,63 @@ async fn one_domain_may_have_several_commands_stood_in_for() -> Result<(), Repla
     assert_eq!(heard.kinds(), ["desk.paid"]);
     assert_eq!(heard.envelopes()[0].key.decode(), "a");
     assert!(matches!(&heard.answers::<Balance>()[..], [Ok(7)]));
+    Ok(())
+}
+
+/// Takes a while over each order.
+struct Slow;
+
+impl Slow {
+    async fn ordered(&mut self, ordered: Ordered, ctx: &Context) -> Result<(), Failure> {
+        tokio::time::sleep(Duration::from_mins(9)).await;
+        ctx.publish(Paid { order: ordered.order }).await?;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_takes_minutes_is_waited_for_as_long_as_it_takes_and_no_longer()
+-> Result<(), ReplayError> {
+    let slow = Actor::new("slow", async || Ok::<_, Failure>(Slow))
+        .on(Slow::ordered)
+        .handle_within(Duration::from_mins(10));
+    let began = Instant::now();
+    let heard = Replay::of(Group::new("desk").child(slow))
+        .given(ordered("a", 1))
+        .given(ordered("b", 1))
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<Paid>(), [paid("a"), paid("b")]);
+    let times: Vec<_> = heard
+        .envelopes()
+        .iter()
+        .filter_map(|paid| paid.time)
+        .collect();
+    let apart = times[1].duration_since(times[0]).unwrap_or_default();
+    let (least, most) = (
+        Duration::from_mins(9),
+        Duration::from_millis(9 * 60_000 + 10),
+    );
+    assert!(
+        apart >= least && apart <= most,
+        "b begins when a is done: {apart:?}"
+    );
+    // A millisecond of virtual time is no work by itself: 20 s when it was.
+    assert!(began.elapsed() < Duration::from_secs(8));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_replay_goes_by_the_policies_that_it_is_given() -> Result<(), ReplayError> {
+    let none = Policy::new().rate(Rate::new(1, Duration::from_hours(1)));
+    let heard = Replay::of(desk())
+        .stub(bank)
+        .policies(Policies::new().domain("bank", none))
+        .given(ordered("a", 10))
+        .given(ordered("b", 10))
+        .after(Duration::from_hours(2))
+        .settle()
+        .await?;
+    assert_eq!(heard.events::<Paid>().len(), 1, "the second is limited");
     Ok(())
 }

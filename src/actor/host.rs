@@ -1,6 +1,6 @@
 use super::{
     Context, Exit, Inbox, Poke,
-    bounds::{Bounds, Cut, Turn, caught},
+    bounds::{Bounds, Cut, Turn, caught, guarded},
     context::{Source, cause_of},
     inbox::Gauge,
     meter::Meter,
@@ -109,7 +109,11 @@ impl<A: 'static> Host<A> {
         if self.gauge.interrupted() {
             Box::pin(self.park()).await;
         }
-        self.turn(parcel).await;
+        // A panic beside the handler, such as one of a subscriber to its log lines.
+        if let Err(panic) = guarded(self.turn(parcel)).await {
+            self.now = None;
+            Box::pin(self.end(Exit::Failed, panic)).await;
+        }
         if !self.gauge.handled() {
             self.now = None;
         }
@@ -138,7 +142,10 @@ impl<A: 'static> Host<A> {
         if let Some(receipt) = ctx.receipt() {
             receipt.settle(ended);
         } else if let (false, Ended::Failed(failure)) = (ctx.is_taken(), ended) {
-            tracing::error!(child = &*self.path, subject = self.plan.routes[route].0, %failure, "a handler failed");
+            let subject = self.plan.routes[route].0;
+            ctx.span(subject).in_scope(
+                || tracing::error!(child = &*self.path, subject, %failure, "a handler failed"),
+            );
         }
         match crash {
             Some(reason) => Box::pin(self.end(Exit::Failed, reason)).await,
@@ -309,6 +316,20 @@ impl<A: 'static> Host<A> {
                 "dropping the state was not clean"
             );
         }
+    }
+}
+
+/// A cell that ends although nobody closed it has failed: its supervisor is told.
+impl<A> Drop for Host<A> {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let reason = "its task ended before it was stopped".to_owned();
+        let (member, life) = (self.member, self.life);
+        let report = Report { member, life, exit: Exit::Failed, reason };
+        // When the whole node is dropped, nobody is left to be told.
+        self.report.try_send(report).ok();
     }
 }
 

@@ -144,9 +144,9 @@ impl Inbox {
         self.gauge.closed.store(false, SeqCst);
     }
 
-    /// Returns whether it takes nothing.
+    /// Returns whether it takes nothing, or nobody is there to take it.
     pub(crate) fn is_closed(&self) -> bool {
-        self.gauge.closed.load(SeqCst)
+        self.gauge.closed.load(SeqCst) || !self.address.connected()
     }
 
     /// Makes the cell look at its control channel after the message at hand.

@@ -127,7 +127,11 @@ pub(super) fn open<C: Command>(input: Input) -> Result<(C, Waiting<C>), String> 
     match input {
         Input::Local(call) => {
             let call: LocalCall<C> = *call.downcast().map_err(|_| "is of another type here")?;
-            Ok((call.command, Waiting::Local(call.reply)))
+            let mut reply = call.reply;
+            if let Some(reply) = &mut reply {
+                reply.hand_over();
+            }
+            Ok((call.command, Waiting::Local(reply)))
         }
         Input::Encoded(payload) => decode(&payload).map(|command| (command, Waiting::Bus)),
         Input::Decoded(command) => {
@@ -222,8 +226,7 @@ pub(super) fn reply_local<C: Command>(
         }
     };
     if let Some(reply) = reply {
-        // A caller that is gone has stopped waiting.
-        reply.send(answer).ok();
+        reply.send(answer);
     }
     ended
 }

@@ -8,28 +8,40 @@ use super::{
     },
 };
 use crate::{
-    call::{Answer, Ended},
+    call::{Answer, CallError, Ended},
     error::Failure,
-    message::{Command, Event, Status},
+    message::{Command, Event, Status, headers::CB_RETRY_AFTER},
     telemetry::EXPIRED_TOTAL,
 };
 use bytes::Bytes;
-use std::{sync::Arc, time::Duration};
-use tokio::time::Instant;
+use std::{cell::Cell, sync::Arc, time::Duration};
+use tokio::{runtime::Handle, time::Instant};
+use tracing::Span;
 
 /// How long a command may take that nobody waits for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What is said of a command that was given up while it was worked on.
+const LOST: &str = "it was given up while it was worked on, and may have been run";
+
+/// What is said of a command that was given up before its turn.
+const NOT_BEGUN: &str = "it stopped before it came to this command";
+
 /// A command that was taken out of the mailbox and is answered later.
 ///
-/// The mailbox goes on, and counts it until it is answered or dropped.
+/// The mailbox goes on, and counts it until it is answered or dropped. Who waits for
+/// one that is dropped is told, and whether it may have been run.
 pub(crate) struct Taken<C: Command> {
     pub(crate) command: C,
     pub(crate) key: String,
     pub(crate) ctx: Context,
-    waiting: Waiting<C>,
+    /// Nothing once it is answered.
+    waiting: Option<Waiting<C>>,
+    /// Whether it may have been run, should it be dropped.
+    begun: Cell<bool>,
     meter: Option<Arc<Meter>>,
     since: Instant,
+    span: Span,
     _stay: Stay,
 }
 
@@ -45,15 +57,22 @@ impl<C: Command> Taken<C> {
     }
 
     /// Returns the span in which it is worked on.
-    pub(crate) fn span(&self) -> tracing::Span {
-        self.ctx.span(C::SUBJECT.as_str())
+    pub(crate) fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// Notes that from now on it may have been run.
+    pub(crate) fn begin(&self) {
+        self.begun.set(true);
     }
 
     /// Gives it up: its deadline passed before its turn came.
-    pub(crate) async fn expire(self) {
+    pub(crate) async fn expire(mut self) {
         let path = self.ctx.path();
         metrics::counter!(EXPIRED_TOTAL, "child" => path.to_owned()).increment(1);
-        // A caller of this process sees the end of its wait by itself.
+        if let Some(Waiting::Local(Some(reply))) = self.waiting.take() {
+            reply.send(Err(CallError::DeadlinePassed { subject: C::SUBJECT }));
+        }
         let reason = format!("the deadline passed before {path} came to it");
         respond(
             &self.ctx,
@@ -64,13 +83,42 @@ impl<C: Command> Taken<C> {
     }
 
     /// Sends the answer; a panic's text stands for a handler that failed.
-    /// Returns the context, for what is to be done after.
-    pub(crate) async fn answer(self, answer: Result<Answer<C>, String>) -> Context {
-        let ended = match self.waiting {
-            Waiting::Local(reply) => reply_local::<C>(reply, answer),
-            Waiting::Bus if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
-            Waiting::Bus => reply_remote::<C>(&self.ctx, answer).await,
+    pub(crate) async fn answer(mut self, answer: Result<Answer<C>, String>) {
+        let ended = match self.waiting.take() {
+            Some(Waiting::Local(reply)) => reply_local::<C>(reply, answer),
+            _ if self.ctx.is_job() => job_ended::<C>(&self.ctx, answer),
+            _ => reply_remote::<C>(&self.ctx, answer).await,
         };
+        self.end(ended);
+    }
+
+    /// Answers with a status that is neither a reply nor a failure. Of a job, whose
+    /// answer goes nowhere, one below 300 is the end.
+    pub(crate) async fn tell(mut self, status: Status, reason: String, again: Option<Duration>) {
+        let ended = match self.waiting.take() {
+            Some(Waiting::Local(reply)) => {
+                let error = CallError::of(C::SUBJECT, status, reason, again);
+                if let Some(reply) = reply {
+                    reply.send(Err(error));
+                }
+                Ended::Done
+            }
+            _ if self.ctx.is_job() && status.code() >= 300 => {
+                Ended::Failed(Failure::discard(reason))
+            }
+            _ => {
+                let mut headers = status.headers(&reason);
+                if let Some(again) = again {
+                    headers.put(CB_RETRY_AFTER, again.as_millis().to_string());
+                }
+                respond(&self.ctx, headers, Bytes::new()).await;
+                Ended::Done
+            }
+        };
+        self.end(ended);
+    }
+
+    fn end(&self, ended: Ended) {
         if let Some(meter) = &self.meter {
             meter.count(&ended, self.since.elapsed());
         }
@@ -78,9 +126,41 @@ impl<C: Command> Taken<C> {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
-            tracing::error!(child, subject, %failure, "a decision failed");
+            tracing::error!(parent: &self.span, child, subject, %failure, "a decision failed");
         }
-        self.ctx
+    }
+}
+
+/// Tells who waits for a command that is given up, such as when its actor is cut off;
+/// a job and an event go back to their reader by themselves.
+impl<C: Command> Drop for Taken<C> {
+    fn drop(&mut self) {
+        let Some(waiting) = self.waiting.take() else {
+            return;
+        };
+        let (status, reason) = if self.begun.get() {
+            (Status::Failed, LOST)
+        } else {
+            (Status::Unavailable, NOT_BEGUN)
+        };
+        match waiting {
+            Waiting::Local(reply) => {
+                let error = CallError::of(C::SUBJECT, status, reason.to_owned(), None);
+                if let Some(reply) = reply {
+                    reply.send(Err(error));
+                }
+            }
+            Waiting::Bus if self.ctx.is_job() => {}
+            Waiting::Bus => {
+                let Ok(runtime) = Handle::try_current() else {
+                    return;
+                };
+                let ctx = self.ctx.detached();
+                runtime.spawn(async move {
+                    respond(&ctx, status.headers(reason), Bytes::new()).await;
+                });
+            }
+        }
     }
 }
 
@@ -143,7 +223,7 @@ pub(super) fn take<A: 'static, C: Command, F>(handler: F) -> Run<A>
 where
     F: AsyncFn(&mut A, Taken<C>) + Clone + Send + Sync + 'static,
 {
-    erase(move |state, input, Turn { ctx, gauge, meter, .. }| {
+    erase(move |state, input, Turn { ctx, bounds, gauge, meter }| {
         let handler = handler.clone();
         Box::pin(async move {
             let (command, waiting) = match open::<C>(input) {
@@ -160,16 +240,21 @@ where
                 command,
                 key,
                 ctx,
-                waiting,
+                waiting: Some(waiting),
+                begun: Cell::new(false),
                 meter: meter.cloned(),
                 since: Instant::now(),
+                span: Span::current(),
                 _stay: gauge.stay(),
             };
-            match cut {
-                None => handler(state, taken).await,
-                Some(cut) => drop(taken.answer(Err(cut.to_string())).await),
+            if let Some(cut) = cut {
+                taken.answer(Err(cut.to_string())).await;
+                return Ended::Done;
             }
-            Ended::Done
+            match bounds.run(async { handler(state, taken).await }).await {
+                Ok(()) => Ended::Done,
+                Err(cut) => Ended::Crashed(cut.to_string()),
+            }
         })
     })
 }

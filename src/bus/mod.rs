@@ -37,7 +37,7 @@ pub use message::{Message, Stored};
 pub use partition::partition;
 pub use presence::Presence;
 pub use reader::Reader;
-pub(crate) use schedule::within_reach;
+pub(crate) use schedule::{scheduled_for, within_reach};
 pub use store::{Durability, Store};
 pub(crate) use stream::PARTITIONS;
 pub use stream::{Append, Expect, Stream, StreamConfig, StreamInfo};

@@ -24,6 +24,11 @@ pub(super) struct Schedule {
     pub(super) target: String,
 }
 
+/// Returns when what a schedule's header says is due.
+pub(crate) fn scheduled_for(schedule: &str) -> Option<SystemTime> {
+    Schedule::due(schedule)
+}
+
 impl Schedule {
     /// Writes a schedule as headers. A target that cannot be written is refused
     /// when the message is appended.

@@ -78,6 +78,18 @@ pub enum CallError<R> {
         /// What stood in the way.
         reason: String,
     },
+    /// What the command asks for goes on, and its outcome is not there yet: the saga
+    /// that answers it still runs. The same command, asked again with the same key, gets
+    /// the outcome.
+    #[error("{subject} goes on: {reason}")]
+    StillRunning {
+        /// The command.
+        subject: Subject,
+        /// What the callee said.
+        reason: String,
+        /// After how long it is worth asking again.
+        retry_after: Option<Duration>,
+    },
     /// The callee failed while it ran the command.
     #[error("{subject} failed: {reason}")]
     Failed {
@@ -119,7 +131,7 @@ pub enum CallError<R> {
 
 impl<R> CallError<R> {
     /// Returns what the callee's status means to the caller.
-    pub(super) fn of(
+    pub(crate) fn of(
         subject: Subject,
         status: Status,
         reason: String,
@@ -130,6 +142,7 @@ impl<R> CallError<R> {
             Status::Unavailable => Self::Unavailable { subject, reason, retry_after: again },
             Status::Limited => Self::Limited { subject, reason, remaining: 0, reset: again },
             Status::Failed => Self::Failed { subject, reason },
+            Status::StillRunning => Self::StillRunning { subject, reason, retry_after: again },
             status => Self::Refused { subject, status, reason },
         }
     }
@@ -163,6 +176,9 @@ impl<R> CallError<R> {
                 CallError::Limited { subject, reason, remaining, reset }
             }
             Self::PutOff { subject, id, reason } => CallError::PutOff { subject, id, reason },
+            Self::StillRunning { subject, reason, retry_after } => {
+                CallError::StillRunning { subject, reason, retry_after }
+            }
             Self::Failed { subject, reason } => CallError::Failed { subject, reason },
             Self::Refused { subject, status, reason } => {
                 CallError::Refused { subject, status, reason }
@@ -184,6 +200,7 @@ impl<R> CallError<R> {
             Self::Broken { .. } => "broken",
             Self::Limited { .. } => "limited",
             Self::PutOff { .. } => "put_off",
+            Self::StillRunning { .. } => "still_running",
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",

@@ -20,7 +20,42 @@ pub(crate) struct LocalCall<C: Command> {
     pub(crate) reply: Option<LocalReply<C>>,
 }
 
-pub(crate) type LocalReply<C> = oneshot::Sender<Result<Reply<C>, CallError<Refused<C>>>>;
+type Outcomes<C> = Result<Reply<C>, CallError<Refused<C>>>;
+
+/// Where the caller of a command waits.
+///
+/// Dropped before the command was handed to its handler, it tells that the command was
+/// not run; after that, that it may have been.
+pub(crate) struct LocalReply<C: Command> {
+    sender: Option<oneshot::Sender<Outcomes<C>>>,
+    handed_over: bool,
+}
+
+impl<C: Command> LocalReply<C> {
+    /// Notes that the handler has the command from now on.
+    pub(crate) const fn hand_over(&mut self) {
+        self.handed_over = true;
+    }
+
+    /// Sends the outcome; a caller that is gone has stopped waiting.
+    pub(crate) fn send(mut self, outcome: Outcomes<C>) {
+        if let Some(sender) = self.sender.take() {
+            sender.send(outcome).ok();
+        }
+    }
+}
+
+impl<C: Command> Drop for LocalReply<C> {
+    fn drop(&mut self) {
+        let Some(sender) = self.sender.take_if(|_| self.handed_over) else {
+            return;
+        };
+        let reason = "its actor ended while it ran the command".to_owned();
+        sender
+            .send(Err(CallError::Failed { subject: C::SUBJECT, reason }))
+            .ok();
+    }
+}
 
 impl<C: Command> Enclosed for LocalCall<C> {
     fn request(&mut self) -> Option<Request> {
@@ -47,7 +82,8 @@ pub(super) async fn ask<C: Command>(
         })?;
     }
     let deadline = started + timeout;
-    let (reply, answer) = oneshot::channel();
+    let (sender, answer) = oneshot::channel();
+    let reply = LocalReply { sender: Some(sender), handed_over: false };
     offer(door, command, request, Some((reply, deadline)))
         .map_err(|reason| CallError::Unavailable { subject, reason, retry_after: None })?;
     match timeout_at(deadline, answer).await {

@@ -26,6 +26,7 @@ impl<R> CallError<R> {
                 Status::Unavailable
             }
             Self::Limited { .. } => Status::Limited,
+            Self::StillRunning { .. } => Status::StillRunning,
             Self::Failed { .. } => Status::Failed,
             Self::Refused { status, .. } => *status,
             Self::PutOff { .. } | Self::Codec { .. } | Self::Header { .. } | Self::Send(_) => {
@@ -37,9 +38,9 @@ impl<R> CallError<R> {
     /// Returns after how long it is worth trying again, if that is known.
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Broken { retry_after, .. } | Self::Unavailable { retry_after, .. } => {
-                *retry_after
-            }
+            Self::Broken { retry_after, .. }
+            | Self::Unavailable { retry_after, .. }
+            | Self::StillRunning { retry_after, .. } => *retry_after,
             Self::Limited { reset, .. } => *reset,
             _ => None,
         }

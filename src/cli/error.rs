@@ -104,9 +104,10 @@ impl CommandError {
                 | OperatorError::Asked { .. },
             )
             | Self::Connect(ConnectError::Unreachable { .. }) => Exit::Unavailable,
-            Self::Refused { status: Status::Unavailable | Status::Limited, .. } => {
-                Exit::Unavailable
-            }
+            Self::Refused {
+                status: Status::Unavailable | Status::Limited | Status::StillRunning,
+                ..
+            } => Exit::Unavailable,
             Self::Timeout { .. }
             | Self::Unconfirmed { .. }
             | Self::Saga(SagaError::Unknown { .. })

@@ -80,6 +80,7 @@ mod tests {
             (Status::Rejected, Exit::Rejected),
             (Status::Unavailable, Exit::Unavailable),
             (Status::Limited, Exit::Unavailable),
+            (Status::StillRunning, Exit::Unavailable),
             (Status::DeadlinePassed, Exit::Timeout),
             (Status::Failed, Exit::Failed),
             (Status::NotFound, Exit::Failed),

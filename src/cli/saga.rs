@@ -55,11 +55,24 @@ enum Act {
     Why {
         #[command(flatten)]
         which: Which,
+        /// Writes one JSON object.
+        #[arg(long)]
+        json: bool,
     },
-    /// Lets a parked saga go on where it stood.
+    /// Lets a parked saga go on where it stood, or all parked ones.
     Retry {
-        #[command(flatten)]
-        which: Which,
+        /// The saga's name, such as `checkout`; with `--all` all without it.
+        #[arg(required_unless_present = "all")]
+        saga: Option<String>,
+        /// Its id, such as `o-1`.
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        id: Option<String>,
+        /// Lets all parked ones go on.
+        #[arg(long)]
+        all: bool,
+        /// Only those whose reason contains this text.
+        #[arg(long, requires = "all")]
+        reason: Option<String>,
     },
     /// Undoes what was done, if there is still a way back.
     Cancel {
@@ -131,14 +144,20 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
             let status = find(client, &which).await?.status(&which.id).await?;
             return show(&which.saga, &status, json, out);
         }
-        Act::Why { which } => {
+        Act::Why { which, json } => {
             let status = find(client, &which).await?.status(&which.id).await?;
-            return Ok(out.line(&plain(&status.why()))?);
+            return Ok(out.line(&if json {
+                json::text(&Why::of(&which.saga, &status))
+            } else {
+                plain(&status.why())
+            })?);
         }
-        Act::Retry { which } => {
+        Act::Retry { saga: Some(saga), id: Some(id), .. } => {
+            let which = Which { saga, id };
             find(client, &which).await?.retry(&which.id).await?;
             (which, "goes on")
         }
+        Act::Retry { saga, reason, .. } => return retry_all(client, saga, reason, out).await,
         Act::Cancel { which } => {
             find(client, &which).await?.cancel(&which.id).await?;
             (which, "turns back")
@@ -164,17 +183,55 @@ fn no_saga(saga: &str) -> CommandError {
     ))
 }
 
+/// Returns the names of the sagas that are meant.
+async fn names(client: &Client, saga: Option<String>) -> Result<Vec<String>, CommandError> {
+    match saga {
+        Some(saga) => Ok(vec![saga]),
+        None => Ok(Sagas::names(client).await?),
+    }
+}
+
+async fn retry_all(
+    client: &Client,
+    saga: Option<String>,
+    reason: Option<String>,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let (mut told, mut failed) = (0, 0);
+    for name in names(client, saga).await? {
+        let sagas = Sagas::find(client, &name).await?;
+        let sagas = sagas.ok_or_else(|| no_saga(&name))?;
+        let retried = sagas.retry_all(reason.as_deref()).await?;
+        for (id, error) in &retried.failed {
+            warn(&format!("`{name}` {id} stays parked: {error}"));
+        }
+        told += retried.told;
+        failed += retried.failed.len();
+        if retried.told + retried.left + retried.failed.len() > 0 {
+            let (told, left) = (retried.told, retried.left + retried.failed.len());
+            out.line(&format!("{} {told} go on, {left} stay parked", word(&name)))?;
+        }
+    }
+    match (told, failed) {
+        (_, 1..) => Err(CommandError::NotFound(format!(
+            "{failed} could not be told to go on; do it again"
+        ))),
+        (0, 0) => {
+            warn("no parked saga is so");
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
 async fn list(
     client: &Client,
     saga: Option<String>,
     (filter, json): (SagaFilter, bool),
     out: &mut Out,
 ) -> Result<(), CommandError> {
-    let names = match saga {
-        Some(saga) => vec![saga],
-        None => Sagas::names(client).await?,
-    };
-    for name in names {
+    let mut listed = 0;
+    for name in names(client, saga).await? {
         let sagas = Sagas::find(client, &name).await?;
         let sagas = sagas.ok_or_else(|| no_saga(&name))?;
         let found = sagas.list(&filter).await?;
@@ -187,6 +244,7 @@ async fn list(
         for (id, reason) in &found.unreadable {
             warn(&format!("`{name}` {id} cannot be read: {reason}"));
         }
+        listed += found.sagas.len();
         for status in found.sagas {
             out.line(&if json {
                 json::text(&Facts::of(&name, &status))
@@ -194,6 +252,9 @@ async fn list(
                 line(&name, &status)
             })?;
         }
+    }
+    if listed == 0 && !json {
+        warn("there are none; `--all` lists those that are over too");
     }
     Ok(())
 }
@@ -243,6 +304,21 @@ fn step_line(step: &StepStatus) -> String {
         time(step.intended),
         word(name)
     )
+}
+
+/// What `why --json` says of a saga.
+#[derive(Serialize)]
+struct Why<'a> {
+    saga: &'a str,
+    id: &'a str,
+    state: String,
+    why: String,
+}
+
+impl<'a> Why<'a> {
+    fn of(saga: &'a str, status: &'a SagaStatus) -> Self {
+        Self { saga, id: &status.id, state: status.state.to_string(), why: status.why() }
+    }
 }
 
 /// What `--json` says of a saga.

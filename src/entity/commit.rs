@@ -43,6 +43,7 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
             self.taken.expire().await;
             return life;
         }
+        self.taken.begin();
         let deciding = async { guarded(self.answer(&mut life)).await };
         let (past, answer) = match timeout(WITHIN, deciding).await {
             Ok(Ok((past, answer))) => (past, Ok(answer)),

@@ -60,6 +60,7 @@ impl<S: 'static> Shard<S> {
         let span = taken.span();
         let work = async move {
             let within = taken.patience();
+            taken.begin();
             let outside = guarded(how(&taken.command, &taken.ctx));
             let answer = match timeout(within, outside).await {
                 Ok(Ok(Ok(decide))) => {

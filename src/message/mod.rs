@@ -8,6 +8,7 @@
 //! This room does not send anything: it turns types into bytes and names into
 //! subjects, and back.
 
+mod alike;
 pub mod batch;
 pub mod codec;
 mod command;
@@ -27,6 +28,7 @@ mod subject;
 pub(crate) mod timestamp;
 mod trace;
 
+pub(crate) use alike::alike;
 pub use command::{Command, Outcome, Refused, Reply};
 pub use envelope::{Envelope, EnvelopeError, Origin};
 pub(crate) use event::read_event;

@@ -8,12 +8,16 @@ const MAX_REASON: usize = 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
+    /// 202: what was asked for goes on, and its answer is not there yet.
+    StillRunning,
     /// 400: the payload or a header does not decode.
     Malformed,
     /// 404: the domain has no such command.
     NotFound,
     /// 408: the deadline passed before the command was run.
     DeadlinePassed,
+    /// 409: what is there under the same key is another.
+    Conflict,
     /// 422: the domain says no; the payload is the typed rejection.
     Rejected,
     /// 429: too many requests of this caller.
@@ -30,9 +34,11 @@ impl Status {
     /// Returns the number on the wire.
     pub const fn code(self) -> u16 {
         match self {
+            Self::StillRunning => 202,
             Self::Malformed => 400,
             Self::NotFound => 404,
             Self::DeadlinePassed => 408,
+            Self::Conflict => 409,
             Self::Rejected => 422,
             Self::Limited => 429,
             Self::Failed => 500,
@@ -44,9 +50,11 @@ impl Status {
     /// Returns the status of a number; nothing for 0.
     pub const fn from_code(code: u16) -> Option<Self> {
         Some(match code {
+            202 => Self::StillRunning,
             400 => Self::Malformed,
             404 => Self::NotFound,
             408 => Self::DeadlinePassed,
+            409 => Self::Conflict,
             422 => Self::Rejected,
             429 => Self::Limited,
             500 => Self::Failed,

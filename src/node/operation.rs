@@ -7,6 +7,7 @@ use super::{
     running::Handles,
     site::{Plot, Site},
     system::System,
+    threads,
 };
 use crate::{
     actor::Report,
@@ -36,6 +37,9 @@ const FIRST_LOOK: Duration = Duration::from_secs(1);
 
 /// How long refusing and handing back what was left over may take.
 const FAREWELL: Duration = Duration::from_secs(4);
+
+/// How long closing the connection may take.
+const HANG_UP: Duration = Duration::from_secs(3);
 
 /// A node as it is to be, checked.
 #[derive(Debug)]
@@ -77,6 +81,8 @@ struct Station {
     /// Hears when a connection is gone for good.
     lost: mpsc::Receiver<()>,
     drain_within: Duration,
+    /// How long its groups may take to stop.
+    groups_within: Duration,
     /// Answers what is asked of the node itself.
     system: JoinSet<()>,
     /// Its part of the mesh; a replay has none.
@@ -157,9 +163,10 @@ impl Station {
             mesh.look(FIRST_LOOK).await;
             mesh.enter(Phase::Up).await;
         }
+        let stop_limit = station.stop_limit();
         Ok((
             station,
-            Handles { client: Client::of(outside, "client"), tree },
+            Handles { client: Client::of(outside, "client"), tree, stop_limit },
         ))
     }
 
@@ -183,6 +190,7 @@ impl Station {
             plots.push(plot);
         }
         open_streams(&settings, &plots).await?;
+        let groups_within = Member::stop_limits(&members);
         let live: Vec<_> = members
             .iter()
             .map(|member| Arc::clone(Member::live(member)))
@@ -212,10 +220,26 @@ impl Station {
             reports: end,
             lost,
             drain_within: plan.drain_within,
+            groups_within,
             system: serving,
             mesh,
         };
         Ok((station, tree))
+    }
+
+    /// Returns how long stopping takes at most, unless the node's own thread is blocked.
+    fn stop_limit(&self) -> Duration {
+        let parts = [
+            GRACE,
+            self.drain_within,
+            self.groups_within,
+            FAREWELL,
+            HANG_UP,
+            threads::PATIENCE,
+        ];
+        parts
+            .into_iter()
+            .fold(Duration::ZERO, Duration::saturating_add)
     }
 
     /// Drains and stops, within the drain limit and what each child may take.
@@ -247,10 +271,7 @@ impl Station {
         let deadline = Instant::now() + FAREWELL;
         self.close_plots(deadline).await;
         self.emptied(deadline).await;
-        if timeout(Duration::from_secs(3), self.bus.close())
-            .await
-            .is_err()
-        {
+        if timeout(HANG_UP, self.bus.close()).await.is_err() {
             tracing::warn!("the connection did not close in time");
         }
     }

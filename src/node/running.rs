@@ -6,8 +6,11 @@ use crate::{
     route::RouteTable,
     supervision::Tree,
 };
-use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
+use std::{sync::Arc, thread, time::Duration};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 /// A node that runs; dropping it stops the node in the background.
 #[derive(Debug)]
@@ -15,14 +18,19 @@ use tokio::sync::{oneshot, watch};
 pub struct Running {
     handles: Option<Handles>,
     stop: Option<oneshot::Sender<()>>,
-    end: watch::Receiver<Option<Result<(), Arc<NodeError>>>>,
+    end: watch::Receiver<End>,
 }
+
+/// How a node ended; nothing while it runs.
+type End = Option<Result<(), Arc<NodeError>>>;
 
 /// What a started node gives to the program around it.
 #[derive(Clone)]
 pub(crate) struct Handles {
     pub(crate) client: Client,
     pub(crate) tree: Arc<dyn Fn() -> Tree + Send + Sync>,
+    /// How long stopping takes at most, unless the node's own thread is blocked.
+    pub(crate) stop_limit: Duration,
 }
 
 impl std::fmt::Debug for Handles {
@@ -116,9 +124,13 @@ impl Running {
     /// Drains and stops the node: takes in nothing more, finishes or hands back
     /// what is at hand, then stops the groups from right to left.
     ///
+    /// It ends in any case: a group whose thread a handler blocks is left behind after
+    /// the time that its children may take to stop, and so is the node's own thread.
+    ///
     /// # Errors
     ///
-    /// Returns [`NodeError::GaveUp`] if the node had ended by itself.
+    /// Returns [`NodeError::GaveUp`] if the node had ended by itself, and
+    /// [`NodeError::Thread`] if a handler blocks the node's own thread.
     ///
     /// # Cancel safety
     ///
@@ -127,9 +139,20 @@ impl Running {
         if let Some(stop) = self.stop.take() {
             stop.send(()).ok();
         }
-        let gone = NodeError::Thread { reason: "panicked".to_owned() };
-        let Ok(end) = self.end.wait_for(Option::is_some).await else {
-            return Err(gone);
+        let limit = self.handles().stop_limit;
+        let blocked = overdue(self.end.clone(), limit);
+        let end = tokio::select! {
+            biased;
+            end = self.end.wait_for(Option::is_some) => end,
+            Ok(()) = blocked => {
+                let limit = humantime::format_duration(limit);
+                let reason = format!("is blocked by a handler and did not stop within {limit}");
+                tracing::error!(reason, "the node's own thread is left behind");
+                return Err(NodeError::Thread { reason });
+            }
+        };
+        let Ok(end) = end else {
+            return Err(NodeError::Thread { reason: "panicked".to_owned() });
         };
         match &*end {
             Some(Err(error)) => Err(match &**error {
@@ -139,4 +162,28 @@ impl Running {
             _ => Ok(()),
         }
     }
+}
+
+/// Tells when a node did not end in time, from a thread of its own: whatever else the
+/// process has may stand still.
+fn overdue(mut end: watch::Receiver<End>, limit: Duration) -> oneshot::Receiver<()> {
+    let (tell, told) = oneshot::channel();
+    let watch = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        let Ok(runtime) = runtime else { return };
+        let ended =
+            runtime.block_on(async { timeout(limit, end.wait_for(Option::is_some)).await.is_ok() });
+        if !ended {
+            tell.send(()).ok();
+        }
+    };
+    let watching = thread::Builder::new()
+        .name("callboard-stop".to_owned())
+        .spawn(watch);
+    if let Err(error) = watching {
+        tracing::warn!(%error, "nobody watches how long stopping takes");
+    }
+    told
 }

@@ -10,7 +10,7 @@ use std::{sync::mpsc, thread, time::Duration};
 use tokio::sync::oneshot;
 
 /// How long to wait for a thread that a handler blocks.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs a node on threads of its own; returns before it is ready.
 pub(super) fn launch(

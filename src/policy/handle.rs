@@ -115,12 +115,12 @@ impl Breaker {
             let state = change.to.name();
             metrics::counter!(BREAKER_CHANGES_TOTAL, "breaker" => name, "state" => state)
                 .increment(1);
-            tracing::info!(
-                breaker = name,
-                state,
-                reason = change.reason,
-                "a breaker changed"
-            );
+            let reason = &*change.reason;
+            if change.to == State::Open {
+                tracing::warn!(breaker = name, state, reason, "a breaker opened");
+            } else {
+                tracing::info!(breaker = name, state, reason, "a breaker changed");
+            }
             told.tell(name, change);
         };
         let gate = Gate::new(limits.clone(), Instant::now(), Some(Box::new(tell)));

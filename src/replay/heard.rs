@@ -2,10 +2,11 @@ use crate::{
     bus::Stored,
     call::CallError,
     message::{Command, Envelope, Event, Key, Park, Refused, Reply, Subject, codec, headers},
+    saga::SagaStatus,
     supervision::Tree,
 };
 use bytes::Bytes;
-use std::{any::Any, borrow::Cow, time::SystemTime};
+use std::{any::Any, borrow::Cow, collections::BTreeMap, time::SystemTime};
 
 /// All that was said during a replay, as plain vectors.
 #[derive(Debug)]
@@ -16,6 +17,7 @@ pub struct Heard {
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     pub(super) dead: Vec<DeadLetter>,
     pub(super) parked: Vec<ParkedKey>,
+    pub(super) sagas: BTreeMap<String, Vec<SagaStatus>>,
     pub(super) places: u64,
     pub(super) tree: Tree,
 }
@@ -139,6 +141,12 @@ impl Heard {
     /// Returns the keys that were parked, in order.
     pub fn parked(&self) -> &[ParkedKey] {
         &self.parked
+    }
+
+    /// Returns how the sagas of a name stand at the end, in the order in which they
+    /// began: how each ended, or why it is parked, and its steps.
+    pub fn sagas(&self, name: &str) -> &[SagaStatus] {
+        self.sagas.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Returns the supervision tree at the end, with its restarts.

@@ -18,10 +18,11 @@ use crate::{
     call::{Answer, Refusal},
     error::Failure,
     message::{Command, Event, Id, Refused, Reply},
+    policy::Policies,
     supervision::Group,
 };
 use heard::Asked;
-use stage::Step;
+use stage::{Script, Step};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 /// A play for one or more groups: what is given to them, step by step.
@@ -76,6 +77,7 @@ pub struct Replay {
     /// What stands in for other domains.
     stubs: BTreeMap<&'static str, Actor<()>>,
     steps: Vec<Step>,
+    policies: Policies,
     patience: Duration,
     crash_at: u64,
 }
@@ -87,6 +89,7 @@ impl Replay {
             groups: vec![group],
             stubs: BTreeMap::new(),
             steps: Vec::new(),
+            policies: Policies::default(),
             patience: Duration::from_mins(10),
             crash_at: 0,
         }
@@ -113,6 +116,12 @@ impl Replay {
             },
         );
         self.stubs.insert(domain, stub);
+        self
+    }
+
+    /// Sets how targets are called, as [`Node::policies`](crate::Node::policies) does.
+    pub fn policies(mut self, table: Policies) -> Self {
+        self.policies = table;
         self
     }
 
@@ -194,12 +203,13 @@ impl Replay {
     ///
     /// Dropping the future lets the replay end unheard.
     pub async fn settle(self) -> Result<Heard, ReplayError> {
-        let bounds = (self.patience, self.crash_at);
         let stubs = self.stubs.into_iter();
         let name = |domain: &str| format!("stub-{}", domain.replace('_', "-"));
         let stubs = stubs.map(|(domain, stub)| Group::new(name(domain)).child(stub));
         let groups = self.groups.into_iter().chain(stubs).collect();
-        stage::play(groups, self.steps, bounds).await
+        let (steps, policies) = (self.steps, self.policies);
+        let (patience, crash_at) = (self.patience, self.crash_at);
+        stage::play(Script { groups, steps, policies, patience, crash_at }).await
     }
 }
 

@@ -9,21 +9,32 @@ use crate::{
     call::{Client, Noted, Record},
     message::{Envelope, Id, Origin, batch},
     node::{Handles, Node, Operation, Running, Site, operate},
+    policy::Policies,
+    saga::{SagaFilter, SagaStatus, Sagas},
     supervision::{Branch, Group, State, Tree},
     time::Clock,
 };
 use futures_util::future::LocalBoxFuture;
-use std::{any::Any, collections::HashSet, time::Duration};
+use std::{
+    any::Any,
+    collections::{BTreeMap, HashSet},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
-    sync::oneshot,
+    sync::{Notify, oneshot},
     task::LocalSet,
-    time::{Instant, sleep},
+    time::sleep,
 };
 
 /// The node's name and namespace in a replay.
 const NAME: &str = "replay";
 
-/// How often to look whether all is quiet, in virtual time.
+/// How much virtual time passes at least before it is looked whether all is quiet.
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// One thing that happens to the groups.
@@ -38,23 +49,72 @@ pub(super) struct Stage {
     handles: Handles,
     bus: Bus,
     patience: Duration,
+    idle: Idle,
+}
+
+/// What is played, and within which bounds.
+pub(super) struct Script {
+    pub(super) groups: Vec<Group>,
+    pub(super) steps: Vec<Step>,
+    pub(super) policies: Policies,
+    pub(super) patience: Duration,
+    pub(super) crash_at: u64,
+}
+
+/// Tells when nothing is left to do but to wait for time to pass.
+///
+/// The thread says so before each time at which it would park, and a clock that is
+/// paused jumps to the next timer then. So it is looked as often as something happened,
+/// and not as often as virtual time has milliseconds.
+#[derive(Clone, Default)]
+struct Idle(Arc<(Notify, AtomicU8)>);
+
+impl Idle {
+    /// Nobody wants to know.
+    const OFF: u8 = 0;
+    /// Who looks is to be told before time passes.
+    const WANTED: u8 = 1;
+    /// Who looks was told.
+    const TOLD: u8 = 2;
+    /// It was looked: time may pass.
+    const LOOKED: u8 = 3;
+
+    /// Says that the thread is about to park.
+    fn parks(&self) {
+        let (told, state) = &*self.0;
+        match state.load(Relaxed) {
+            Self::WANTED => {
+                state.store(Self::TOLD, Relaxed);
+                told.notify_one();
+            }
+            Self::LOOKED => state.store(Self::WANTED, Relaxed),
+            _ => {}
+        }
+    }
+
+    fn set(&self, state: u8) {
+        self.0.1.store(state, Relaxed);
+    }
+
+    async fn told(&self) {
+        self.0.0.notified().await;
+    }
 }
 
 /// Plays all steps on a paused clock, on a thread of its own.
-pub(super) async fn play(
-    groups: Vec<Group>,
-    steps: Vec<Step>,
-    bounds: (Duration, u64),
-) -> Result<Heard, ReplayError> {
+pub(super) async fn play(script: Script) -> Result<Heard, ReplayError> {
     let (done, heard) = oneshot::channel();
     let thread = move || {
+        let idle = Idle::default();
+        let parks = idle.clone();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .start_paused(true)
+            .on_thread_park(move || parks.parks())
             .build()
             .expect("the operating system gives a thread its event queue");
         fastrand::seed(0);
-        let outcome = LocalSet::new().block_on(&runtime, perform(groups, steps, bounds));
+        let outcome = LocalSet::new().block_on(&runtime, perform(script, idle));
         // The test may have been given up.
         done.send(outcome).ok();
     };
@@ -65,19 +125,16 @@ pub(super) async fn play(
     heard.await.map_err(|_| ReplayError::Thread)?
 }
 
-async fn perform(
-    groups: Vec<Group>,
-    steps: Vec<Step>,
-    bounds: (Duration, u64),
-) -> Result<Heard, ReplayError> {
+async fn perform(script: Script, idle: Idle) -> Result<Heard, ReplayError> {
+    let Script { groups, steps, policies, patience, crash_at } = script;
     let clock = Clock::starting_now();
     let bus = Bus::embedded_with(clock);
     let record = Record::default();
-    let (patience, crash_at) = bounds;
     record.crash_at(crash_at);
-    let node = groups
-        .into_iter()
-        .fold(Node::new(NAME, bus.clone()).namespace(NAME), Node::group);
+    let node = Node::new(NAME, bus.clone())
+        .namespace(NAME)
+        .policies(policies);
+    let node = groups.into_iter().fold(node, Node::group);
     let plan = node.setup()?.replayed(clock, record.clone());
     let (running, operation): (Running, Operation) = Running::new();
     let (ready, started) = oneshot::channel();
@@ -94,6 +151,7 @@ async fn perform(
         handles: handles.clone(),
         bus,
         patience,
+        idle,
     };
     for step in steps {
         step(&mut stage).await?;
@@ -108,18 +166,26 @@ async fn perform(
 impl Stage {
     /// Lets virtual time pass until nothing is left to do but to wait for timers.
     pub(super) async fn quiet(&self) -> Result<(), ReplayError> {
-        let deadline = Instant::now() + self.patience;
-        loop {
-            // On a paused clock this returns once every task waits for time or others.
-            sleep(GLANCE).await;
-            let Some(left) = self.busy() else {
-                return Ok(());
+        let mut late = pin!(sleep(self.patience));
+        sleep(GLANCE).await;
+        self.idle.set(Idle::WANTED);
+        let outcome = loop {
+            let is_late = tokio::select! {
+                biased;
+                () = self.idle.told() => false,
+                () = &mut late => true,
             };
-            if Instant::now() >= deadline {
+            let Some(left) = self.busy() else {
+                break Ok(());
+            };
+            if is_late {
                 let waited = humantime::format_duration(self.patience);
-                return Err(ReplayError::Restless { waited, left });
+                break Err(ReplayError::Restless { waited, left });
             }
-        }
+            self.idle.set(Idle::LOOKED);
+        };
+        self.idle.set(Idle::OFF);
+        outcome
     }
 
     /// Says what is still going on, or nothing.
@@ -137,6 +203,7 @@ impl Stage {
     async fn heard(self, record: Record) -> Heard {
         let tree: Tree = (self.handles.tree)();
         let parked = self.parked().await;
+        let sagas = self.sagas().await;
         let mut events = Vec::new();
         let mut dead = Vec::new();
         for (stream, stored) in self.stored().await {
@@ -155,9 +222,25 @@ impl Stage {
             answers: self.answers,
             dead,
             parked,
+            sagas,
             places,
             tree,
         }
+    }
+
+    /// Reads how all sagas stand, by their name.
+    async fn sagas(&self) -> BTreeMap<String, Vec<SagaStatus>> {
+        let mut all = BTreeMap::new();
+        let filter = SagaFilter::all().limit(usize::MAX);
+        for name in Sagas::names(&self.client).await.unwrap_or_default() {
+            let Ok(sagas) = Sagas::open(&self.client, &name).await else {
+                continue;
+            };
+            if let Ok(list) = sagas.list(&filter).await {
+                all.insert(name, list.sagas);
+            }
+        }
+        all
     }
 
     /// Reads which keys are parked.

@@ -1,14 +1,22 @@
 //! Who waits here for the end of a saga.
 
-use super::{desk::Desk, page::Move};
+use super::{desk::Desk, errand::Start, page::Move};
 use crate::message::Key;
 use std::{cell::RefCell, collections::HashMap, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 /// How long one who waits waits before it looks at the journal, at first and at most.
-const GLANCES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+const GLANCES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-type Ends = watch::Sender<Option<Move>>;
+type Ends = watch::Sender<Option<End>>;
+
+/// How a saga ended, or that it is parked.
+#[derive(Clone, Debug)]
+pub(super) struct End {
+    pub(super) last: Move,
+    /// The id of the message that began it, if who tells knows that.
+    pub(super) cause: Option<String>,
+}
 
 /// The sagas whose end is awaited here.
 #[derive(Default)]
@@ -19,15 +27,20 @@ pub(super) struct Awaited(RefCell<HashMap<Key, Ends>>);
 pub(super) struct Awaiting<'a> {
     desk: &'a Desk,
     id: &'a Key,
-    end: watch::Receiver<Option<Move>>,
+    end: watch::Receiver<Option<End>>,
 }
 
 impl Awaited {
     /// Tells those who wait for a saga how it ended.
-    pub(super) fn tell(&self, id: &Key, last: Move) {
-        if let Some(end) = self.0.borrow().get(id) {
-            end.send_replace(Some(last));
+    pub(super) fn tell(&self, id: &Key, end: End) {
+        if let Some(ends) = self.0.borrow().get(id) {
+            ends.send_replace(Some(end));
         }
+    }
+
+    /// Whether somebody waits here for a saga.
+    pub(super) fn has(&self, id: &Key) -> bool {
+        self.0.borrow().contains_key(id)
     }
 }
 
@@ -41,15 +54,21 @@ impl<'a> Awaiting<'a> {
 
     /// Waits until the saga ended or is parked; gives the last transition then.
     ///
-    /// One that ends here tells; of others the journal is looked at now and then.
-    pub(super) async fn outcome(mut self) -> Move {
+    /// One that ends here tells; of others the journal is looked at now and then, of one
+    /// that was started before at once.
+    pub(super) async fn outcome(mut self, start: Start) -> End {
         let (mut wait, most) = GLANCES;
+        if start == Start::Again
+            && let Some(end) = self.look().await
+        {
+            return end;
+        }
         loop {
             tokio::select! {
                 biased;
                 Ok(end) = self.end.wait_for(Option::is_some) => {
-                    if let Some(last) = end.clone() {
-                        return last;
+                    if let Some(end) = end.clone() {
+                        return end;
                     }
                 }
                 () = sleep(wait) => wait = (wait * 2).min(most),
@@ -57,12 +76,15 @@ impl<'a> Awaiting<'a> {
             if self.desk.visits(self.id) {
                 continue;
             }
-            let last = self.desk.journals.last(self.id).await.ok().flatten();
-            let last = last.and_then(|page| page.moves.into_iter().last());
-            if let Some(last @ (Move::Ended(_) | Move::Parked { .. })) = last {
-                return last;
+            if let Some(end) = self.look().await {
+                return end;
             }
         }
+    }
+
+    /// Looks at the journal.
+    async fn look(&self) -> Option<End> {
+        self.desk.end_of(self.id).await
     }
 }
 

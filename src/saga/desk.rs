@@ -1,8 +1,8 @@
 //! What a runner has at hand, shared by all that works for it.
 
 use super::{
-    awaiting::Awaited,
-    errand::{self, Errand, Errands},
+    awaiting::{Awaited, End},
+    errand::{self, Errand, Errands, Start},
     journal::Journals,
     news::announce,
     page::{Begin, Ending, Move},
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bus::{Delivery, StreamError},
     call::Client,
+    error::Failure,
     message::{Id, Key},
     telemetry::{SAGAS_ENDED_TOTAL, SAGAS_LIVE},
     time::from_unix_ms,
@@ -30,6 +31,12 @@ use tokio::{
 
 /// After how long a saga is asked again that was visited already.
 const BUSY: Duration = Duration::from_secs(2);
+
+/// How long to wait before a journal that cannot be read is read again, at first and at most.
+const UNREAD: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
+/// How often an alarm is set again when another was set in between.
+const TRIES: u32 = 5;
 
 /// What a runner has at hand.
 pub(super) struct Desk {
@@ -79,6 +86,10 @@ impl Desk {
             }
         };
         let ahead = self.ahead(delivery.message.time);
+        let unread = errand.unread;
+        // Who begins it here, should it end on this visit.
+        let cause = errand.begin.as_ref().and_then(|begin| begin.cause.clone());
+        let cause = cause.filter(|_| delivery.attempt == 1);
         let Some(visit) = self.enter(&id, errand, &delivery) else {
             return self.pass_on(&id, delivery).await;
         };
@@ -91,24 +102,27 @@ impl Desk {
             () = self.hold(&delivery, &lease) => Leave::Lost,
             _ = stopping.wait_for(|&stopping| stopping) => Leave::Later(Duration::ZERO),
         };
-        let left = self.alarmed(&id, left, &lease, ahead).await;
+        let left = match left {
+            Leave::Unreadable(reason) => self.unread(&id, reason, unread).await,
+            left => self.alarmed(&id, left, &lease, ahead).await,
+        };
         drop(leaving);
         // Who was told of it up to here did nothing about it but tell the visit.
         let missed = match left {
-            Leave::Away(_, seen) => *pokes.borrow() != seen,
+            Leave::Away(_, seen, _) => *pokes.borrow() != seen,
             Leave::Parked(_) | Leave::Nothing => *pokes.borrow() > 0,
             _ => false,
         };
         if missed {
             if let Leave::Parked(reason) = left {
-                self.park(&id, reason).await;
+                self.park(&id, reason, cause).await;
             }
             return said(delivery.nak(Duration::ZERO).await);
         }
         if matches!(left, Leave::Lost) && *pokes.borrow() > 0 {
             self.wake_other(&id).await;
         }
-        self.leave(&id, left, delivery).await;
+        self.leave(&id, (left, cause), delivery).await;
     }
 
     /// Begins a visit, unless the saga is visited here.
@@ -161,26 +175,70 @@ impl Desk {
         }
     }
 
-    async fn leave(&self, id: &Key, left: Leave, delivery: Delivery) {
+    async fn leave(&self, id: &Key, (left, cause): (Leave, Option<String>), delivery: Delivery) {
         match left {
             Leave::Ended(ending) => {
-                self.tell(id, Move::Ended(ending)).await;
+                self.tell(id, Move::Ended(ending), cause).await;
                 said(delivery.ack().await);
             }
             Leave::Parked(reason) => {
-                self.park(id, reason).await;
+                self.park(id, reason, cause).await;
                 said(delivery.ack().await);
             }
-            Leave::Nothing | Leave::Away(..) => said(delivery.ack().await),
+            Leave::Nothing => {
+                // Who asked again for what is over hears it now.
+                if self.awaited.has(id)
+                    && let Some(end) = self.end_of(id).await
+                {
+                    self.awaited.tell(id, end);
+                }
+                said(delivery.ack().await);
+            }
+            Leave::Away(..) | Leave::Unreadable(_) => said(delivery.ack().await),
             Leave::Later(wait) => said(delivery.nak(wait).await),
             Leave::Lost => tracing::info!(saga = self.plan.name, %id, "a saga goes on elsewhere"),
         }
     }
 
     /// Says to all who look that a person must look at a saga.
-    async fn park(&self, id: &Key, reason: String) {
+    async fn park(&self, id: &Key, reason: String, cause: Option<String>) {
         tracing::error!(saga = self.plan.name, %id, reason, "a saga is parked");
-        self.tell(id, Move::Parked { reason }).await;
+        self.tell(id, Move::Parked { reason }, cause).await;
+    }
+
+    /// Returns how a saga ended or that it is parked, as its journal says.
+    pub(super) async fn end_of(&self, id: &Key) -> Option<End> {
+        let last = self.journals.last(id).await.ok().flatten()?;
+        let last = last.moves.into_iter().last()?;
+        let is_end = matches!(last, Move::Ended(_) | Move::Parked { .. });
+        is_end.then_some(End { last, cause: None })
+    }
+
+    /// Has a journal that cannot be read be read again later, and takes up no place till
+    /// then; for longer each time.
+    async fn unread(&self, id: &Key, reason: String, times: u32) -> Leave {
+        let (first, most) = UNREAD;
+        let wait = first.saturating_mul(1 << times.min(16)).min(most);
+        tracing::warn!(saga = self.plan.name, %id, reason, again_in = ?wait, "a journal could not be read");
+        let now = self.journals.client.clock().now();
+        let set = async {
+            let seen = self.errands.alarm(id).await?;
+            // Who can read it has set another.
+            if seen.due.is_none() {
+                let when = (now + wait, seen);
+                self.errands
+                    .read_at(id, times.saturating_add(1), when)
+                    .await?;
+            }
+            Ok::<_, Failure>(())
+        };
+        match set.await {
+            Ok(()) => Leave::Unreadable(reason),
+            Err(failure) => {
+                tracing::warn!(saga = self.plan.name, %id, %failure, "a saga's timer is set again");
+                Leave::Later(wait)
+            }
+        }
     }
 
     /// Returns how far the clock of the stream, which rings alarms, is ahead of ours.
@@ -198,19 +256,43 @@ impl Desk {
         lease: &Cell<Instant>,
         ahead: Duration,
     ) -> Leave {
-        let Leave::Away(until, _) = left else {
+        let Leave::Away(until, _, known) = left else {
             return left;
         };
-        // An alarm that is set late would replace the one of who has it now.
+        let time = from_unix_ms(until) + ahead;
+        for _ in 0..TRIES {
+            match self.set_alarm(id, (time, known), lease).await {
+                Ok(Ok(true)) => return left,
+                Ok(Ok(false)) => {}
+                Ok(Err(stale)) => return stale,
+                Err(failure) => {
+                    tracing::warn!(saga = self.plan.name, %id, %failure, "a saga's timer is set again");
+                    return Leave::Later(BUSY);
+                }
+            }
+        }
+        Leave::Later(BUSY)
+    }
+
+    /// Sets the alarm of a saga whose journal is known up to a sequence; returns whether
+    /// that was done, which it is not if another was set in between, or how to leave.
+    ///
+    /// One that is set late would replace the alarm of who has the saga now: so it takes
+    /// the place of what was there only while the journal was as it is known.
+    async fn set_alarm(
+        &self,
+        id: &Key,
+        (time, known): (SystemTime, u64),
+        lease: &Cell<Instant>,
+    ) -> Result<Result<bool, Leave>, Failure> {
+        let seen = self.errands.alarm(id).await?;
+        if self.journals.end(id).await? != known {
+            return Ok(Err(Leave::Later(Duration::ZERO)));
+        }
         if Instant::now() >= lease.get() {
-            return Leave::Lost;
+            return Ok(Err(Leave::Lost));
         }
-        let set = self.errands.wake_at(id, from_unix_ms(until) + ahead).await;
-        if let Err(error) = set {
-            tracing::warn!(saga = self.plan.name, %id, %error, "a saga's timer is set again");
-            return Leave::Later(BUSY);
-        }
-        left
+        Ok(Ok(self.errands.wake_at(id, time, seen).await?))
     }
 
     /// Asks who visits a saga now to look again: the one who was told here lost it.
@@ -221,7 +303,7 @@ impl Desk {
     }
 
     /// Tells who waits for a saga, and dashboards, what became of it.
-    async fn tell(&self, id: &Key, last: Move) {
+    async fn tell(&self, id: &Key, last: Move, cause: Option<String>) {
         let saga = self.plan.name;
         let (state, reason) = match &last {
             Move::Ended(Ending::Completed { .. }) => ("completed", None),
@@ -230,7 +312,8 @@ impl Desk {
             _ => return,
         };
         metrics::counter!(SAGAS_ENDED_TOTAL, "saga" => saga, "outcome" => state).increment(1);
-        self.awaited.tell(id, last.clone());
+        let end = End { last: last.clone(), cause };
+        self.awaited.tell(id, end);
         announce(&self.journals.client, (saga, id), state, reason).await;
     }
 
@@ -240,7 +323,7 @@ impl Desk {
     }
 
     /// Starts a saga.
-    pub(super) async fn start(&self, id: &Key, begin: Begin) -> Result<(), errand::ErrandError> {
+    pub(super) async fn start(&self, id: &Key, begin: Begin) -> Result<Start, errand::ErrandError> {
         self.errands.start(id, begin).await
     }
 }

@@ -43,14 +43,6 @@ pub enum SagaError {
         /// How it ended.
         state: SagaState,
     },
-    /// It goes on by itself.
-    #[error("the saga `{id}` is {state}, not parked: it goes on by itself")]
-    NotParked {
-        /// The id.
-        id: String,
-        /// How far it is.
-        state: SagaState,
-    },
     /// It is past its pivot.
     #[error("the saga `{id}` is past its pivot; `compensate` undoes it all the same")]
     Pivoted {

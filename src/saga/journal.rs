@@ -1,6 +1,6 @@
 use super::{
     book::Book,
-    page::{self, Move, Page},
+    page::{self, Begin, Move, Page},
 };
 use crate::{
     bus::{Append, Expect, Message, Stored, Stream, StreamConfig, StreamError},
@@ -93,6 +93,44 @@ impl Journals {
             read(subject.rsplit('.').next().unwrap_or_default(), stored, page);
         }
         Ok(())
+    }
+
+    /// Goes through the journals of all sagas from a sequence on: whose message it is,
+    /// and the names of its transitions. Returns where to go on.
+    pub(super) async fn marks(
+        &self,
+        from: u64,
+        mut mark: impl FnMut(&str, &str),
+    ) -> Result<u64, Failure> {
+        let filter = self.client.namespace().sagas(&self.saga);
+        let mut reader = self.stream.read(&filter, from).await?;
+        let mut next = from;
+        while let Some(stored) = reader.next().await? {
+            next = stored.sequence + 1;
+            if let Some(moves) = stored.headers.get(CB_MOVES) {
+                mark(stored.subject.rsplit('.').next().unwrap_or_default(), moves);
+            }
+        }
+        Ok(next)
+    }
+
+    /// Returns what a saga began with, if it began.
+    pub(super) async fn begin(&self, id: &Key) -> Result<Option<Begin>, Failure> {
+        let mut reader = self.stream.read(&self.subject(id), 1).await?;
+        let Some(stored) = reader.next().await? else {
+            return Ok(None);
+        };
+        let moves = page_of(&stored)?.moves.into_iter();
+        Ok(moves.into_iter().find_map(|step| match step {
+            Move::Started(begin) => Some(begin),
+            _ => None,
+        }))
+    }
+
+    /// Returns the sequence of the last message of a saga's journal; 0 if there is none.
+    pub(super) async fn end(&self, id: &Key) -> Result<u64, Failure> {
+        let last = self.stream.last(&self.subject(id)).await?;
+        Ok(last.map_or(0, |stored| stored.sequence))
     }
 
     /// Returns the last message of a saga's journal.

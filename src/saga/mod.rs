@@ -41,6 +41,13 @@
 //! of them; the other stops. A runner that wakes up looks at the clock before it
 //! calls anything, and stops if its time is over.
 //!
+//! # What nothing would wake
+//!
+//! A live saga is woken by what is in the stream: its start, an event, an alarm. Where
+//! that is missing, such as after an operator's command that died between its two writes,
+//! runners find it: one second after their start and every ten minutes they look which
+//! live sagas have neither an alarm nor anything that is not done, and wake them.
+//!
 //! This room keeps no timers in memory but short ones, and knows no domain: what
 //! it calls must know the id of a command that it has seen, as entities do.
 
@@ -59,6 +66,7 @@ mod keeping;
 mod news;
 mod page;
 mod plan;
+mod rearm;
 mod roll;
 mod runner;
 mod sagas;
@@ -78,7 +86,7 @@ pub use calling::CallStep;
 pub use crash::CrashPoint;
 pub use error::SagaError;
 pub use roll::{SagaFilter, SagaList};
-pub use sagas::{SagaOutcome, Sagas};
+pub use sagas::{Retried, SagaOutcome, Sagas};
 pub use spec::Saga;
 pub use status::{SagaPhase, SagaState, SagaStatus, StepStatus};
 pub use steps::Steps;

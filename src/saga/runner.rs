@@ -1,24 +1,34 @@
 use super::{
     Abort,
-    awaiting::Awaiting,
+    awaiting::{Awaiting, End},
     desk::Desk,
+    errand::Start,
     page::{Begin, Ending, Move},
     plan::Plan,
+    rearm::{self, Rearm},
 };
 use crate::{
     actor::{Birth, Context, Heard, Taken, guarded},
     bus::Consumer,
     call::{Answer, Refusal},
     error::Failure,
-    message::{Command, Key, Refused, Reply, codec},
+    message::{Command, Key, Refused, Reply, Status, codec},
 };
 use bytes::Bytes;
-use std::{rc::Rc, sync::Arc};
+use futures_util::future::join;
+use std::{future::pending, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
+use tracing::Instrument;
+
+/// How much of a caller's time is left for the word that a saga still runs.
+const ON_ITS_WAY: Duration = Duration::from_millis(100);
+
+/// After how long a saga that still runs is asked again, as callers are told.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What runs the sagas of one kind on one node.
 ///
@@ -81,7 +91,8 @@ impl Runner {
                 return Ok(());
             };
             let id = Key::new(&id).map_err(Failure::discard)?;
-            Ok(desk.start(&id, begin(input?, ctx)).await?)
+            desk.start(&id, begin(input?, ctx)).await?;
+            Ok(())
         });
     }
 
@@ -110,68 +121,140 @@ impl Runner {
     }
 
     /// Starts a saga for a command and answers once that is stored.
-    pub(super) fn accept<C: Command>(&mut self, taken: Taken<C>, input: Result<Bytes, Failure>)
+    pub(super) fn accept<C: Command>(&mut self, taken: Taken<C>, wanted: Wanted)
     where
         Reply<C>: From<String>,
     {
         while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.beside.spawn_local(async move {
+        let span = taken.span();
+        let accepting = async move {
+            taken.begin();
             let started = async {
                 let id = id_of(&taken)?;
-                start(&desk, &taken, &id, input).await?;
-                Ok(id.decode().into())
+                let begin = begin(wanted.input.clone()?, &taken.ctx);
+                let (started, last) = join(desk.start(&id, begin), desk.journals.last(&id)).await;
+                started?;
+                let differs = last?.is_some() && wanted.differs(&desk, &id).await?;
+                Ok::<_, Failure>((id, differs))
             };
-            let answer: Answer<C> = started.await.map_err(Refusal::Failed);
-            taken.answer(Ok(answer)).await;
-        });
+            match started.await {
+                Ok((id, true)) => {
+                    let reason = other_input(&id);
+                    taken.tell(Status::Conflict, reason, None).await;
+                }
+                Ok((id, false)) => taken.answer(Ok(Ok(id.decode().into()))).await,
+                Err(failure) => taken.answer(Ok(Err(failure.into()))).await,
+            }
+        };
+        self.beside.spawn_local(accepting.instrument(span));
     }
 
     /// Starts a saga for a command and answers when it ended.
-    pub(super) fn answer<C: Command>(&mut self, taken: Taken<C>, input: Result<Bytes, Failure>)
+    pub(super) fn answer<C: Command>(&mut self, taken: Taken<C>, wanted: Wanted)
     where
         Refused<C>: From<Abort>,
     {
         while self.beside.try_join_next().is_some() {}
         let desk = Rc::clone(&self.desk);
-        self.beside.spawn_local(async move {
-            let within = taken.patience();
-            let outcome = async {
-                let id = id_of(&taken)?;
-                let awaiting = Awaiting::new(&desk, &id);
-                start(&desk, &taken, &id, input).await?;
-                Ok::<_, Failure>(awaiting.outcome().await)
-            };
-            let mut stopping = desk.stopping.clone();
-            let outcome = async {
-                tokio::select! {
-                    biased;
-                    outcome = outcome => outcome,
-                    _ = stopping.wait_for(|&stopping| stopping) => Err(Failure::retry(
-                        "this node stops, and it goes on elsewhere; ask again with the same key",
-                    )),
+        let span = taken.span();
+        let answering = async move {
+            taken.begin();
+            match come_to_an_end(&desk, &taken, wanted).await {
+                Ok(Came::Over(last)) => taken.answer(Ok(answer_of::<C>(last))).await,
+                Ok(Came::Other(id)) => {
+                    let reason = other_input(&id);
+                    taken.tell(Status::Conflict, reason, None).await;
                 }
-            };
-            let answer: Answer<C> = match timeout(within, outcome).await {
-                Ok(Ok(outcome)) => answer_of::<C>(outcome),
-                Ok(Err(failure)) => Err(failure.into()),
-                Err(_) => Err(Failure::retry(format!(
-                    "it goes on and did not end within {within:?}; ask again with the same key"
-                ))
-                .into()),
-            };
-            taken.answer(Ok(answer)).await;
-        });
+                Ok(Came::Nowhere(reason)) => {
+                    taken
+                        .tell(Status::StillRunning, reason, Some(ASK_AGAIN))
+                        .await;
+                }
+                Err(failure) => taken.answer(Ok(Err(failure.into()))).await,
+            }
+        };
+        self.beside.spawn_local(answering.instrument(span));
     }
 }
 
-async fn start<C: Command>(
+/// What a command wants a saga to begin with.
+pub(super) struct Wanted {
+    pub(super) input: Result<Bytes, Failed>,
+    /// Whether two inputs are the same to the saga's code.
+    pub(super) same: fn(&[u8], &[u8]) -> bool,
+}
+
+/// An input that could not be encoded: why.
+#[derive(Clone, Debug)]
+pub(super) struct Failed(pub(super) String);
+
+impl From<Failed> for Failure {
+    fn from(failed: Failed) -> Self {
+        Self::discard(failed.0)
+    }
+}
+
+impl Wanted {
+    /// Whether the saga of this id began with another input.
+    async fn differs(&self, desk: &Desk, id: &Key) -> Result<bool, Failure> {
+        let began = desk.journals.begin(id).await?;
+        Ok(match (began, &self.input) {
+            (Some(began), Ok(wanted)) => !(self.same)(&began.input, wanted),
+            _ => false,
+        })
+    }
+}
+
+/// What became of a saga that is waited for.
+enum Came {
+    Over(Move),
+    /// It was started with another input.
+    Other(Key),
+    /// It goes on: why nobody waits longer.
+    Nowhere(String),
+}
+
+/// Starts a saga, and waits for its end as long as its caller does.
+async fn come_to_an_end<C: Command>(
     desk: &Desk,
     taken: &Taken<C>,
-    id: &Key,
-    input: Result<Bytes, Failure>,
-) -> Result<(), Failure> {
-    Ok(desk.start(id, begin(input?, &taken.ctx)).await?)
+    wanted: Wanted,
+) -> Result<Came, Failure> {
+    // The word of it needs some time to get there, too.
+    let within = taken.patience();
+    let within = within.saturating_sub((within / 10).min(ON_ITS_WAY));
+    let id = id_of(taken)?;
+    let awaiting = Awaiting::new(desk, &id);
+    let mut stopping = desk.stopping.clone();
+    let own = taken.ctx.id().to_string();
+    let begin = begin(wanted.input.clone()?, &taken.ctx);
+    let outcome = async {
+        let start = desk.start(&id, begin).await?;
+        if start == Start::Again && wanted.differs(desk, &id).await? {
+            return Ok(Came::Other(id.clone()));
+        }
+        let End { last, cause } = awaiting.outcome(start).await;
+        // What this command began needs no look.
+        if cause.is_none_or(|cause| cause != own) && wanted.differs(desk, &id).await? {
+            return Ok(Came::Other(id.clone()));
+        }
+        Ok::<_, Failure>(Came::Over(last))
+    };
+    let reason = tokio::select! {
+        biased;
+        outcome = timeout(within, outcome) => match outcome {
+            Ok(outcome) => return outcome,
+            Err(_) => format!("it did not end within {within:?}"),
+        },
+        _ = stopping.wait_for(|&stopping| stopping) => "this node stops".to_owned(),
+    };
+    let reason = format!("{reason}; ask again with the same key");
+    Ok(Came::Nowhere(reason))
+}
+
+fn other_input(id: &Key) -> String {
+    format!("the saga `{}` began with another input", id.decode())
 }
 
 /// Returns the id of the saga that a command starts.
@@ -211,7 +294,9 @@ fn begin(input: Bytes, ctx: &Context) -> Begin {
 /// Takes errands from the stream and does them side by side.
 async fn serve(desk: Rc<Desk>, mut consumer: Consumer, mut stopping: watch::Receiver<bool>) {
     let mut tasks = JoinSet::new();
+    let (mut rearm, mut looking) = (Some(Rearm::new(Instant::now())), JoinSet::new());
     loop {
+        let look_at = rearm.as_ref().map(Rearm::next);
         tokio::select! {
             biased;
             _ = stopping.wait_for(|&stopping| stopping) => break,
@@ -227,10 +312,28 @@ async fn serve(desk: Rc<Desk>, mut consumer: Consumer, mut stopping: watch::Rece
                     tracing::error!(saga = desk.plan.name, %error, "a saga's runner ended badly");
                 }
             }
+            Some(looked) = looking.join_next(), if !looking.is_empty() => {
+                rearm = Some(looked.unwrap_or_else(|_| Rearm::new(Instant::now())));
+            }
+            () = at(look_at) => {
+                // Without an answer the next look finds out.
+                let floor = consumer.progress().await.map_or(0, |progress| progress.floor);
+                if let Some(rearm) = rearm.take() {
+                    looking.spawn_local(rearm::look(Rc::clone(&desk), rearm, floor));
+                }
+            }
         }
     }
+    looking.abort_all();
     if *stopping.borrow() {
         while tasks.join_next().await.is_some() {}
         consumer.close().await;
+    }
+}
+
+async fn at(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => pending().await,
     }
 }

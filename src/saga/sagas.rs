@@ -1,5 +1,5 @@
 use super::{
-    Abort, SagaError, SagaFilter, SagaList, SagaState, SagaStatus,
+    Abort, SagaError, SagaFilter, SagaList, SagaPhase, SagaState, SagaStatus,
     errand::Errands,
     journal::{Journals, Written},
     page::{Begin, Ending, Move, Told},
@@ -10,7 +10,7 @@ use crate::{
     message::{Id, Key, codec},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How often the operator's word is written again when others wrote in between.
@@ -52,6 +52,18 @@ pub enum SagaOutcome<T> {
     Compensated(Abort),
     /// A person must look at it: why.
     Parked(String),
+}
+
+/// What came of telling many sagas to go on.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Retried {
+    /// How many go on.
+    pub told: usize,
+    /// How many stay parked, for their reason is another.
+    pub left: usize,
+    /// Those that could not be told, and why.
+    pub failed: BTreeMap<String, SagaError>,
 }
 
 impl Sagas {
@@ -113,7 +125,8 @@ impl Sagas {
             trace: None,
             until: None,
         };
-        Ok(self.errands.start(&key(id)?, begin).await?)
+        self.errands.start(&key(id)?, begin).await?;
+        Ok(())
     }
 
     /// Returns how a saga stands; one that was not started is running, for it
@@ -197,13 +210,48 @@ impl Sagas {
         Ok(roll.end())
     }
 
-    /// Lets a parked saga go on where it stood.
+    /// Lets a parked saga go on where it stood. One that is not parked is woken, which
+    /// is harmless: should an earlier try have died half-way, this one completes it.
     ///
     /// # Errors
     ///
-    /// Returns [`SagaError::NotParked`] if it is not parked.
+    /// Returns [`SagaError`] if it is over, or that could not be stored.
     pub async fn retry(&self, id: &str) -> Result<(), SagaError> {
         self.tell(id, Told::Retry).await
+    }
+
+    /// Lets all parked sagas go on whose reason contains a text, or all without one.
+    ///
+    /// It goes on after one that could not be told; doing it again is harmless.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SagaError`] if the journals cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves some told and some not.
+    pub async fn retry_all(&self, reason: Option<&str>) -> Result<Retried, SagaError> {
+        let parked = SagaFilter::live().phases([SagaPhase::Parked]);
+        let mut retried = Retried::default();
+        for saga in self.list(&parked.limit(usize::MAX)).await?.sagas {
+            let SagaState::Parked(why) = &saga.state else {
+                continue;
+            };
+            if reason.is_some_and(|wanted| !why.contains(wanted)) {
+                retried.left += 1;
+                continue;
+            }
+            match self.retry(&saga.id).await {
+                Ok(()) => retried.told += 1,
+                // It came to its end in between.
+                Err(SagaError::Over { .. }) => {}
+                Err(error) => {
+                    retried.failed.insert(saga.id, error);
+                }
+            }
+        }
+        Ok(retried)
     }
 
     /// Calls a saga off: what is on its way is settled, then all that was done is
@@ -237,7 +285,7 @@ impl Sagas {
                 return Err(SagaError::Over { id: id.to_owned(), state });
             }
             if told == Told::Retry && book.parked.is_none() {
-                return Err(SagaError::NotParked { id: id.to_owned(), state });
+                return Ok(self.errands.wake(&key, Id::new()).await?);
             }
             if told == Told::Cancel && book.pivoted {
                 return Err(SagaError::Pivoted { id: id.to_owned() });

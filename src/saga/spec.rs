@@ -2,12 +2,12 @@ use super::{
     Abort, Steps, check,
     page::Order,
     plan::{Over, Plan, Run},
-    runner::Runner,
+    runner::{Failed, Runner, Wanted},
 };
 use crate::{
-    actor::{Actor, Birth, Heard, Retry, Review, Taken},
+    actor::{Actor, Birth, Heard, Retry, Review, Taken, guarded},
     error::Failure,
-    message::{Command, Event, Infallible, Outcome, Refused, Reply, codec},
+    message::{Command, Event, Infallible, Outcome, Refused, Reply, alike, codec},
     supervision::Child,
 };
 use bytes::Bytes;
@@ -152,15 +152,18 @@ where
     }
 
     /// Starts one with a command, and answers once that is stored: with its id,
-    /// which is the command's key, or the command's id if it has none.
+    /// which is the command's key, or the command's id if it has none. One that began
+    /// with another input under this id is refused with 409.
     pub fn accept<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
     where
         C: Command<Outcome = Result<String, Infallible>>,
     {
         self.table.push(Box::new(move |actor| {
             actor.take(async move |runner: &mut Runner, taken: Taken<C>| {
-                let input = input(begin(&taken.command));
-                runner.accept(taken, input);
+                match wanted(|| begin(&taken.command)).await {
+                    Ok(wanted) => runner.accept(taken, wanted),
+                    Err(panic) => refuse(taken, panic).await,
+                }
             })
         }));
         self
@@ -169,9 +172,10 @@ where
     /// Starts one with a command, and answers with its outcome, under the
     /// command's key, or the command's id if it has none.
     ///
-    /// A caller that does not wait so long asks again with the same key, or
-    /// looks with [`Sagas`](super::Sagas): the saga goes on without it. How many
-    /// wait at once is bounded by the mailbox; more are answered with 503.
+    /// A caller that does not wait so long is told that it
+    /// [still runs](crate::CallError::StillRunning), and asks again with the same key, or
+    /// looks with [`Sagas`](super::Sagas): the saga goes on without it. One that asks
+    /// with the same key for another input is refused with 409. How many wait at once is bounded by the mailbox; more are answered with 503.
     pub fn answer<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
     where
         C: Command,
@@ -181,8 +185,10 @@ where
     {
         self.table.push(Box::new(move |actor| {
             actor.take(async move |runner: &mut Runner, taken: Taken<C>| {
-                let input = input(begin(&taken.command));
-                runner.answer(taken, input);
+                match wanted(|| begin(&taken.command)).await {
+                    Ok(wanted) => runner.answer(taken, wanted),
+                    Err(panic) => refuse(taken, panic).await,
+                }
             })
         }));
         self
@@ -273,6 +279,35 @@ impl<I, T> Saga<I, T> {
 
 fn input<I: Serialize>(input: I) -> Result<Bytes, Failure> {
     codec::encode(&input).map_err(Failure::discard)
+}
+
+/// Makes what a command wants a saga to begin with, or says why that panicked.
+async fn wanted<I>(begin: impl FnOnce() -> I) -> Result<Wanted, String>
+where
+    I: Serialize + DeserializeOwned,
+{
+    let input = guarded(async { codec::encode(&begin()) }).await?;
+    let input = input.map_err(|error| Failed(error.to_string()));
+    Ok(Wanted { input, same: same::<I> })
+}
+
+/// Whether what a journal has and what is wanted now are the same input; fields that the
+/// code has gained since count as what they are by default.
+fn same<I: Serialize + DeserializeOwned>(journal: &[u8], wanted: &[u8]) -> bool {
+    if alike(journal, wanted) {
+        return true;
+    }
+    let read = codec::decode::<I>(journal);
+    let again = read.ok().and_then(|input| codec::encode(&input).ok());
+    again.is_some_and(|again| alike(&again, wanted))
+}
+
+/// Answers a command over which a user's code panicked: that is its business, not that
+/// of all other sagas.
+async fn refuse<C: Command>(taken: Taken<C>, panic: String) {
+    let span = taken.span();
+    span.in_scope(|| tracing::error!(subject = C::SUBJECT.as_str(), panic, "no saga was begun"));
+    taken.answer(Err(panic)).await;
 }
 
 impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     actor::guarded,
+    error::Verdict,
     message::Key,
     telemetry::{SAGA_ORPHANS_TOTAL, SAGA_SPAN, SAGAS_RESUMED_TOTAL},
 };
@@ -43,8 +44,11 @@ pub(super) enum Leave {
     Parked(String),
     /// It was over, or parked, or never began.
     Nothing,
-    /// Nothing is to be done before this time, as far as so many pokes tell.
-    Away(u64, u64),
+    /// Nothing is to be done before this time, as far as so many pokes tell, and its
+    /// journal up to this sequence.
+    Away(u64, u64, u64),
+    /// This program cannot read its journal: why.
+    Unreadable(String),
     /// It must be visited again.
     Later(Duration),
     /// Somebody else visits it.
@@ -60,6 +64,10 @@ impl Visit {
         } else {
             match self.journals.load(&self.id).await {
                 Ok(book) => book,
+                // That passes with the program, not with time.
+                Err(failure) if failure.verdict() == Verdict::Discard => {
+                    return Leave::Unreadable(failure.to_string());
+                }
                 Err(failure) => {
                     tracing::warn!(saga, id = %self.id, %failure, "a journal could not be read");
                     return Leave::Later(LATER);
@@ -227,7 +235,7 @@ async fn leave(trip: &Trip, ended: Result<Ending, Stop>) -> Leave {
             Leave::Later(LATER)
         }
         (Ok(()), Stop::Parked(reason)) => Leave::Parked(reason),
-        (Ok(()), Stop::Away(until, pokes)) => Leave::Away(until, pokes),
+        (Ok(()), Stop::Away(until, pokes)) => Leave::Away(until, pokes, trip.book.borrow().last),
         (Err(_), _) | (Ok(()), Stop::Lost | Stop::Crashed | Stop::Aborted(_)) => Leave::Lost,
     }
 }

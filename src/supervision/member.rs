@@ -14,6 +14,9 @@ use tokio::{
 /// How long a child that was cut off has to fall silent.
 const LAST_GASP: Duration = Duration::from_secs(1);
 
+/// What a group may take beside its children to stop.
+const SLACK: Duration = Duration::from_millis(500);
+
 /// A child as its supervisor handles it: a cell, or the supervisor of a group.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -22,6 +25,8 @@ pub(crate) struct Member {
     pub(super) control: mpsc::Sender<Control>,
     /// Only a cell has one, and only a cell's times are its own.
     pub(super) cell: Option<Housed>,
+    /// How long stopping it takes at most, unless something blocks its thread.
+    pub(super) stop_limit: Duration,
     /// Counts the lives; even a start that failed was one.
     pub(super) life: u64,
     pub(super) running: bool,
@@ -73,8 +78,15 @@ async fn tick(inbox: Inbox, period: Duration, route: usize) {
 }
 
 impl Member {
-    pub(super) fn new(path: Arc<str>, live: Arc<Live>, control: mpsc::Sender<Control>) -> Self {
-        Self { path, live, control, cell: None, life: 0, running: false }
+    /// Makes the member of a group, which stops its children one after the other.
+    pub(super) fn of_group(
+        path: Arc<str>,
+        live: Arc<Live>,
+        control: mpsc::Sender<Control>,
+        children: Duration,
+    ) -> Self {
+        let stop_limit = children.saturating_add(SLACK);
+        Self { path, live, control, cell: None, stop_limit, life: 0, running: false }
     }
 
     pub(super) fn of_cell(
@@ -84,7 +96,22 @@ impl Member {
         (stop_within, ticks): (Duration, Arc<[(Duration, usize)]>),
     ) -> Self {
         let cell = Housed::new(hosted.inbox.clone(), stop_within, ticks);
-        Self { cell: Some(cell), ..Self::new(path, live, hosted.control.clone()) }
+        Self {
+            path,
+            live,
+            control: hosted.control.clone(),
+            cell: Some(cell),
+            stop_limit: stop_within.saturating_add(LAST_GASP),
+            life: 0,
+            running: false,
+        }
+    }
+
+    /// Returns how long stopping these takes at most, one after the other.
+    pub(crate) fn stop_limits(members: &[Self]) -> Duration {
+        members.iter().fold(Duration::ZERO, |sum, member| {
+            sum.saturating_add(member.stop_limit)
+        })
     }
 
     /// Starts it, and returns once it is ready.
@@ -136,10 +163,23 @@ impl Member {
             return self.live.set(State::Stopped);
         }
         match &self.cell {
-            None => drop(stopped.await),
+            None => self.await_group(stopped).await,
             Some(cell) => self.await_stop(cell, stopped).await,
         }
         self.live.set(State::Stopped);
+    }
+
+    /// Waits for a group; one whose thread is blocked is left behind.
+    async fn await_group(&self, stopped: oneshot::Receiver<()>) {
+        let limit = self.stop_limit;
+        if timeout(limit, stopped).await.is_err() {
+            tracing::error!(
+                group = &*self.path,
+                ?limit,
+                "it did not stop in time and is left behind: a handler blocks its thread, or a child \
+                 is still being started"
+            );
+        }
     }
 
     async fn await_stop(&self, cell: &Housed, mut stopped: oneshot::Receiver<()>) {

@@ -78,6 +78,7 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
         .map(|member| Arc::clone(member.live()))
         .collect();
     let live = Live::new(group.name().to_owned(), group.strategy.to_string(), lives);
+    let stop_limits = Member::stop_limits(&members);
     let supervisor = Supervisor {
         path: Arc::clone(&path),
         policy: Policy {
@@ -96,7 +97,7 @@ fn grow_group(mut group: Group, place: &Place<'_>, feed: &mut Feed) -> Member {
     };
     // Its parent notices its end: the control channel closes with it.
     drop(tokio::task::spawn_local(supervisor.run()));
-    Member::new(path, live, control)
+    Member::of_group(path, live, control, stop_limits)
 }
 
 /// The ground below a group, where its children grow.

@@ -21,6 +21,7 @@ pub(crate) fn root(
     let (control, orders) = mpsc::channel(4);
     let strategy = Strategy::OneForOne;
     let restarts = members.iter().map(|_| Restart::Permanent).collect();
+    let stop_limits = Member::stop_limits(&members);
     let supervisor = Supervisor {
         path: "".into(),
         policy: Policy { strategy, intensity, backoff: Backoff::default(), restarts },
@@ -33,9 +34,10 @@ pub(crate) fn root(
         due: Vec::new(),
     };
     drop(tokio::task::spawn_local(supervisor.run()));
-    Member::new(
+    Member::of_group(
         "".into(),
         Live::new(String::new(), strategy.to_string(), Vec::new()),
         control,
+        stop_limits,
     )
 }

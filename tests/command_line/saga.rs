@@ -7,7 +7,13 @@ use callboard::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Pack(String);
@@ -61,6 +67,12 @@ async fn sagas_are_listed_shown_and_called_off() {
     let server = Server::start();
     run(&server, &["saga", "list"]).await.failed(4);
     let (node, sagas) = start(&server).await;
+    let none = run(&server, &["saga", "list"]).await;
+    assert!(none.err.contains("there are none"), "{none:?}");
+    assert_eq!(none.done(), "");
+    let none = run(&server, &["saga", "list", "--json"]).await;
+    assert_eq!(none.err, "");
+    assert_eq!(none.done(), "");
     for what in ["glass", "wood"] {
         sagas.start(what, &what).await.expect("the server is up");
     }
@@ -88,9 +100,8 @@ async fn sagas_are_listed_shown_and_called_off() {
         undone.contains("glass") && !undone.contains("wood"),
         "{undone}"
     );
-    let refused = run(&server, &["saga", "retry", "trip", "wood"]).await;
-    let refused = refused.failed(1);
-    assert!(refused.contains("not parked"), "{refused}");
+    let woken = run(&server, &["saga", "retry", "trip", "wood"]).await;
+    assert_eq!(woken.done(), "trip wood goes on\n");
     let told = run(&server, &["saga", "cancel", "trip", "wood"]).await;
     assert_eq!(told.done(), "trip wood turns back\n");
     let wood = ended(&sagas, "wood", Duration::from_secs(10)).await;
@@ -107,6 +118,60 @@ async fn sagas_are_listed_shown_and_called_off() {
     run(&server, &["saga", "show", "nothing", "x"])
         .await
         .failed(1);
+    node.stop().await.expect("it stops");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_parked_sagas_go_on_by_one_command_and_say_why_in_json() {
+    let server = Server::start();
+    let mended = Arc::new(AtomicBool::new(false));
+    let dares = Arc::clone(&mended);
+    let code = async move |_: &mut Steps, _: String| -> Result<(), Abort> {
+        assert!(dares.load(Ordering::SeqCst), "it does not dare");
+        Ok(())
+    };
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let client = Client::new(bus.clone(), Namespace::default());
+    let group = Group::new("desk").child(Saga::new("shy", code));
+    let node = Node::new("n", bus).group(group).start().await;
+    let node = node.expect("the node is sound");
+    let sagas = Sagas::open(&client, "shy")
+        .await
+        .expect("streams are there");
+    for id in ["one", "two"] {
+        sagas.start(id, &id).await.expect("the server is up");
+        let parked = ended(&sagas, id, Duration::from_secs(10)).await;
+        assert!(matches!(parked, SagaOutcome::Parked(_)), "{parked:?}");
+    }
+    let why = run(&server, &["saga", "why", "shy", "one", "--json"]).await;
+    let why: Value = serde_json::from_str(&why.done()).expect("it is JSON");
+    assert_eq!(
+        (&why["id"], &why["state"]),
+        (&"one".into(), &"parked".into())
+    );
+    assert!(why["why"].to_string().contains("does not dare"), "{why}");
+
+    mended.store(true, Ordering::SeqCst);
+    let other = ["saga", "retry", "--all", "--reason", "another"];
+    let other = run(&server, &other).await.done();
+    assert_eq!(other, "shy 0 go on, 2 stay parked\n");
+    let all = run(
+        &server,
+        &["saga", "retry", "shy", "--all", "--reason", "not dare"],
+    )
+    .await;
+    assert_eq!(all.done(), "shy 2 go on, 0 stay parked\n");
+    for id in ["one", "two"] {
+        let done = ended(&sagas, id, Duration::from_secs(10)).await;
+        assert_eq!(done, SagaOutcome::Completed(()));
+    }
+    let none = run(&server, &["saga", "retry", "--all"]).await;
+    assert!(none.err.contains("no parked saga"), "{none:?}");
+    assert_eq!(none.done(), "");
+    run(&server, &["saga", "retry", "shy"]).await.failed(2);
+    run(&server, &["saga", "retry", "--reason", "x", "shy", "one"])
+        .await
+        .failed(2);
     node.stop().await.expect("it stops");
 }
 

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod blocked;
 mod declared;
 mod farm;
 mod lifecycle;

@@ -1,5 +1,6 @@
 //! What a saga promises: it ends, done or undone, whoever dies on the way.
 
+mod again;
 mod changes;
 mod crashes;
 #[cfg(feature = "nats")]
@@ -9,6 +10,7 @@ mod market;
 mod on_nats;
 mod operator;
 mod policies;
+mod runners;
 mod starting;
 mod steps;
 #[path = "../support/mod.rs"]
