@@ -9,10 +9,15 @@
 )]
 mod market;
 
-use callboard::{Abort, Bus, Group, Node, Saga, Steps, saga::Sagas, telemetry};
+use callboard::{
+    Abort, Actor, Answer, Bus, Command, Context, Decision, Entity, Failure, Group, Infallible,
+    Node, Refusal, Saga, Steps, Subject, saga::Sagas, telemetry,
+};
 use market::{Cleared, Outcome, checkouts, orders, placed, purse, shelf};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use serde::{Deserialize, Serialize};
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
@@ -35,6 +40,7 @@ struct Seen {
     names: Vec<&'static str>,
     entered: Vec<u64>,
     lines: Vec<String>,
+    said: Vec<String>,
 }
 
 impl Spans {
@@ -53,7 +59,8 @@ impl Visit for Line<'_> {
 
 impl Subscriber for Spans {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_span() && metadata.target().contains("saga")
+        let target = metadata.target();
+        target.contains("callboard::saga") || target.contains("callboard::actor")
     }
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
@@ -83,7 +90,23 @@ impl Subscriber for Spans {
 
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {}
+
+    fn event(&self, event: &Event<'_>) {
+        self.with(|seen| {
+            let span = event.parent().map(Id::into_u64);
+            let span = span.or_else(|| seen.entered.last().copied());
+            let span = span.and_then(|id| usize::try_from(id - 1).ok());
+            let mut line = String::from("said");
+            event.record(&mut Line(&mut line));
+            write!(
+                line,
+                " within {}",
+                span.map_or("nothing", |at| &seen.lines[at])
+            )
+            .expect("a string takes all");
+            seen.said.push(line);
+        });
+    }
 }
 
 /// Reads all metrics of sagas: their name and labels, and what they stand at.
@@ -117,7 +140,9 @@ fn sagas_and_their_steps_are_counted_and_traced() -> Outcome {
         .block_on(shop())?;
 
     steps_are_counted(&counts(&snapshotter));
-    steps_are_traced(&spans.with(|seen| seen.lines.clone()));
+    let (lines, said) = spans.with(|seen| (seen.lines.clone(), seen.said.clone()));
+    steps_are_traced(&lines);
+    handlers_are_traced(&lines, &said);
     Ok(())
 }
 
@@ -186,6 +211,69 @@ fn steps_are_traced(lines: &[String]) {
     );
 }
 
+/// Each message is handled in one span, and what is said of a failure stands in it.
+fn handlers_are_traced(lines: &[String], said: &[String]) {
+    let twice = lines
+        .iter()
+        .find(|line| line.starts_with("handle in handle:"));
+    assert_eq!(twice, None, "of {lines:#?}");
+    let once = |start: &str| lines.iter().any(|line| line.starts_with(start));
+    assert!(once("handle in none:"), "{lines:#?}");
+    for (what, subject) in [
+        ("a handler failed", "desk.fail"),
+        ("a decision failed", "vault.open"),
+    ] {
+        let line = said.iter().find(|line| line.contains(what));
+        let line = line.unwrap_or_else(|| panic!("{what} is said: {said:#?}"));
+        let within = line
+            .split_once(" within handle in none:")
+            .map(|(_, span)| span);
+        let within = within.unwrap_or_else(|| panic!("it is said in its span: {line}"));
+        for part in [subject, "id=", "correlation="] {
+            assert!(within.contains(part), "{part} of {line}");
+        }
+    }
+}
+
+/// Fails.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Fail;
+
+impl Command for Fail {
+    const SUBJECT: Subject = Subject::new("desk.fail");
+    type Outcome = Result<(), Infallible>;
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Open;
+
+impl Command for Open {
+    const SUBJECT: Subject = Subject::new("vault.open");
+    type Outcome = Result<(), Infallible>;
+
+    fn key(&self) -> Cow<'_, str> {
+        "one".into()
+    }
+}
+
+/// An actor and an entity that fail.
+fn failing() -> [Group; 2] {
+    let fail = async |(): &mut (), _: Fail, _: &Context| -> Answer<Fail> {
+        Err(Failure::retry("no luck").into())
+    };
+    let desk = Actor::new("desk", async || Ok::<_, Failure>(())).answer(fail);
+    let vault = Entity::new("vault", || ()).decide_with(
+        async |_: &Open, _: &Context| -> Result<(), Refusal<Infallible>> {
+            Err(Failure::retry("no key").into())
+        },
+        |(): &(), _: Open, ()| Ok(Decision::nothing()),
+    );
+    [
+        Group::new("desk").child(desk),
+        Group::new("vault").child(vault),
+    ]
+}
+
 /// Is woken by an event, and then goes no further.
 fn nervous() -> Saga<String, ()> {
     Saga::new("nervous", async |steps: &mut Steps, order: String| {
@@ -203,9 +291,11 @@ async fn shop() -> Outcome {
         .group(shelf())
         .group(purse())
         .group(orders(checkouts()))
-        .group(Group::new("nerves").child(nervous()))
-        .start()
-        .await?;
+        .group(Group::new("nerves").child(nervous()));
+    let node = failing().into_iter().fold(node, Node::group);
+    let node = node.start().await?;
+    assert!(node.client().call(Fail).await.is_err());
+    assert!(node.client().call(Open).await.is_err());
     let sagas = Sagas::open(&node.client(), "checkout").await?;
     for id in ["good", "declined", "late"] {
         sagas.start(id, &placed(id)).await?;

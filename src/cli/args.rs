@@ -52,7 +52,8 @@ Examples:
   callboard request users.get '{\"user\":\"ada\"}' | jq .email
 
 The reply is one line of JSON on standard output. A rejection is exit code 3:
-its reason, then the domain's own words as JSON, on standard error.";
+its reason, then the domain's own words as JSON, on standard error. A saga that
+still runs is exit code 4: the same command with the same key gets its outcome.";
 
 const TAIL: &str = "\
 Examples:

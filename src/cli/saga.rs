@@ -60,6 +60,9 @@ enum Act {
         json: bool,
     },
     /// Lets a parked saga go on where it stood, or all parked ones.
+    ///
+    /// It ends with exit code 1 if one of them could not be told; doing it again is
+    /// harmless.
     Retry {
         /// The saga's name, such as `checkout`; with `--all` all without it.
         #[arg(required_unless_present = "all")]
@@ -71,7 +74,7 @@ enum Act {
         #[arg(long)]
         all: bool,
         /// Only those whose reason contains this text.
-        #[arg(long, requires = "all")]
+        #[arg(long)]
         reason: Option<String>,
     },
     /// Undoes what was done, if there is still a way back.
@@ -152,6 +155,9 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
                 plain(&status.why())
             })?);
         }
+        Act::Retry { reason: Some(_), all: false, .. } => {
+            return Err(CommandError::Usage("`--reason` goes with `--all`"));
+        }
         Act::Retry { saga: Some(saga), id: Some(id), .. } => {
             let which = Which { saga, id };
             find(client, &which).await?.retry(&which.id).await?;
@@ -159,17 +165,27 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
         }
         Act::Retry { saga, reason, .. } => return retry_all(client, saga, reason, out).await,
         Act::Cancel { which } => {
-            find(client, &which).await?.cancel(&which.id).await?;
-            (which, "turns back")
+            let sagas = find(client, &which).await?;
+            sagas.cancel(&which.id).await?;
+            return called_off(&sagas, which, out).await;
         }
         Act::Check => return Err(CommandError::Usage(CHECK)),
         Act::Compensate { which } => {
-            find(client, &which).await?.compensate(&which.id).await?;
-            (which, "turns back")
+            let sagas = find(client, &which).await?;
+            sagas.compensate(&which.id).await?;
+            return called_off(&sagas, which, out).await;
         }
     };
     let (saga, id) = (word(&which.saga), word(&which.id));
     Ok(out.line(&format!("{saga} {id} {done}"))?)
+}
+
+/// Says that a saga is called off, and what stands between it and its way back.
+async fn called_off(sagas: &Sagas, which: Which, out: &mut Out) -> Result<(), CommandError> {
+    let status = sagas.status(&which.id).await?;
+    let (saga, id) = (word(&which.saga), word(&which.id));
+    let why = plain(&status.why());
+    Ok(out.line(&format!("{saga} {id} is called off: {why}"))?)
 }
 
 async fn find(client: &Client, which: &Which) -> Result<Sagas, CommandError> {
@@ -278,8 +294,21 @@ fn show(saga: &str, status: &SagaStatus, json: bool, out: &mut Out) -> Result<()
     for step in &status.steps {
         out.line(&step_line(step))?;
     }
+    if let Some(pivot) = &status.pivot {
+        let after = pivot.after.as_ref();
+        let after = after.map_or_else(String::new, |after| format!(", after {}", word(after)));
+        out.line(&format!("{} pivot{after}", time(pivot.passed)))?;
+    }
     if let Some(deadline) = status.deadline.filter(|_| !status.state.is_over()) {
-        out.line(&format!("{} deadline", time(deadline)))?;
+        let passed = if status.is_late { ", passed" } else { "" };
+        out.line(&format!("{} deadline{passed}", time(deadline)))?;
+    }
+    if let Some(why) = status
+        .called_off
+        .as_ref()
+        .filter(|_| !status.state.is_over())
+    {
+        out.line(&format!("called off: {}", plain(why)))?;
     }
     if !matches!(status.state, SagaState::Running) {
         out.line(&format!("{} {}", time(status.changed), status.state))?;
@@ -331,7 +360,16 @@ struct Facts<'a> {
     began: String,
     changed: String,
     deadline: Option<String>,
+    is_late: bool,
+    called_off: Option<&'a str>,
+    pivot: Option<Pivot<'a>>,
     steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Pivot<'a> {
+    after: Option<&'a str>,
+    passed: String,
 }
 
 #[derive(Serialize)]
@@ -366,6 +404,12 @@ impl<'a> Facts<'a> {
             began: nanos(status.began),
             changed: nanos(status.changed),
             deadline: status.deadline.map(nanos),
+            is_late: status.is_late,
+            called_off: status.called_off.as_deref(),
+            pivot: status
+                .pivot
+                .as_ref()
+                .map(|pivot| Pivot { after: pivot.after.as_deref(), passed: nanos(pivot.passed) }),
             steps: steps.collect(),
         }
     }

@@ -88,7 +88,7 @@ pub use error::SagaError;
 pub use roll::{SagaFilter, SagaList};
 pub use sagas::{Retried, SagaOutcome, Sagas};
 pub use spec::Saga;
-pub use status::{SagaPhase, SagaState, SagaStatus, StepStatus};
+pub use status::{PivotStatus, SagaPhase, SagaState, SagaStatus, StepStatus};
 pub use steps::Steps;
 pub use telling::{PublishStep, SendStep};
 pub use waiting::{SleepStep, WaitStep};

@@ -5,7 +5,10 @@ use super::{
     page::{Move, Page},
 };
 use crate::{bus::Stored, error::Failure, message::Key};
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::SystemTime,
+};
 
 /// How many sagas are listed unless more are asked for.
 const LIMIT: usize = 1_000;
@@ -85,6 +88,7 @@ impl Default for SagaFilter {
 /// those that are no more than are wanted.
 pub(super) struct Roll<'a> {
     filter: &'a SagaFilter,
+    now: SystemTime,
     open: HashMap<String, Vec<(Stored, Page)>>,
     found: BTreeMap<u64, SagaStatus>,
     matched: usize,
@@ -92,9 +96,10 @@ pub(super) struct Roll<'a> {
 }
 
 impl<'a> Roll<'a> {
-    pub(super) fn new(filter: &'a SagaFilter) -> Self {
+    pub(super) fn new(filter: &'a SagaFilter, now: SystemTime) -> Self {
         Self {
             filter,
+            now,
             open: HashMap::new(),
             found: BTreeMap::new(),
             matched: 0,
@@ -139,7 +144,7 @@ impl<'a> Roll<'a> {
         if self.unreadable.contains_key(&id) {
             return;
         }
-        let Some(status) = SagaStatus::of(id, pages) else {
+        let Some(status) = SagaStatus::of(id, pages, self.now) else {
             return;
         };
         if !self.filter.takes(status.state.phase()) {

@@ -185,7 +185,8 @@ impl Sagas {
     /// Returns [`SagaError::NotFound`] if it never began.
     pub async fn status(&self, id: &str) -> Result<SagaStatus, SagaError> {
         let pages = self.journals.pages(&key(id)?).await?;
-        SagaStatus::of(id.to_owned(), &pages).ok_or_else(|| self.not_found(id))
+        let now = self.journals.client.clock().now();
+        SagaStatus::of(id.to_owned(), &pages, now).ok_or_else(|| self.not_found(id))
     }
 
     /// Lists sagas that began, as the filter says.
@@ -203,7 +204,7 @@ impl Sagas {
     ///
     /// Safe: nothing is changed.
     pub async fn list(&self, filter: &SagaFilter) -> Result<SagaList, SagaError> {
-        let mut roll = Roll::new(filter);
+        let mut roll = Roll::new(filter, self.journals.client.clock().now());
         self.journals
             .each(|token, stored, page| roll.turn(token, stored, page))
             .await?;

@@ -20,8 +20,14 @@ pub struct SagaStatus {
     pub began: SystemTime,
     /// When its journal was last written.
     pub changed: SystemTime,
-    /// Until when it must be over, if there is a limit.
+    /// Until when it must be past its pivot, or over, if there is a limit.
     pub deadline: Option<SystemTime>,
+    /// Whether it is past its deadline, and so turns back once it can.
+    pub is_late: bool,
+    /// Why it is called off, if the operator said so.
+    pub called_off: Option<String>,
+    /// Where there was no way back any more, if it came so far.
+    pub pivot: Option<PivotStatus>,
     /// Its steps, in the order in which they were begun.
     pub steps: Vec<StepStatus>,
     /// How many messages its journal has.
@@ -60,6 +66,16 @@ pub enum SagaPhase {
     Compensated,
 }
 
+/// Where a saga passed its pivot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PivotStatus {
+    /// The step that was begun last before it, if there was one.
+    pub after: Option<String>,
+    /// When that was written down.
+    pub passed: SystemTime,
+}
+
 /// What is known of one step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,8 +99,8 @@ pub struct StepStatus {
 }
 
 impl SagaStatus {
-    /// Reads a journal; nothing if it is empty.
-    pub(super) fn of(id: String, pages: &[(Stored, Page)]) -> Option<Self> {
+    /// Reads a journal as it is to be understood now; nothing if it is empty.
+    pub(super) fn of(id: String, pages: &[(Stored, Page)], now: SystemTime) -> Option<Self> {
         let (first, last) = (pages.first()?, pages.last()?);
         let mut book = Book::default();
         let mut times: HashMap<&str, (SystemTime, Option<SystemTime>)> = HashMap::new();
@@ -112,12 +128,20 @@ impl SagaStatus {
             }
         });
         let begin = book.begin.as_ref();
+        let state = SagaState::of(&book);
+        let pivot = pivot(pages);
+        let deadline = begin.and_then(|begin| begin.until).map(from_unix_ms);
+        let goes_on = matches!(state, SagaState::Running | SagaState::Parked(_));
+        let is_late = goes_on && pivot.is_none() && deadline.is_some_and(|at| at <= now);
         Some(Self {
             id,
-            state: SagaState::of(&book),
             began: first.0.time,
             changed: last.0.time,
-            deadline: begin.and_then(|begin| begin.until).map(from_unix_ms),
+            deadline,
+            is_late,
+            called_off: book.called_off().map(|abort| abort.reason().to_owned()),
+            pivot,
+            state,
             steps: steps.collect(),
             messages: pages.len(),
         })
@@ -139,26 +163,59 @@ impl SagaStatus {
                     format!("it undoes {}, because {abort}", names.join(", "))
                 }
             }
-            SagaState::Running => {
-                let open = self.steps.iter().filter(|step| step.state == "intended");
-                let open: Vec<_> = open
-                    .map(|step| match &step.note {
-                        Some(note) if step.kind == "wait" && note.contains(&step.name) => {
-                            note.clone()
-                        }
-                        Some(note) if step.kind == "wait" => format!("{note} (`{}`)", step.name),
-                        Some(note) => format!("for `{}` {note}", step.name),
-                        None => format!("for the outcome of `{}`", step.name),
-                    })
-                    .collect();
-                if open.is_empty() {
-                    "it waits for a runner".to_owned()
-                } else {
-                    format!("it waits {}", open.join(" and "))
+            SagaState::Running => match self.turns_back() {
+                Some(why) => format!("{why}, so it turns back; first {}", self.waits()),
+                None => self.waits(),
+            },
+        }
+    }
+
+    /// Says why it will turn back, if that is known.
+    fn turns_back(&self) -> Option<String> {
+        match (&self.called_off, self.deadline) {
+            (Some(why), _) => Some(why.clone()),
+            (None, Some(deadline)) if self.is_late => {
+                let deadline = humantime::format_rfc3339_seconds(deadline);
+                Some(format!("its deadline passed at {deadline}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Says what the steps that are not settled wait for.
+    fn waits(&self) -> String {
+        let open = self.steps.iter().filter(|step| step.state == "intended");
+        let open: Vec<_> = open
+            .map(|step| match &step.note {
+                Some(note) if step.kind == "wait" && note.contains(&step.name) => note.clone(),
+                Some(note) if step.kind == "wait" => format!("{note} (`{}`)", step.name),
+                Some(note) => format!("for `{}` {note}", step.name),
+                None => format!("for the outcome of `{}`", step.name),
+            })
+            .collect();
+        if open.is_empty() {
+            "it waits for a runner".to_owned()
+        } else {
+            format!("it waits {}", open.join(" and "))
+        }
+    }
+}
+
+/// Finds where a journal says that there is no way back any more.
+fn pivot(pages: &[(Stored, Page)]) -> Option<PivotStatus> {
+    let mut after = None;
+    for (stored, page) in pages {
+        for step in &page.moves {
+            match step {
+                Move::Pivoted => {
+                    return Some(PivotStatus { after, passed: stored.time });
                 }
+                Move::Intended { step, .. } => after = Some(step.clone()),
+                _ => {}
             }
         }
     }
+    None
 }
 
 impl SagaState {

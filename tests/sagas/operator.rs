@@ -367,3 +367,47 @@ async fn a_journal_that_cannot_be_read_is_told_beside_the_others() -> Outcome {
     );
     Ok(node.stop().await?)
 }
+
+#[tokio::test]
+async fn a_saga_says_that_it_is_called_off_or_late_while_a_step_is_out_and_where_its_pivot_was()
+-> Outcome {
+    for (is_late, limit) in [(true, Duration::from_millis(300)), (false, SOON)] {
+        let let_go = Arc::new(Notify::new());
+        let saga = Saga::new("firm", firm).deadline(limit);
+        let node = node(saga, slow_purse(&let_go)).await?;
+        let sagas = Sagas::open(&node.client(), "firm").await?;
+        sagas.start("o-1", &placed("o-1")).await?;
+        until(&sagas, "o-1", "it waits for the outcome of `purse.pay`").await?;
+        if is_late {
+            until(&sagas, "o-1", "its deadline passed at ").await?;
+        } else {
+            sagas.cancel("o-1").await?;
+            until(&sagas, "o-1", "it was cancelled by the operator").await?;
+        }
+        let status = sagas.status("o-1").await?;
+        assert_eq!(
+            (status.is_late, status.called_off.is_some()),
+            (is_late, !is_late)
+        );
+        let why = status.why();
+        assert!(
+            why.contains("it turns back; first it waits for the outcome of `purse.pay`"),
+            "{why}"
+        );
+        assert_eq!(status.pivot, None);
+        let_go.notify_one();
+        sagas.wait::<()>("o-1", SOON).await?;
+        node.stop().await?;
+    }
+    let node = node(Saga::new("firm", firm), purse()).await?;
+    let sagas = Sagas::open(&node.client(), "firm").await?;
+    sagas.start("good", &placed("good")).await?;
+    sagas.wait::<()>("good", SOON).await?;
+    let pivot = sagas
+        .status("good")
+        .await?
+        .pivot
+        .ok_or("it passed its pivot")?;
+    assert_eq!(pivot.after.as_deref(), Some("purse.pay"));
+    Ok(node.stop().await?)
+}
