@@ -65,7 +65,7 @@ impl Subscriber for Spans {
 
     fn new_span(&self, span: &Attributes<'_>) -> Id {
         self.with(|seen| {
-            let parent = seen.entered.last();
+            let parent = seen.entered.last().filter(|_| !span.is_root());
             let parent = parent.map_or("none", |id| {
                 seen.names[usize::try_from(id - 1).unwrap_or(0)]
             });

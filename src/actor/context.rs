@@ -252,9 +252,11 @@ impl Context {
     }
 
     /// Returns the span in which a handler runs, so that its log lines tell
-    /// what they are about.
+    /// what they are about. It stands in no other: what is worked on beside the
+    /// mailbox would be told twice.
     pub(super) fn span(&self, subject: &'static str) -> tracing::Span {
         tracing::info_span!(
+            parent: None,
             "handle",
             child = &*self.cause.by,
             subject,

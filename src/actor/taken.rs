@@ -41,7 +41,6 @@ pub(crate) struct Taken<C: Command> {
     begun: Cell<bool>,
     meter: Option<Arc<Meter>>,
     since: Instant,
-    span: Span,
     _stay: Stay,
 }
 
@@ -58,7 +57,7 @@ impl<C: Command> Taken<C> {
 
     /// Returns the span in which it is worked on.
     pub(crate) fn span(&self) -> Span {
-        self.span.clone()
+        self.ctx.span(C::SUBJECT.as_str())
     }
 
     /// Notes that from now on it may have been run.
@@ -126,7 +125,9 @@ impl<C: Command> Taken<C> {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
-            tracing::error!(parent: &self.span, child, subject, %failure, "a decision failed");
+            self.span().in_scope(|| {
+                tracing::error!(child, subject, %failure, "a decision failed");
+            });
         }
     }
 }
@@ -244,7 +245,6 @@ where
                 begun: Cell::new(false),
                 meter: meter.cloned(),
                 since: Instant::now(),
-                span: Span::current(),
                 _stay: gauge.stay(),
             };
             if let Some(cut) = cut {
