@@ -103,8 +103,8 @@ impl CommandError {
                 | OperatorError::Draining { .. }
                 | OperatorError::Asked { .. },
             )
-            | Self::Connect(ConnectError::Unreachable { .. }) => Exit::Unavailable,
-            Self::Refused {
+            | Self::Connect(ConnectError::Unreachable { .. })
+            | Self::Refused {
                 status: Status::Unavailable | Status::Limited | Status::StillRunning,
                 ..
             } => Exit::Unavailable,

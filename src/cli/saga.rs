@@ -150,7 +150,7 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
         Act::Why { which, json } => {
             let status = find(client, &which).await?.status(&which.id).await?;
             return Ok(out.line(&if json {
-                json::text(&Why::of(&which.saga, &status))
+                json::text(&Reason::of(&which.saga, &status))
             } else {
                 plain(&status.why())
             })?);
@@ -337,14 +337,14 @@ fn step_line(step: &StepStatus) -> String {
 
 /// What `why --json` says of a saga.
 #[derive(Serialize)]
-struct Why<'a> {
+struct Reason<'a> {
     saga: &'a str,
     id: &'a str,
     state: String,
     why: String,
 }
 
-impl<'a> Why<'a> {
+impl<'a> Reason<'a> {
     fn of(saga: &'a str, status: &'a SagaStatus) -> Self {
         Self { saga, id: &status.id, state: status.state.to_string(), why: status.why() }
     }

@@ -141,26 +141,29 @@ impl Running {
         }
         let limit = self.handles().stop_limit;
         let blocked = overdue(self.end.clone(), limit);
-        let end = tokio::select! {
+        tokio::select! {
             biased;
-            end = self.end.wait_for(Option::is_some) => end,
+            end = self.end.wait_for(Option::is_some) => match end {
+                Ok(end) => told(&end),
+                Err(_) => Err(NodeError::Thread { reason: "panicked".to_owned() }),
+            },
             Ok(()) = blocked => {
                 let limit = humantime::format_duration(limit);
                 let reason = format!("is blocked by a handler and did not stop within {limit}");
                 tracing::error!(reason, "the node's own thread is left behind");
-                return Err(NodeError::Thread { reason });
+                Err(NodeError::Thread { reason })
             }
-        };
-        let Ok(end) = end else {
-            return Err(NodeError::Thread { reason: "panicked".to_owned() });
-        };
-        match &*end {
-            Some(Err(error)) => Err(match &**error {
-                NodeError::GaveUp { reason } => NodeError::GaveUp { reason: reason.clone() },
-                other => NodeError::Thread { reason: other.to_string() },
-            }),
-            _ => Ok(()),
         }
+    }
+}
+
+fn told(end: &End) -> Result<(), NodeError> {
+    match end {
+        Some(Err(error)) => Err(match &**error {
+            NodeError::GaveUp { reason } => NodeError::GaveUp { reason: reason.clone() },
+            other => NodeError::Thread { reason: other.to_string() },
+        }),
+        _ => Ok(()),
     }
 }
 

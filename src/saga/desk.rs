@@ -70,20 +70,9 @@ impl Desk {
 
     /// Does what an errand asks for, and acknowledges it when nothing is left of it.
     pub(super) async fn serve(self: Rc<Self>, delivery: Delivery) {
-        let saga = self.plan.name;
         let (id, errand) = match errand::read(&delivery.message) {
             Ok(read) => read,
-            Err(reason) => {
-                let (subject, sequence) = (&delivery.message.subject, delivery.message.sequence);
-                tracing::error!(
-                    saga,
-                    subject,
-                    sequence,
-                    reason,
-                    "what asks a saga to go on is passed over"
-                );
-                return said(delivery.term().await);
-            }
+            Err(reason) => return self.pass_over(reason, delivery).await,
         };
         let ahead = self.ahead(delivery.message.time);
         let unread = errand.unread;
@@ -123,6 +112,19 @@ impl Desk {
             self.wake_other(&id).await;
         }
         self.leave(&id, (left, cause), delivery).await;
+    }
+
+    async fn pass_over(&self, reason: String, delivery: Delivery) {
+        let (saga, sequence) = (self.plan.name, delivery.message.sequence);
+        let subject = &delivery.message.subject;
+        tracing::error!(
+            saga,
+            subject,
+            sequence,
+            reason,
+            "what asks a saga to go on is passed over"
+        );
+        said(delivery.term().await);
     }
 
     /// Begins a visit, unless the saga is visited here.
