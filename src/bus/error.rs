@@ -73,7 +73,7 @@ pub enum OpenError {
     /// What is there cannot be made sense of.
     #[error(
         "the store's file {} cannot be used: {reason}; restore the directory from a copy, or move it \
-         away to start with nothing",
+         away to start with nothing; `callboard store check` says more",
         path.display()
     )]
     Unreadable {
@@ -81,6 +81,16 @@ pub enum OpenError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// There is no store in the directory.
+    #[error(
+        "there is no store at {}; name the directory that a bus was opened with. A store of a program \
+         before 0.2 is taken over when a bus is opened there",
+        path.display()
+    )]
+    Missing {
+        /// The directory.
+        path: PathBuf,
     },
     /// The operating system refuses to read or write it.
     #[error("the store at {} cannot be opened: {reason}", path.display())]

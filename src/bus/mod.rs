@@ -28,6 +28,7 @@ mod subscription;
 
 pub(crate) use consumer::Progress;
 pub use consumer::{Consumer, ConsumerConfig, Delivery, Start};
+pub use embedded::{StoreCheck, StoreStats, StoredConsumer, StoredStream};
 pub use error::{
     AckError, AppendError, CancelError, ConnectError, ConsumerError, OpenError, ReadError,
     RequestError, SendError, StreamError, SubscribeError,
@@ -85,14 +86,17 @@ impl Bus {
     ///
     /// It takes up what an earlier process left there: streams, their messages,
     /// the ids they remember, and where each consumer stands. What was delivered
-    /// and not acknowledged comes again at once. A write that the end of the
-    /// process or of the machine tore is cut off. Streams declared with
+    /// and not acknowledged comes again at once. Streams declared with
     /// [`memory`](StreamConfig::memory) are not stored.
     ///
-    /// This blocks while the whole log is read and checked, about a second for
-    /// 3,000,000 small messages. Appends and confirmed acknowledgements wait as
-    /// long as the disk takes; reads of what is not in memory block their thread
-    /// for as long. The directory is free again when the last handle is
+    /// What programs before 0.2 stored there is taken over once, and their files
+    /// stay behind as `log.migrated` and `state.migrated`.
+    ///
+    /// This blocks while the database is opened, which does not depend on how
+    /// much it holds. Appends and confirmed acknowledgements wait as long as the
+    /// disk takes; reads of what is not in memory block their thread for as
+    /// long. A full disk refuses appends until there is room; a disk that fails
+    /// ends the bus, and with it the node. The directory is free again when the last handle is
     /// dropped: buses, streams, consumers and deliveries.
     ///
     /// # Errors
@@ -342,12 +346,16 @@ impl Bus {
         }
     }
 
-    /// Waits until the connection is gone for good; the embedded bus has none.
-    pub(crate) async fn ended(&self) {
+    /// Waits until the bus carries nothing any more, and says why: its
+    /// connection is gone for good, or its store cannot be used.
+    pub(crate) async fn ended(&self) -> String {
         match &self.0 {
-            Carrier::Embedded(_) => std::future::pending().await,
+            Carrier::Embedded(broker) => broker.ended().await,
             #[cfg(feature = "nats")]
-            Carrier::Nats(link) => link.ended().await,
+            Carrier::Nats(link) => {
+                link.ended().await;
+                "its connection to the bus broke down for good".to_owned()
+            }
         }
     }
 

@@ -2,7 +2,8 @@ use super::{Exit, input::InputError};
 use crate::{
     breaker::SetError,
     bus::{
-        AppendError, ConnectError, ReadError, RequestError, SendError, StreamError, SubscribeError,
+        AppendError, ConnectError, OpenError, ReadError, RequestError, SendError, StreamError,
+        SubscribeError,
     },
     call::{AskError, OperatorError},
     mesh::TableError,
@@ -78,6 +79,17 @@ pub(super) enum CommandError {
     Ask(#[from] AskError),
     #[error("{name}: {reason}")]
     File { name: String, reason: String },
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(
+        "the store at {} is damaged: {count} faults; restore the directory from a copy, or see what \
+         `sqlite3 callboard.sqlite .recover` saves",
+        path.display()
+    )]
+    Unsound {
+        path: std::path::PathBuf,
+        count: usize,
+    },
     #[error("interrupted")]
     Interrupted,
     #[error("standard output cannot be written: {0}")]
@@ -94,6 +106,7 @@ impl CommandError {
             | Self::Table(TableError::Refused { .. })
             | Self::Policies(SetError::Flawed(_) | SetError::NotTaken { .. })
             | Self::Saga(SagaError::Id(_))
+            | Self::Open(OpenError::Missing { .. })
             | Self::Operator(OperatorError::Record { .. }) => Exit::Usage,
             Self::Rejected { .. } => Exit::Rejected,
             Self::NoResponders { .. }
@@ -103,6 +116,7 @@ impl CommandError {
                 | OperatorError::Draining { .. }
                 | OperatorError::Asked { .. },
             )
+            | Self::Open(OpenError::InUse { .. })
             | Self::Connect(ConnectError::Unreachable { .. })
             | Self::Refused {
                 status: Status::Unavailable | Status::Limited | Status::StillRunning,

@@ -30,6 +30,7 @@ mod roster;
 mod routes;
 mod saga;
 mod stats;
+mod store;
 mod tail;
 mod target;
 mod tree;
@@ -107,6 +108,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Breakers(breakers) => breakers::run(place, breakers, out).await,
         Command::Limits(limits) => limits::run(place, limits, out).await,
         Command::Policies(policies) => policies::run(place, policies, out).await,
+        Command::Store(of) => store::run(of, out),
         Command::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "callboard", &mut text);

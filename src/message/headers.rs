@@ -150,7 +150,6 @@ impl Headers {
     }
 
     /// Adds a header behind the others, which is none of them.
-    #[cfg(feature = "nats")]
     pub(crate) fn add(&mut self, name: Cow<'static, str>, value: &str) {
         self.0.push((name, value.to_owned()));
     }

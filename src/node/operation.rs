@@ -79,7 +79,7 @@ struct Station {
     live: Vec<Arc<Live>>,
     reports: mpsc::Receiver<Report>,
     /// Hears when a connection is gone for good.
-    lost: mpsc::Receiver<()>,
+    lost: mpsc::Receiver<String>,
     drain_within: Duration,
     /// How long its groups may take to stop.
     groups_within: Duration,
@@ -123,8 +123,7 @@ pub(crate) async fn operate(
             station.hang_up().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
         }
-        () = broken(&station.bus, &mut station.lost) => {
-            let reason = "its connection to the bus broke down for good".to_owned();
+        reason = broken(&station.bus, &mut station.lost) => {
             tracing::error!(node = &*name, reason, "the node gives up");
             station.close().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
@@ -347,11 +346,12 @@ impl Setup {
     }
 }
 
-/// Waits until the node's connection, or that of one of its groups, is gone for good.
-async fn broken(bus: &Bus, lost: &mut mpsc::Receiver<()>) {
+/// Waits until the node's bus, or that of one of its groups, carries nothing any
+/// more, and returns why.
+async fn broken(bus: &Bus, lost: &mut mpsc::Receiver<String>) -> String {
     tokio::select! {
-        () = bus.ended() => {}
-        Some(()) = lost.recv() => {}
+        reason = bus.ended() => reason,
+        Some(reason) = lost.recv() => reason,
     }
 }
 

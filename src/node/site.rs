@@ -38,7 +38,7 @@ struct Seed {
     settings: Settings,
     member: usize,
     report: mpsc::Sender<Report>,
-    lost: mpsc::Sender<()>,
+    lost: mpsc::Sender<String>,
 }
 
 impl Site {
@@ -49,7 +49,7 @@ impl Site {
         group: Group,
         settings: &Settings,
         member: usize,
-        (report, lost): (&mpsc::Sender<Report>, &mpsc::Sender<()>),
+        (report, lost): (&mpsc::Sender<Report>, &mpsc::Sender<String>),
     ) -> Result<(Member, Plot), NodeError> {
         let seed = Seed {
             group,
@@ -105,9 +105,9 @@ async fn tend(
     let food = (plants.domains, (plants.reactions, plants.jobs));
     let fed = feed(&seed.settings, &name, food, inbox);
     let watched = async {
-        seed.settings.bus.ended().await;
+        let reason = seed.settings.bus.ended().await;
         // A node that was told before, or is closing, has no use for it.
-        seed.lost.try_send(()).ok();
+        seed.lost.try_send(reason).ok();
         std::future::pending::<()>().await;
     };
     tokio::select! {

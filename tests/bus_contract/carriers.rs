@@ -18,6 +18,9 @@ pub(crate) struct Guarantees {
     /// Whether messages cross a network, so that an ended subscription may
     /// take a moment to be known.
     pub(crate) remote: bool,
+    /// Whether an id is known as long as its message is kept, however short the
+    /// stream's window is.
+    pub(crate) remembers_ids: bool,
 }
 
 /// A carrier, opened for one case.
@@ -51,7 +54,7 @@ impl Carrier {
 fn embedded() -> Opened {
     Opened {
         bus: Bus::embedded(),
-        guarantees: Guarantees { survives_the_process: false, remote: false },
+        guarantees: Guarantees { survives_the_process: false, remote: false, remembers_ids: false },
         keeps: None,
     }
 }
@@ -62,7 +65,7 @@ fn stored() -> Opened {
     let bus = Bus::embedded_at(folder.path()).expect("the directory is new");
     Opened {
         bus,
-        guarantees: Guarantees { survives_the_process: true, remote: false },
+        guarantees: Guarantees { survives_the_process: true, remote: false, remembers_ids: true },
         keeps: Some(Box::new(folder)),
     }
 }
@@ -75,7 +78,7 @@ async fn nats() -> Opened {
         .expect("the server was started");
     Opened {
         bus,
-        guarantees: Guarantees { survives_the_process: true, remote: true },
+        guarantees: Guarantees { survives_the_process: true, remote: true, remembers_ids: false },
         keeps: Some(Box::new(server)),
     }
 }

@@ -15,4 +15,5 @@ mod publish;
 mod roster;
 mod saga;
 mod shell;
+mod store;
 mod tail;

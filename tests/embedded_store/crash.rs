@@ -15,11 +15,11 @@ use std::{
     time::Duration,
 };
 
-const FOLDER: &str = "CALLBOARD_TEST_STORE";
+pub(crate) const FOLDER: &str = "CALLBOARD_TEST_STORE";
 const INTERVAL: &str = "CALLBOARD_TEST_INTERVAL";
 
 /// Starts this program again to run one test on a store.
-fn child(test: &str, folder: &Path, interval: bool) -> io::Result<Child> {
+pub(crate) fn child(test: &str, folder: &Path, interval: bool) -> io::Result<Child> {
     let mut command = Command::new(env::current_exe()?);
     command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
@@ -29,6 +29,12 @@ fn child(test: &str, folder: &Path, interval: bool) -> io::Result<Child> {
         command.env(INTERVAL, "");
     }
     command.spawn()
+}
+
+/// Runs one test of this program on a store, and returns what it said.
+pub(crate) fn again(test: &str, folder: &Path) -> Result<String, Box<dyn Error>> {
+    let ended = child(test, folder, false)?.wait_with_output()?;
+    Ok(String::from_utf8(ended.stdout)?)
 }
 
 /// Appends without end when it is started for that, and says what was committed.

@@ -2,9 +2,12 @@
 //! `bus_contract` holds it to.
 
 mod crash;
+mod faults;
+mod kills;
 mod kit;
+mod old;
 mod reopen;
+mod space;
 #[path = "../support/mod.rs"]
 mod support;
 mod timers;
-mod torn;

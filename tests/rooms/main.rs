@@ -28,8 +28,9 @@ const FLOORS: [&[&str]; 10] = [
 ];
 
 /// Crates that are named only under these paths.
-const HOMES: [(&str, &[&str]); 5] = [
+const HOMES: [(&str, &[&str]); 6] = [
     ("async_nats", &["src/bus/nats/"]),
+    ("rusqlite", &["src/bus/embedded/store/"]),
     ("rmp_serde", &["src/message/codec.rs"]),
     ("actix", &["src/actor/", "src/supervision/", "src/node/"]),
     ("actix_rt", &["src/actor/", "src/supervision/", "src/node/"]),

@@ -8,7 +8,7 @@ use super::{
     read,
     routes::{Listener, Routes},
     store::{self, Broken, Keeper, Needs},
-    ticket::holds,
+    ticket::told,
     write,
 };
 use crate::{
@@ -29,10 +29,12 @@ use std::{
     },
     time::Duration,
 };
-use tokio::{sync::mpsc, task::coop::consume_budget, time::timeout};
+use tokio::{task::coop::consume_budget, time::timeout};
 
 /// How many messages a subscription holds that were not taken yet.
 const MAILBOX: usize = 65_536;
+/// How long a subject may be before it counts towards the size of its message.
+const USUAL_SUBJECT: usize = 4_096;
 /// By this header a plain NATS client expects a subject's last sequence.
 const EXPECTED: &str = "Nats-Expected-Last-Subject-Sequence";
 
@@ -79,8 +81,19 @@ impl Broker {
     pub(in crate::bus) async fn sync(&self) {
         if let Some(keeper) = &self.0.keeper {
             // A store that failed has said so in the log.
-            drop(holds(keeper.disk().after(Needs::Sync)).await);
+            drop(told(keeper.disk().after(Needs::Sync)).await);
         }
+    }
+
+    /// Waits until nothing can be stored any more, and says why; for ever if
+    /// nothing is stored.
+    pub(in crate::bus) async fn ended(&self) -> String {
+        let Some(keeper) = &self.0.keeper else {
+            return std::future::pending().await;
+        };
+        keeper.disk().ended().await;
+        let failure = keeper.disk().failure();
+        failure.map_or_else(String::new, |broken| broken.0.as_ref().into())
     }
 
     pub(in crate::bus) async fn send(&self, message: Message) -> Result<(), SendError> {
@@ -103,8 +116,8 @@ impl Broker {
             }
         }
         let id = self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let (mailbox, messages) = mpsc::channel(MAILBOX);
-        write(&self.0.routes).add(filter, queue, Listener { id, mailbox });
+        let (listener, messages) = Listener::new(id, MAILBOX);
+        write(&self.0.routes).add(filter, queue, listener);
         let (broker, filter) = (self.clone(), filter.into());
         Ok(Subscription { broker, filter, id, messages })
     }
@@ -226,7 +239,8 @@ impl Broker {
         if !is_subject(&message.subject) {
             return Err(SendError::Subject { subject: subject() });
         }
-        let bytes = size(&message.headers, &message.payload);
+        let beyond = message.subject.len().saturating_sub(USUAL_SUBJECT);
+        let bytes = beyond + size(&message.headers, &message.payload);
         if bytes > LARGEST {
             return Err(SendError::TooLarge { subject: subject(), bytes, limit: LARGEST });
         }
@@ -245,9 +259,9 @@ impl Broker {
         let heard = read(&self.0.routes)
             .any(&message.subject)
             .then(|| message.clone());
-        let (outcome, ticket) = kept.append(message, expect, room);
+        let ticket = kept.append(message, expect, room);
         let reached = heard.is_some_and(|message| self.hand(message));
-        (ticket.holds().await.map(|()| outcome), reached)
+        (ticket.outcome().await, reached)
     }
 
     /// Stores a message where a stream captures it, gives it to all who listen,

@@ -4,14 +4,14 @@ use super::{
     record::Record,
     seats::{Found, Seat},
     shelf::Item,
-    store::Needs,
-    ticket::holds,
+    store::{Broken, Disk, Needs},
+    ticket::told,
 };
 use crate::bus::{
     AckError, ConsumerError, Delivery, Progress, Stored,
     consumer::{Ack, Acker as AnyAcker},
 };
-use std::{fmt, sync::Arc};
+use std::{fmt, io, sync::Arc};
 use tokio::{
     sync::Notify,
     task::coop::consume_budget,
@@ -36,7 +36,12 @@ impl Consumer {
         consume_budget().await;
         loop {
             match self.kept.look(self.seat, &self.wake) {
-                Found::Message(item, turn) => return self.delivery(item, turn),
+                Found::Message(item, turn) => {
+                    if let Some(delivery) = self.delivery(item, turn)? {
+                        return Ok(delivery);
+                    }
+                }
+                Found::Unread(error) => return Err(self.unavailable(&error)),
                 Found::Nothing { until } => self.wait(until).await,
             }
         }
@@ -46,17 +51,27 @@ impl Consumer {
         self.kept.progress(self.seat)
     }
 
-    fn delivery(&mut self, item: Item, turn: Turn) -> Result<Delivery, ConsumerError> {
-        let record = self.kept.fetch(item).map_err(|error| {
-            let name = self.kept.config().name.clone();
-            ConsumerError::Unavailable { name, reason: error.to_string() }
-        })?;
+    /// Builds a delivery; nothing if the message is gone, which settles it.
+    fn delivery(&mut self, item: Item, turn: Turn) -> Result<Option<Delivery>, ConsumerError> {
+        let found = self.kept.fetch(item);
+        let Some(record) = found.map_err(|error| self.unavailable(&error))? else {
+            self.kept.change(self.seat.durable, |durable, _| {
+                durable.cursor.settle(turn.sequence);
+            });
+            return Ok(None);
+        };
         let acker = Acker { kept: self.kept.clone(), durable: self.seat.durable };
         let acker = AnyAcker::Embedded(acker);
         let resumed = turn.number != self.turn + 1;
         self.turn = turn.number;
         let message = Record::give(record);
-        Ok(Delivery::new(message, turn.attempt, turn.pending, acker).at(turn.number, resumed))
+        let delivery = Delivery::new(message, turn.attempt, turn.pending, acker);
+        Ok(Some(delivery.at(turn.number, resumed)))
+    }
+
+    fn unavailable(&self, error: &io::Error) -> ConsumerError {
+        let name = self.kept.config().name.clone();
+        ConsumerError::Unavailable { name, reason: error.to_string() }
     }
 
     /// Waits until there may be a message for this handle.
@@ -107,6 +122,9 @@ pub(in crate::bus) struct Acker {
 impl Acker {
     pub(in crate::bus) async fn say(&self, message: &Stored, ack: Ack) -> Result<(), AckError> {
         let sequence = message.sequence;
+        if let Some(broken) = self.kept.disk().and_then(Disk::failure) {
+            return Err(unsaid(message, &broken));
+        }
         self.kept.change(self.durable, |durable, now| match ack {
             Ack::Done | Ack::Never => durable.cursor.settle(sequence),
             Ack::Again(delay) => durable.cursor.again(sequence, delay, now),
@@ -121,13 +139,17 @@ impl Acker {
         let Some(disk) = self.kept.disk() else {
             return Ok(());
         };
-        holds(disk.after(Needs::Places))
+        told(disk.after(Needs::Places))
             .await
-            .map_err(|broken| AckError {
-                subject: message.subject.clone(),
-                sequence: message.sequence,
-                reason: broken.0.as_ref().into(),
-            })
+            .map_err(|broken| unsaid(message, &broken))
+    }
+}
+
+fn unsaid(message: &Stored, broken: &Broken) -> AckError {
+    AckError {
+        subject: message.subject.clone(),
+        sequence: message.sequence,
+        reason: broken.0.as_ref().into(),
     }
 }
 

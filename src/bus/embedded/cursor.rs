@@ -22,7 +22,15 @@ pub(super) struct Cursor {
     turns: u64,
     /// What changed since somebody asked; nothing if nobody ever will.
     touched: Option<BTreeSet<u64>>,
+    /// Up to which sequence all that is wanted was delivered or is in the backlog.
+    looked: u64,
+    /// How many messages may be wanted beyond that; nothing if there are none.
+    beyond: Option<u64>,
 }
+
+/// How many messages a consumer of a stored stream knows ahead; the others are
+/// found when it comes to them.
+const AHEAD: usize = 1_024;
 
 /// What changed for a consumer, to be written down.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -78,23 +86,46 @@ impl Cursor {
             next: 0,
             turns: 0,
             touched: None,
+            looked: 0,
+            beyond: None,
         }
     }
 
-    /// Goes on where another left off: what was out comes again at once. From
-    /// here on it notes what changes.
+    /// Goes on in a stored stream where another left off: what was out comes
+    /// again at once. From here on it notes what changes.
     pub(super) fn resume(
         &mut self,
         next: u64,
         out: impl IntoIterator<Item = (u64, u32)>,
-        now: Instant,
+        (last, now): (u64, Instant),
     ) {
         for (sequence, attempt) in out {
             self.out.insert(sequence, Flight { attempt, due: now });
             self.due.insert((now, sequence));
         }
-        self.next = next;
+        (self.next, self.looked) = (next, next);
+        self.beyond = (last > next).then(|| last - next);
         self.touched = Some(BTreeSet::new());
+    }
+
+    /// Returns from which sequence on it needs to know what is wanted, if it does.
+    pub(super) fn wants(&self) -> Option<u64> {
+        let short = self.beyond.is_some() && self.backlog.len() < AHEAD / 4;
+        short.then_some(self.looked + 1)
+    }
+
+    /// Takes in what is wanted of the messages up to one, of so many there are.
+    pub(super) fn refill(
+        &mut self,
+        found: impl IntoIterator<Item = u64>,
+        (looked, last): (u64, u64),
+    ) {
+        let before = self.backlog.len();
+        self.backlog.extend(found);
+        self.looked = looked;
+        let more = (self.backlog.len() - before) as u64;
+        let beyond = self.beyond.unwrap_or_default().saturating_sub(more);
+        self.beyond = (looked < last).then(|| beyond.clamp(1, last - looked));
     }
 
     /// Whether something changed that is to be written down.
@@ -132,7 +163,20 @@ impl Cursor {
 
     /// Notes a message that was stored.
     pub(super) fn offer(&mut self, sequence: u64) {
-        self.backlog.push_back(sequence);
+        match &mut self.beyond {
+            Some(beyond) => *beyond += 1,
+            None if self.touched.is_some() && self.backlog.len() >= AHEAD => self.beyond = Some(1),
+            None => {
+                self.backlog.push_back(sequence);
+                self.looked = sequence;
+            }
+        }
+    }
+
+    /// Returns how many messages wait; of those it does not know yet, at most.
+    fn waiting(&self) -> usize {
+        let beyond = self.beyond.unwrap_or_default();
+        self.backlog.len() + usize::try_from(beyond).unwrap_or(usize::MAX)
     }
 
     /// Returns what to deliver now: what must come again first, then what is new.
@@ -151,7 +195,7 @@ impl Cursor {
         let due = later(now, self.limits.ack_wait);
         self.out.insert(sequence, Flight { attempt, due });
         self.due.insert((due, sequence));
-        let pending = self.backlog.len() as u64;
+        let pending = self.waiting() as u64;
         self.turns += 1;
         Some(Turn { sequence, attempt, pending, number: self.turns })
     }
@@ -160,7 +204,7 @@ impl Cursor {
     /// once, nothing if only a new message can change that.
     pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
         let room = self.out.len() < self.limits.max_ack_pending;
-        if !self.again.is_empty() || (room && !self.backlog.is_empty()) {
+        if !self.again.is_empty() || (room && self.waiting() > 0) {
             return Some(now);
         }
         self.due.first().map(|(due, _)| *due)
@@ -203,7 +247,7 @@ impl Cursor {
     #[cfg(any(test, feature = "test-util"))]
     pub(super) fn unsettled(&mut self, now: Instant) -> usize {
         self.expire(now);
-        self.backlog.len() + self.out.len()
+        self.waiting() + self.out.len()
     }
 
     fn postpone(&mut self, sequence: u64, due: Instant) {
@@ -308,7 +352,7 @@ mod tests {
     fn its_steps_lead_another_to_the_same_place() {
         let now = Instant::now();
         let mut cursor = cursor(Some(3), 9, 4);
-        cursor.resume(0, [], now);
+        cursor.resume(0, [], (0, now));
         taken(&mut cursor, now);
         cursor.settle(2);
         cursor.settle(3);
@@ -320,11 +364,36 @@ mod tests {
         let step = Move { next: 4, out: vec![(1, 2)], gone: vec![4] };
         assert_eq!(cursor.step(), Some(step));
         let mut other = self::cursor(Some(3), 9, 0);
-        other.resume(4, [(1, 2)], now);
+        other.resume(4, [(1, 2)], (4, now));
         assert_eq!(taken(&mut other, now), [(1, 3)]);
         let mut last = self::cursor(Some(3), 9, 0);
-        last.resume(4, [(1, 3)], now);
+        last.resume(4, [(1, 3)], (4, now));
         assert_eq!(taken(&mut last, now), [], "given up");
+    }
+
+    #[test]
+    fn a_stored_stream_is_known_only_a_little_ahead() {
+        let now = Instant::now();
+        let mut cursor = cursor(None, 9_999, 0);
+        cursor.resume(0, [], (5_000, now));
+        assert_eq!((cursor.wants(), cursor.waiting()), (Some(1), 5_000));
+        cursor.refill((1..=1_000).filter(|at| at % 2 == 0), (1_000, 5_000));
+        assert_eq!((cursor.wants(), cursor.waiting()), (None, 4_500));
+        let first = taken(&mut cursor, now);
+        assert_eq!(
+            (first.len(), first[0], first[499]),
+            (500, (2, 1), (1_000, 1))
+        );
+        assert_eq!(cursor.next_at(now), Some(now), "there may be more");
+        cursor.offer(5_001);
+        cursor.refill([], (5_001, 5_001));
+        assert_eq!((cursor.wants(), cursor.waiting()), (None, 0), "it has all");
+        for sequence in 5_002..=7_000 {
+            cursor.offer(sequence);
+        }
+        assert_eq!(cursor.waiting(), 1_999);
+        taken(&mut cursor, now);
+        assert_eq!(cursor.wants(), Some(6_026), "the rest is looked for");
     }
 
     #[test]

@@ -1,4 +1,7 @@
-use super::cursor::{Cursor, Turn};
+use super::{
+    cursor::{Cursor, Turn},
+    interest::Part,
+};
 use crate::bus::{ConsumerConfig, Progress};
 use std::{collections::VecDeque, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
@@ -12,6 +15,7 @@ use tokio::{sync::Notify, time::Instant};
 pub(super) struct Durable {
     pub(super) cursor: Cursor,
     config: ConsumerConfig,
+    part: Part,
     active: Option<u64>,
     waiting: Vec<Waiter>,
 }
@@ -32,13 +36,19 @@ pub(super) enum Look {
 }
 
 impl Durable {
-    pub(super) fn new(config: &ConsumerConfig, backlog: VecDeque<u64>) -> Self {
+    pub(super) fn new(config: &ConsumerConfig, part: Part, backlog: VecDeque<u64>) -> Self {
         Self {
             cursor: Cursor::new(config.into(), backlog),
             config: config.clone(),
+            part,
             active: None,
             waiting: Vec::new(),
         }
+    }
+
+    /// Returns which part of the stream it reads.
+    pub(super) const fn part(&self) -> &Part {
+        &self.part
     }
 
     /// Returns what another declaration of this consumer would read differently.
@@ -159,7 +169,7 @@ mod tests {
         let mut config = ConsumerConfig::new("c");
         config.ack_wait = WAIT;
         config.pinned = pinned;
-        Durable::new(&config, VecDeque::new())
+        Durable::new(&config, Part::All, VecDeque::new())
     }
 
     fn offer(durable: &mut Durable, sequence: u64, now: Instant) {

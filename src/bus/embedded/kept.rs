@@ -1,14 +1,13 @@
 use super::{
     durable::Durable,
-    interest::Interest,
+    interest::{Interest, Part},
     lock,
     log::{Log, Outcome},
     pattern::Pattern,
     record::Record,
-    shelf::{self, Item, Shelf},
-    store::{Broken, Declared, Disk, Needs, Place},
+    shelf::{InMemory, Item, Shelf, Stored},
+    store::{Broken, Disk, Head, Place},
     ticket::{Room, Ticket},
-    timers::Timers,
 };
 use crate::{
     bus::{ConsumerError, Expect, Message, StreamConfig, StreamInfo, names::size, partition},
@@ -21,7 +20,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// One stream: its log and its consumers behind one lock, and where they are stored.
+/// One stream: what is known of its messages and its consumers behind one lock,
+/// and where it is stored.
 pub(super) struct Kept {
     config: StreamConfig,
     pub(super) clock: Clock,
@@ -38,8 +38,6 @@ pub(super) struct Home {
 }
 
 pub(super) struct State {
-    pub(super) log: Log,
-    pub(super) timers: Timers,
     pub(super) shelf: Shelf,
     pub(super) durables: Vec<Durable>,
     pub(super) names: HashMap<String, usize>,
@@ -52,7 +50,8 @@ pub(super) struct State {
 impl Kept {
     /// Makes a stream in memory.
     pub(super) fn in_memory(config: StreamConfig, clock: Clock) -> Arc<Self> {
-        let state = State::new(Log::new((&config).into()), Shelf::Memory(Vec::new()));
+        let memory = InMemory::new(Log::new((&config).into()));
+        let state = State::new(Shelf::Memory(Box::new(memory)));
         Arc::new(Self::new((config, clock), state, None))
     }
 
@@ -62,24 +61,20 @@ impl Kept {
         disk: Arc<Disk>,
         number: u32,
     ) -> Result<Arc<Self>, Broken> {
-        disk.declare(&Declared::Stream(number, &config))?;
-        let log = Log::new((&config).into());
-        let shelf = Shelf::disk(Vec::new());
-        Ok(Self::at_home(
-            (config, clock),
-            (disk, number),
-            State::new(log, shelf),
-        ))
+        disk.declare_stream(number, &config)?;
+        let shelf = Shelf::Stored(Stored::new(Head::default()));
+        let state = State::new(shelf);
+        Ok(Self::at_home((config, clock), (disk, number), state))
     }
 
     /// Takes up a stream that a store holds.
     pub(super) fn restored(
         declared: (StreamConfig, Clock),
         home: (Arc<Disk>, u32),
-        (log, places, timers): (Log, Vec<u64>, Timers),
+        head: Head,
         consumers: Vec<Place>,
     ) -> Result<Arc<Self>, ConsumerError> {
-        let state = State { timers, ..State::new(log, Shelf::disk(places)) };
+        let state = State::new(Shelf::Stored(Stored::new(head)));
         let kept = Self::at_home(declared, home, state);
         let mut state = lock(&kept.state);
         for place in consumers {
@@ -94,10 +89,12 @@ impl Kept {
         (disk, number): (Arc<Disk>, u32),
         state: State,
     ) -> Arc<Self> {
-        Arc::new_cyclic(|me| {
-            let home = Home { disk, number, me: Weak::clone(me) };
+        let kept = Arc::new_cyclic(|me| {
+            let home = Home { disk: Arc::clone(&disk), number, me: Weak::clone(me) };
             Self::new(declared, state, Some(home))
-        })
+        });
+        disk.register(number, &Arc::downgrade(&kept));
+        kept
     }
 
     fn new((config, clock): (StreamConfig, Clock), state: State, home: Option<Home>) -> Self {
@@ -125,7 +122,7 @@ impl Kept {
 
     /// Waits until there is room to append a message.
     pub(super) async fn room(&self, message: &Message) -> Room {
-        match self.disk().filter(|disk| disk.groups()) {
+        match self.disk() {
             None => Room(0),
             Some(disk) => {
                 let bytes = size(&message.headers, &message.payload);
@@ -134,86 +131,119 @@ impl Kept {
         }
     }
 
-    /// Stores a message and wakes who waits for it, now or once it is durable.
-    pub(super) fn append(&self, message: Message, expect: Expect, room: Room) -> (Outcome, Ticket) {
+    /// Stores a message and wakes who waits for it: in memory now, in a store
+    /// once it is committed.
+    pub(super) fn append(&self, message: Message, expect: Expect, room: Room) -> Ticket {
+        if let Some(home) = &self.home {
+            if let Some(broken) = home.disk.failure() {
+                return Ticket::Broken(broken);
+            }
+            let kept = home.me.upgrade().expect("it is being used");
+            let done = home
+                .disk
+                .append((kept, home.number), message, expect, room.0);
+            return Ticket::Later(done);
+        }
         let now = Instant::now();
         let mut guard = lock(&self.state);
         let state = &mut *guard;
-        if let Some(broken) = self.disk().and_then(Disk::failure) {
-            return (Outcome::Stored { sequence: 0 }, Ticket::Broken(broken));
-        }
         self.fire(state, now);
-        let filed = self.file(state, message, expect, (now, room));
+        let outcome = self.file(state, message, expect, now);
         drop(guard);
-        filed
+        Ticket::Now(outcome)
     }
 
-    /// Files a message and keeps it.
-    pub(super) fn file(
+    /// Lets messages be seen that were committed, and forgets those that are gone.
+    pub(super) fn committed(&self, records: Vec<Arc<Record>>, removed: &[u64], head: Option<Head>) {
+        let now = Instant::now();
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        if let Shelf::Stored(stored) = &mut state.shelf {
+            stored.committed(&records, removed, head);
+        }
+        for record in records {
+            if !removed.contains(&record.sequence) {
+                self.offer(state, &record, now);
+            }
+        }
+        drop(guard);
+    }
+
+    /// Returns the last message on a subject.
+    pub(super) fn last(&self, subject: &str) -> io::Result<Option<Arc<Record>>> {
+        if let Some(home) = &self.home {
+            return home.disk.last(home.number, subject);
+        }
+        Ok(self.with_memory(|memory, last| {
+            let head = memory.log.back(subject, last).next();
+            head.filter(|at| !memory.timers.hides(*at))
+                .and_then(|at| memory.get(at))
+        }))
+    }
+
+    /// Looks at so many messages between two sequences, both included, and
+    /// returns those of a part, and up to which sequence it looked.
+    pub(super) fn read(
         &self,
-        state: &mut State,
-        message: Message,
-        expect: Expect,
-        (now, room): (Instant, Room),
-    ) -> (Outcome, Ticket) {
-        let expect = state.expectation(&message.subject, expect);
-        let outcome = state.log.append(&message, expect, now);
-        let Outcome::Stored { sequence } = outcome else {
-            self.give_back(room);
-            return (outcome, self.ticket_behind(state));
+        part: &Part,
+        (from, to): (u64, u64),
+        limit: usize,
+    ) -> io::Result<(VecDeque<Arc<Record>>, u64)> {
+        let partitioned = matches!(part, Part::Partition(_));
+        let wanted = |subject: &str| {
+            let partition = partitioned.then(|| self.partition(subject));
+            part.has(subject, partition.flatten())
         };
-        let subject = state.log.subject(sequence).map(Arc::clone);
-        let Message { headers, payload, .. } = message;
-        let record = Arc::new(Record {
-            subject: subject.expect("it was filed in this moment"),
-            headers,
-            payload,
-            sequence,
-            time: self.clock.now(),
-            previous: state.log.previous(sequence),
+        if let Some(home) = &self.home {
+            let at = home.number;
+            let batch = match part {
+                Part::Subject(subject) => home.disk.of_subject((at, subject), (from, to), limit),
+                _ => home.disk.range(at, (from, to), limit, wanted),
+            }?;
+            return Ok((batch.records, batch.looked));
+        }
+        let last = to.min(from.saturating_add(limit as u64 - 1));
+        let records = self.with_memory(|memory, seen| {
+            let found = memory.log.matching(from, last, wanted);
+            let found = found.filter(|at| !memory.log.is_replaced(*at, seen));
+            memory.seen(found).collect()
         });
-        self.arm(state, &record);
-        (outcome, self.shelve(state, record, now, room))
+        Ok((records, last))
     }
 
-    /// Lets a message be seen that was written at this place.
-    pub(super) fn written(&self, record: &Record, place: u64) {
-        let mut state = lock(&self.state);
-        self.show(&mut state, record, place, Instant::now());
-    }
-
-    /// Looks something up in the log, up to the last sequence that may be seen.
-    pub(super) fn with_log<T>(&self, look: impl FnOnce(&Log, u64) -> T) -> T {
+    /// Looks something up in a stream that is in memory.
+    pub(super) fn with_memory<T: Default>(&self, look: impl FnOnce(&InMemory, u64) -> T) -> T {
         let state = lock(&self.state);
-        look(&state.log, state.shelf.last())
+        match &state.shelf {
+            Shelf::Memory(memory) => look(memory, state.shelf.last()),
+            Shelf::Stored(_) => T::default(),
+        }
     }
 
-    /// Looks up some sequences, in order, and returns their messages.
-    pub(super) fn records(
-        &self,
-        which: impl FnOnce(&Log, u64) -> Vec<u64>,
-    ) -> io::Result<VecDeque<Arc<Record>>> {
-        let state = lock(&self.state);
-        let sequences = which(&state.log, state.shelf.last());
-        let items = sequences.into_iter();
-        let seen = items.filter(|sequence| !state.timers.hides(*sequence));
-        let items = seen.filter_map(|sequence| state.shelf.get(sequence, &state.log));
-        let items: Vec<_> = items.collect();
-        drop(state);
-        shelf::all(items, self.disk())
+    /// Returns the last sequence that may be seen.
+    pub(super) fn last_sequence(&self) -> u64 {
+        lock(&self.state).shelf.last()
     }
 
-    /// Returns the message that a handle found.
-    pub(super) fn fetch(&self, item: Item) -> io::Result<Arc<Record>> {
-        let record = shelf::all(vec![item], self.disk())?.pop_front();
-        record.ok_or_else(|| io::Error::other("it is not there"))
+    /// Returns the message that a handle found; nothing if it is gone.
+    pub(super) fn fetch(&self, item: Item) -> io::Result<Option<Arc<Record>>> {
+        match (item, &self.home) {
+            (Item::Here(record), _) => Ok(Some(record)),
+            (Item::There(sequence), Some(home)) => home.disk.one(home.number, sequence),
+            (Item::There(_), None) => Ok(None),
+        }
     }
 
     pub(super) fn info(&self) -> StreamInfo {
         let state = lock(&self.state);
         let last_sequence = state.shelf.last();
-        let held = state.log.held(last_sequence);
-        let messages = held.saturating_sub(state.timers.hidden());
+        let messages = match &state.shelf {
+            Shelf::Memory(memory) => {
+                let held = memory.log.held(last_sequence);
+                held.saturating_sub(memory.timers.hidden())
+            }
+            Shelf::Stored(stored) => stored.head.messages,
+        };
         drop(state);
         StreamInfo {
             name: self.config.name.clone(),
@@ -223,47 +253,46 @@ impl Kept {
         }
     }
 
-    /// Keeps a message; who waits for it is woken once it may be seen.
-    fn shelve(&self, state: &mut State, record: Arc<Record>, now: Instant, room: Room) -> Ticket {
-        let home = match (&mut state.shelf, &self.home) {
-            (Shelf::Disk(disk), Some(home)) => {
-                disk.push(Arc::clone(&record));
-                home
-            }
-            (Shelf::Memory(records), _) => {
-                if self.config.last_per_subject {
-                    shelf::drop_replaced(records, record.previous);
-                }
-                records.push(Some(Arc::clone(&record)));
-                self.offer(state, &record, now);
-                return Ticket::Done;
-            }
-            (Shelf::Disk(_), None) => return Ticket::Done,
+    /// Files a message in memory and wakes who waits for it.
+    pub(super) fn file(
+        &self,
+        state: &mut State,
+        message: Message,
+        expect: Expect,
+        now: Instant,
+    ) -> Outcome {
+        let Shelf::Memory(memory) = &mut state.shelf else {
+            return Outcome::NoRoom;
         };
-        let disk = &home.disk;
-        if disk.groups() {
-            let kept = home.me.upgrade().expect("it is being used");
-            return Ticket::Wait(disk.enqueue(kept, home.number, record, room.0));
+        let expect = memory.expectation(&message.subject, expect);
+        let outcome = memory.log.append(&message, expect, now);
+        let Outcome::Stored { sequence } = outcome else {
+            return outcome;
+        };
+        let subject = memory.log.subject(sequence).map(Arc::clone);
+        let previous = memory.log.previous(sequence);
+        let Message { headers, payload, .. } = message;
+        let record = Arc::new(Record {
+            subject: subject.expect("it was filed in this moment"),
+            headers,
+            payload,
+            sequence,
+            time: self.clock.now(),
+        });
+        if self.config.last_per_subject {
+            memory.drop_replaced(previous);
         }
-        match disk.append(home.number, &record) {
-            Ok(place) => {
-                self.show(state, &record, place, now);
-                Ticket::Done
-            }
-            Err(broken) => Ticket::Broken(broken),
-        }
-    }
-
-    fn show(&self, state: &mut State, record: &Record, place: u64, now: Instant) {
-        if let Shelf::Disk(disk) = &mut state.shelf {
-            disk.show(place);
-        }
-        self.offer(state, record, now);
+        memory.records.push(Some(Arc::clone(&record)));
+        self.arm(state, &record);
+        self.offer(state, &record, now);
+        outcome
     }
 
     /// Gives a message that may be seen to the consumers that want it.
     fn offer(&self, state: &mut State, record: &Record, now: Instant) {
-        if state.timers.hides(record.sequence) {
+        if let Shelf::Memory(memory) = &state.shelf
+            && memory.timers.hides(record.sequence)
+        {
             return;
         }
         let partition = self.partition(&record.subject);
@@ -271,22 +300,6 @@ impl Kept {
             let durable = &mut state.durables[durable];
             durable.cursor.offer(record.sequence);
             durable.nudge(now);
-        }
-    }
-
-    /// What was decided rests on messages that may not be durable yet.
-    fn ticket_behind(&self, state: &State) -> Ticket {
-        match self.disk() {
-            Some(disk) if state.log.last() > state.shelf.last() => {
-                Ticket::Wait(disk.after(Needs::Messages))
-            }
-            _ => Ticket::Done,
-        }
-    }
-
-    pub(super) fn give_back(&self, room: Room) {
-        if let Some(disk) = self.disk() {
-            disk.give_back(room.0);
         }
     }
 
@@ -299,10 +312,8 @@ impl Kept {
 }
 
 impl State {
-    fn new(log: Log, shelf: Shelf) -> Self {
+    fn new(shelf: Shelf) -> Self {
         Self {
-            log,
-            timers: Timers::default(),
             shelf,
             durables: Vec::new(),
             names: HashMap::new(),
@@ -310,6 +321,17 @@ impl State {
             handles: 0,
             told: false,
         }
+    }
+}
+
+impl InMemory {
+    /// Returns the messages that are not hidden.
+    pub(super) fn seen<'a>(
+        &'a self,
+        sequences: impl IntoIterator<Item = u64> + 'a,
+    ) -> impl Iterator<Item = Arc<Record>> + 'a {
+        let seen = sequences.into_iter().filter(|at| !self.timers.hides(*at));
+        seen.filter_map(|at| self.get(at))
     }
 }
 

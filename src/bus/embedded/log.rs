@@ -51,10 +51,20 @@ impl From<&StreamConfig> for Limits {
 /// How an append ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    Stored { sequence: u64 },
-    Duplicate { sequence: u64 },
-    Conflict { last: u64 },
-    Full { limit: u64 },
+    Stored {
+        sequence: u64,
+    },
+    Duplicate {
+        sequence: u64,
+    },
+    Conflict {
+        last: u64,
+    },
+    Full {
+        limit: u64,
+    },
+    /// The disk is full; nothing was stored.
+    NoRoom,
 }
 
 impl Log {
@@ -95,34 +105,6 @@ impl Log {
             self.remember(id, sequence, now);
         }
         Outcome::Stored { sequence }
-    }
-
-    /// Files the next message as it was filed before, and remembers its id if
-    /// it has one; nothing if it cannot have been so.
-    pub(super) fn restore(
-        &mut self,
-        subject: &str,
-        previous: u64,
-        id: Option<(&str, Instant)>,
-    ) -> Option<()> {
-        // A subject that was there is found without looking it up by name.
-        let number = if previous == 0 {
-            if self.numbers.contains_key(subject) {
-                return None;
-            }
-            self.number(subject)
-        } else {
-            self.filed(previous)?.subject
-        };
-        let (name, head) = self.heads.get(number as usize)?;
-        if *head != previous || name.len() != subject.len() {
-            return None;
-        }
-        let sequence = self.file(number, previous);
-        if let Some((id, stored)) = id {
-            self.remember(id, sequence, stored);
-        }
-        Some(())
     }
 
     /// Returns the last sequence; 0 if there is none.
@@ -308,20 +290,5 @@ mod tests {
                 .collect::<Vec<_>>()
         };
         assert_eq!((matching(0), matching(4)), (vec![1, 3, 5], vec![5]));
-    }
-
-    #[test]
-    fn a_restored_log_decides_as_the_one_before() {
-        let now = Instant::now();
-        let mut log = log(None);
-        assert_eq!(log.restore("a", 0, Some(("1", now))), Some(()));
-        assert_eq!(log.restore("b", 0, None), Some(()));
-        assert_eq!(log.restore("a", 1, None), Some(()));
-        assert_eq!(log.restore("a", 1, None), None, "its subject is further");
-        assert_eq!(log.restore("a", 0, None), None, "its subject is there");
-        let again = append(&mut log, "a", "1", Expect::Any, now);
-        assert_eq!(again, Outcome::Duplicate { sequence: 1 });
-        let next = append(&mut log, "a", "2", Expect::Last(3), now);
-        assert_eq!(next, Outcome::Stored { sequence: 4 });
     }
 }

@@ -2,16 +2,15 @@
 //!
 //! All state sits behind the broker's locks; there are no tasks and no timers
 //! of its own: whoever waits for a redelivery waits in its own future, so the
-//! bus works on any runtime and on a paused clock.
+//! bus works on any runtime and on a paused clock. Only a store has a thread.
 //!
 //! A message takes one of three ways: through the `routes` to subscriptions,
 //! through an `inbox` to the request that waits for it, or into a stream: its
-//! `log` decides about it, its `shelf` holds it, and its `durable` consumers
-//! each keep a `cursor` over it; its `timers` know what it is to pass on later.
-//! The shelf is in memory, or in the `store`: then a message is seen by readers
+//! `durable` consumers each keep a `cursor` over it. In memory its `log` decides
+//! about it, its `shelf` holds it, and its `timers` know what it is to pass on
+//! later. In the `store` all that is in a database: a message is seen by readers
 //! and consumers once it is as durable as the store promises, and the memory
-//! holds 24 bytes for each, the latest ones, all subjects, the ids that are
-//! still remembered, and what waits for its time.
+//! holds the latest ones and a little of what each consumer has before it.
 
 mod broker;
 mod consumer;
@@ -42,6 +41,7 @@ mod timers;
 pub(super) use broker::Broker;
 pub(super) use consumer::{Acker, Consumer};
 pub(super) use reader::Reader;
+pub use store::{StoreCheck, StoreStats, StoredConsumer, StoredStream};
 pub(super) use stream::Stream;
 pub(super) use subscription::Subscription;
 

@@ -12,6 +12,7 @@ pub(super) fn pub_ack(stream: &str, outcome: Result<Outcome, Broken>) -> String 
         }
         Ok(Outcome::Conflict { last }) => refused(10071, &format!("wrong last sequence: {last}")),
         Ok(Outcome::Full { .. }) => refused(10077, "maximum messages exceeded"),
+        Ok(Outcome::NoRoom) => refused(10023, "insufficient resources: the disk is full"),
         Err(Broken(reason)) => refused(10077, &reason),
     }
 }

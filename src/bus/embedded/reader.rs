@@ -1,4 +1,4 @@
-use super::{interest::Part, lease::Lease, record::Record};
+use super::{interest::Part, lease::Lease, record::Record, shelf::InMemory};
 use crate::bus::{ReadError, Stored, names::is_one};
 use std::{collections::VecDeque, fmt, sync::Arc};
 use tokio::task::coop::consume_budget;
@@ -12,7 +12,7 @@ pub(in crate::bus) struct Reader {
     part: Part,
     next: u64,
     end: u64,
-    /// The messages of one subject, last first.
+    /// The messages of one subject in memory, last first.
     chosen: Vec<u64>,
     found: VecDeque<Arc<Record>>,
 }
@@ -20,18 +20,20 @@ pub(in crate::bus) struct Reader {
 impl Reader {
     pub(super) fn new(kept: Lease, filter: &str, from: u64) -> Self {
         let part = Part::of(filter, &kept.config().subjects);
-        let (end, chosen) = kept.with_log(|log, last| {
-            if !is_one(filter) {
-                return (last, Vec::new());
-            }
-            let chosen = log.back(filter, last);
-            (0, chosen.take_while(|sequence| *sequence >= from).collect())
-        });
+        let mut end = kept.last_sequence();
+        let mut chosen = Vec::new();
+        if is_one(filter) && kept.disk().is_none() {
+            chosen = kept.with_memory(|memory, _| {
+                let back = memory.log.back(filter, end);
+                back.take_while(|sequence| *sequence >= from).collect()
+            });
+            end = 0;
+        }
         Self { kept, part, next: from.max(1), end, chosen, found: VecDeque::new() }
     }
 
     pub(super) fn of_partition(kept: Lease, partition: u32, from: u64) -> Self {
-        let end = kept.with_log(|_, last| last);
+        let end = kept.last_sequence();
         let (next, part) = (from.max(1), Part::Partition(partition));
         Self { kept, part, next, end, chosen: Vec::new(), found: VecDeque::new() }
     }
@@ -49,29 +51,20 @@ impl Reader {
     }
 
     fn fill(&mut self) -> Result<(), ReadError> {
-        let read = if self.chosen.is_empty() {
-            let last = self.end.min(self.next.saturating_add(BATCH as u64 - 1));
-            let partitioned = matches!(self.part, Part::Partition(_));
-            let wanted = |subject: &str| {
-                let partition = partitioned.then(|| self.kept.partition(subject));
-                self.part.has(subject, partition.flatten())
-            };
-            let read = self.kept.records(|log, seen| {
-                log.matching(self.next, last, wanted)
-                    .filter(|sequence| !log.is_replaced(*sequence, seen))
-                    .collect()
-            });
-            self.next = last + 1;
-            read
-        } else {
+        if !self.chosen.is_empty() {
             let rest = self.chosen.len().saturating_sub(BATCH);
-            let batch = self.chosen.split_off(rest).into_iter().rev().collect();
-            self.kept.records(|_, _| batch)
-        };
-        self.found = read.map_err(|error| {
+            let batch = self.chosen.split_off(rest).into_iter().rev();
+            let found = |memory: &InMemory, _| memory.seen(batch).collect();
+            self.found = self.kept.with_memory(found);
+            return Ok(());
+        }
+        let read = self.kept.read(&self.part, (self.next, self.end), BATCH);
+        let (found, looked) = read.map_err(|error| {
             let stream = self.kept.config().name.clone();
             ReadError::Unavailable { stream, reason: error.to_string() }
         })?;
+        self.found = found;
+        self.next = looked + 1;
         Ok(())
     }
 }

@@ -10,8 +10,6 @@ pub(super) struct Record {
     pub(super) payload: Bytes,
     pub(super) sequence: u64,
     pub(super) time: SystemTime,
-    /// The sequence of the message before it on its subject; 0 for none.
-    pub(super) previous: u64,
 }
 
 impl Record {

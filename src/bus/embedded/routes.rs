@@ -1,11 +1,22 @@
 use super::pattern::Pattern;
-use crate::bus::names::is_one;
-use crate::{bus::Message, telemetry};
+use crate::{
+    bus::{
+        Message,
+        names::{is_one, size},
+    },
+    telemetry,
+};
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
-use tokio::sync::mpsc::{Sender, error::TrySendError};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+
+/// How many bytes a subscription holds that were not taken yet.
+const MAILBOX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who listens where: one look-up for literal subjects, a walk for wildcards.
 #[derive(Debug, Default)]
@@ -31,7 +42,34 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) id: u64,
-    pub(super) mailbox: Sender<Message>,
+    mailbox: Sender<Message>,
+    held: Arc<AtomicUsize>,
+}
+
+/// The end of a mailbox that a subscription takes from.
+#[derive(Debug)]
+pub(super) struct Mail {
+    messages: Receiver<Message>,
+    held: Arc<AtomicUsize>,
+}
+
+impl Mail {
+    /// Waits for the next message; nothing once the mailbox is closed and empty.
+    pub(super) async fn take(&mut self) -> Option<Message> {
+        let message = self.messages.recv().await?;
+        self.held.fetch_sub(weight(&message), Ordering::Relaxed);
+        Some(message)
+    }
+
+    /// Lets nothing more in.
+    pub(super) fn close(&mut self) {
+        self.messages.close();
+    }
+}
+
+/// Returns what a message counts towards a mailbox's bytes.
+fn weight(message: &Message) -> usize {
+    message.subject.len() + size(&message.headers, &message.payload)
 }
 
 impl Routes {
@@ -142,15 +180,33 @@ impl Queue {
         let count = all().count();
         let in_turn = || all().chain(all()).skip(turn % count).take(count);
         in_turn()
-            .find(|listener| listener.mailbox.capacity() > 0)
+            .find(|listener| listener.has_room())
             .or_else(|| in_turn().next())
             .expect("a queue without members is removed")
     }
 }
 
 impl Listener {
+    /// Makes a mailbox for so many messages.
+    pub(super) fn new(id: u64, capacity: usize) -> (Self, Mail) {
+        let (mailbox, messages) = channel(capacity);
+        let held = Arc::new(AtomicUsize::new(0));
+        let mail = Mail { messages, held: Arc::clone(&held) };
+        (Self { id, mailbox, held }, mail)
+    }
+
+    fn has_room(&self) -> bool {
+        self.mailbox.capacity() > 0 && self.held.load(Ordering::Relaxed) < MAILBOX_BYTES
+    }
+
     fn push(&self, message: Message) {
-        if let Err(TrySendError::Full(_)) = self.mailbox.try_send(message) {
+        if self.mailbox.is_closed() {
+            return;
+        }
+        let bytes = weight(&message);
+        let held = self.held.fetch_add(bytes, Ordering::Relaxed);
+        if held + bytes > MAILBOX_BYTES || self.mailbox.try_send(message).is_err() {
+            self.held.fetch_sub(bytes, Ordering::Relaxed);
             metrics::counter!(telemetry::DROPPED_TOTAL).increment(1);
         }
     }
@@ -159,7 +215,6 @@ impl Listener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::sync::mpsc::{Receiver, channel};
 
     fn listen(
         routes: &mut Routes,
@@ -167,9 +222,9 @@ mod tests {
         queue: Option<&str>,
         id: u64,
     ) -> Receiver<Message> {
-        let (mailbox, messages) = channel(4);
-        routes.add(filter, queue, Listener { id, mailbox });
-        messages
+        let (listener, mail) = Listener::new(id, 4);
+        routes.add(filter, queue, listener);
+        mail.messages
     }
 
     #[test]

@@ -7,11 +7,11 @@ use super::{
     interest::Part,
     kept::{Home, Kept, State},
     lock,
-    shelf::Item,
-    store::{Declared, Place},
+    shelf::{Item, Shelf},
+    store::Place,
 };
 use crate::bus::{ConsumerConfig, ConsumerError, Presence, Progress, Start};
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 use tokio::{sync::Notify, time::Instant};
 
 /// Which consumer of a stream, and which handle to it.
@@ -24,8 +24,15 @@ pub(super) struct Seat {
 /// What a handle finds when it looks for a message.
 pub(super) enum Found {
     Message(Item, Turn),
-    Nothing { until: Option<Instant> },
+    Nothing {
+        until: Option<Instant>,
+    },
+    /// What comes next could not be read.
+    Unread(io::Error),
 }
+
+/// How many messages are looked at in one go for a consumer that is behind.
+const LOOK: usize = 4_096;
 
 impl Kept {
     /// Makes a consumer or takes up the one of that name, and gives it a handle.
@@ -54,9 +61,10 @@ impl Kept {
     pub(super) fn resume(&self, state: &mut State, place: Place) -> Result<(), ConsumerError> {
         let Place { config, next, out } = place;
         let part = declared::part(&config, self.config())?;
-        let backlog = self.backlog(state, next + 1, &part);
-        let mut durable = Durable::new(&config, backlog);
-        durable.cursor.resume(next, out, Instant::now());
+        let mut durable = Durable::new(&config, part.clone(), VecDeque::new());
+        durable
+            .cursor
+            .resume(next, out, (state.shelf.last(), Instant::now()));
         state.add(durable, config.name, part);
         Ok(())
     }
@@ -66,6 +74,9 @@ impl Kept {
         let now = Instant::now();
         let mut state = lock(&self.state);
         let due = self.fire(&mut state, now);
+        if let Err(error) = self.refill(&mut state, seat.durable) {
+            return Found::Unread(error);
+        }
         let look = state.durables[seat.durable].look(seat.handle, wake, now);
         self.tell(&mut state, seat.durable);
         let (item, turn) = match look {
@@ -73,7 +84,7 @@ impl Kept {
                 let until = until.into_iter().chain(due).min();
                 return Found::Nothing { until };
             }
-            Look::Taken(turn) => (state.shelf.get(turn.sequence, &state.log), turn),
+            Look::Taken(turn) => (state.shelf.get(turn.sequence), turn),
         };
         drop(state);
         Found::Message(item.expect("a cursor holds sequences of its own log"), turn)
@@ -154,9 +165,11 @@ impl Kept {
         };
         let next = first - 1;
         self.declare(state.durables.len(), config, Some(next))?;
-        let mut durable = Durable::new(config, self.backlog(state, first, &part));
+        let backlog = self.backlog(state, first, &part);
+        let mut durable = Durable::new(config, part.clone(), backlog);
         if self.home.is_some() {
-            durable.cursor.resume(next, [], Instant::now());
+            let at = (state.shelf.last(), Instant::now());
+            durable.cursor.resume(next, [], at);
         }
         Ok(state.add(durable, config.name.clone(), part))
     }
@@ -172,19 +185,39 @@ impl Kept {
             return Ok(());
         };
         let at = u32::try_from(durable).expect("consumers fit into memory");
-        let declared = Declared::Consumer((*number, at), config, next);
-        disk.declare(&declared).map_err(|broken| {
+        let declared = disk.declare_consumer((*number, at), config, next);
+        declared.map_err(|broken| {
             let name = config.name.clone();
             ConsumerError::Unavailable { name, reason: broken.0.as_ref().into() }
         })
     }
 
-    /// Returns what of the log a consumer has before it.
+    /// Returns what a consumer of a stream in memory has before it.
     fn backlog(&self, state: &State, first: u64, part: &Part) -> VecDeque<u64> {
+        let Shelf::Memory(memory) = &state.shelf else {
+            return VecDeque::new();
+        };
         let wanted = |subject: &str| part.has(subject, self.partition(subject));
+        let matching = memory.log.matching(first, memory.log.last(), wanted);
+        matching.filter(|at| !memory.timers.hides(*at)).collect()
+    }
+
+    /// Finds what a consumer of a stored stream has before it, as far as it has
+    /// room for that.
+    fn refill(&self, state: &mut State, durable: usize) -> io::Result<()> {
+        let Some(Home { disk, number, .. }) = &self.home else {
+            return Ok(());
+        };
         let last = state.shelf.last();
-        let matching = state.log.matching(first, last, wanted);
-        matching.filter(|at| !state.timers.hides(*at)).collect()
+        let durable = &mut state.durables[durable];
+        let Some(from) = durable.cursor.wants() else {
+            return Ok(());
+        };
+        let part = durable.part().clone();
+        let wanted = |subject: &str| part.has(subject, self.partition(subject));
+        let (found, looked) = disk.sequences(*number, (from, last), LOOK, wanted)?;
+        durable.cursor.refill(found, (looked, last));
+        Ok(())
     }
 
     /// Tells the store that a consumer moved, if it did and the store does not know.

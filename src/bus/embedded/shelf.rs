@@ -1,9 +1,5 @@
-use super::{
-    log::Log,
-    record::Record,
-    store::{Disk, Spot},
-};
-use std::{collections::VecDeque, io, sync::Arc};
+use super::{log::Log, record::Record, store::Head, timers::Timers};
+use std::{collections::VecDeque, sync::Arc};
 
 /// How much of the latest messages is kept in memory beside the disk, in bytes.
 const RECENT: usize = 1024 * 1024;
@@ -11,17 +7,25 @@ const RECENT: usize = 1024 * 1024;
 /// Where the messages of one stream are.
 #[derive(Debug)]
 pub(super) enum Shelf {
-    /// All in memory, but for what was replaced.
-    Memory(Vec<Option<Arc<Record>>>),
-    /// On disk, the latest also in memory.
-    Disk(OnDisk),
+    /// All in memory.
+    Memory(Box<InMemory>),
+    /// In the store, the latest also in memory.
+    Stored(Stored),
 }
 
-/// The messages of a stream that is stored.
-#[derive(Debug, Default)]
-pub(super) struct OnDisk {
-    /// Where each message stands, up to the last that may be seen.
-    places: Vec<u64>,
+/// The messages of a stream in memory, and what is known of them.
+#[derive(Debug)]
+pub(super) struct InMemory {
+    pub(super) log: Log,
+    pub(super) timers: Timers,
+    /// All messages, but for those that were replaced.
+    pub(super) records: Vec<Option<Arc<Record>>>,
+}
+
+/// What is known without looking into the store.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) head: Head,
     recent: VecDeque<Arc<Record>>,
     weight: usize,
 }
@@ -30,100 +34,89 @@ pub(super) struct OnDisk {
 #[derive(Debug)]
 pub(super) enum Item {
     Here(Arc<Record>),
-    There(Spot),
+    There(u64),
 }
 
 impl Shelf {
-    pub(super) fn disk(places: Vec<u64>) -> Self {
-        Self::Disk(OnDisk { places, ..OnDisk::default() })
-    }
-
     /// Returns the last sequence that may be seen.
     pub(super) fn last(&self) -> u64 {
         match self {
-            Self::Memory(records) => records.len() as u64,
-            Self::Disk(disk) => disk.places.len() as u64,
+            Self::Memory(memory) => memory.log.last(),
+            Self::Stored(stored) => stored.head.last,
         }
     }
 
-    /// Returns a message that may be seen; the log knows its subject.
-    pub(super) fn get(&self, sequence: u64, log: &Log) -> Option<Item> {
-        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+    /// Returns a message, or that it is to be read.
+    pub(super) fn get(&self, sequence: u64) -> Option<Item> {
         match self {
-            Self::Memory(records) => records.get(index).cloned().flatten().map(Item::Here),
-            Self::Disk(disk) => {
-                let position = *disk.places.get(index)?;
-                let here = disk.recent(sequence).cloned().map(Item::Here);
-                here.or_else(|| {
-                    let subject = Arc::clone(log.subject(sequence)?);
-                    Some(Item::There(Spot { position, subject }))
-                })
+            Self::Memory(memory) => memory.get(sequence).map(Item::Here),
+            Self::Stored(stored) => {
+                let here = stored.recent(sequence).cloned().map(Item::Here);
+                Some(here.unwrap_or(Item::There(sequence)))
             }
         }
     }
 }
 
-impl OnDisk {
-    /// Takes in a message that may not be seen yet.
-    pub(super) fn push(&mut self, record: Arc<Record>) {
-        self.weight += record.weight();
-        self.recent.push_back(record);
+impl InMemory {
+    pub(super) fn new(log: Log) -> Self {
+        Self { log, timers: Timers::default(), records: Vec::new() }
     }
 
-    /// Lets the next message be seen, which stands at this place.
-    pub(super) fn show(&mut self, place: u64) {
-        self.places.push(place);
-        let seen = self.places.len() as u64;
+    pub(super) fn get(&self, sequence: u64) -> Option<Arc<Record>> {
+        let index = usize::try_from(sequence.checked_sub(1)?).ok()?;
+        self.records.get(index).cloned().flatten()
+    }
+
+    /// Drops a message that a newer one on its subject replaces; 0 for none.
+    pub(super) fn drop_replaced(&mut self, sequence: u64) {
+        let index = sequence
+            .checked_sub(1)
+            .and_then(|index| usize::try_from(index).ok());
+        if let Some(record) = index.and_then(|index| self.records.get_mut(index)) {
+            *record = None;
+        }
+    }
+}
+
+impl Stored {
+    pub(super) const fn new(head: Head) -> Self {
+        Self { head, recent: VecDeque::new(), weight: 0 }
+    }
+
+    /// Takes in the messages that were committed, and forgets those that are gone.
+    pub(super) fn committed(
+        &mut self,
+        records: &[Arc<Record>],
+        removed: &[u64],
+        head: Option<Head>,
+    ) {
+        self.head = head.unwrap_or(self.head);
+        for record in records {
+            self.weight += record.weight();
+            self.recent.push_back(Arc::clone(record));
+        }
+        for sequence in removed {
+            if let Some(at) = self.place(*sequence)
+                && let Some(gone) = self.recent.remove(at)
+            {
+                self.weight -= gone.weight();
+            }
+        }
         while self.weight > RECENT
-            && let Some(oldest) = self.recent.pop_front_if(|oldest| oldest.sequence < seen)
+            && let Some(oldest) = self.recent.pop_front()
         {
             self.weight -= oldest.weight();
         }
     }
 
     fn recent(&self, sequence: u64) -> Option<&Arc<Record>> {
-        let first = self.recent.front()?.sequence;
-        let index = usize::try_from(sequence.checked_sub(first)?).ok()?;
-        self.recent.get(index)
-    }
-}
-
-/// Drops a message that a newer one on its subject replaces; 0 for none.
-pub(super) fn drop_replaced(records: &mut [Option<Arc<Record>>], sequence: u64) {
-    let index = sequence
-        .checked_sub(1)
-        .and_then(|index| usize::try_from(index).ok());
-    if let Some(record) = index.and_then(|index| records.get_mut(index)) {
-        *record = None;
-    }
-}
-
-/// Reads what is not in memory; the items are in order.
-pub(super) fn all(items: Vec<Item>, disk: Option<&Disk>) -> io::Result<VecDeque<Arc<Record>>> {
-    let spots: Vec<_> = items.iter().filter_map(Item::spot).cloned().collect();
-    let Some(disk) = disk.filter(|_| !spots.is_empty()) else {
-        return Ok(items.into_iter().filter_map(Item::here).collect());
-    };
-    let mut read = disk.fetch(&spots)?.into_iter();
-    let records = items.into_iter().filter_map(|item| match item {
-        Item::Here(record) => Some(record),
-        Item::There(_) => read.next(),
-    });
-    Ok(records.collect())
-}
-
-impl Item {
-    fn here(self) -> Option<Arc<Record>> {
-        match self {
-            Self::Here(record) => Some(record),
-            Self::There(_) => None,
-        }
+        self.recent.get(self.place(sequence)?)
     }
 
-    const fn spot(&self) -> Option<&Spot> {
-        match self {
-            Self::Here(_) => None,
-            Self::There(spot) => Some(spot),
-        }
+    fn place(&self, sequence: u64) -> Option<usize> {
+        self.recent
+            .binary_search_by_key(&sequence, |record| record.sequence)
+            .ok()
     }
 }

@@ -45,6 +45,10 @@ impl Stream {
                 stream: self.name(),
                 reason: format!("it holds {limit} messages, its limit"),
             }),
+            Outcome::NoRoom => Err(AppendError::Full {
+                stream: self.name(),
+                reason: "the disk is full; appends go on once there is room".into(),
+            }),
         }
     }
 
@@ -81,11 +85,8 @@ impl Stream {
             return Err(self.unreadable(subject));
         }
         self.kept.pass_on();
-        let head = self
-            .kept
-            .records(|log, last| log.back(subject, last).take(1).collect());
-        match head {
-            Ok(mut head) => Ok(head.pop_front().map(Record::give)),
+        match self.kept.last(subject) {
+            Ok(last) => Ok(last.map(Record::give)),
             Err(error) => {
                 Err(ReadError::Unavailable { stream: self.name(), reason: error.to_string() })
             }

@@ -1,19 +1,18 @@
-use super::Broker;
+use super::{Broker, routes::Mail};
 use crate::bus::Message;
 use std::fmt;
-use tokio::sync::mpsc::Receiver;
 
 /// A live subscription; dropping it ends it.
 pub(in crate::bus) struct Subscription {
     pub(super) broker: Broker,
     pub(super) filter: Box<str>,
     pub(super) id: u64,
-    pub(super) messages: Receiver<Message>,
+    pub(super) messages: Mail,
 }
 
 impl Subscription {
     pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
-        self.messages.recv().await
+        self.messages.take().await
     }
 
     pub(in crate::bus) fn drain(&mut self) {

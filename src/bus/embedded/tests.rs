@@ -138,6 +138,36 @@ async fn a_subscription_holds_so_many_and_drops_the_rest() -> Verdict {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_subscription_holds_so_many_bytes_and_drops_the_rest() -> Verdict {
+    let bus = Bus::embedded();
+    let mut slow = bus.subscribe("a", None).await?;
+    let large = Message::new("a", vec![0; 1_000_000]);
+    for _ in 0..100 {
+        bus.send(large.clone()).await?;
+    }
+    let mut held = 0;
+    while let Ok(Some(_)) = timeout(Duration::from_millis(50), slow.next()).await {
+        held += 1;
+    }
+    assert_eq!(held, 67, "64 MiB");
+    bus.send(large).await?;
+    assert!(slow.next().await.is_some(), "it goes on after that");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_subject_counts_towards_the_size_of_its_message() -> Verdict {
+    let bus = Bus::embedded();
+    let endless = Message::new("a".repeat(2_000_000), "");
+    let refused = bus.send(endless).await;
+    assert!(
+        matches!(refused, Err(crate::bus::SendError::TooLarge { .. })),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
 #[test]
 fn handles_work_over_runtimes_of_their_own() -> Verdict {
     let bus = Bus::embedded();

@@ -1,33 +1,36 @@
-use super::store::{Broken, Done};
+use super::{
+    log::Outcome,
+    store::{Broken, Done},
+};
 
 /// Room in the store's queue, taken for one message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room(pub(super) u32);
 
-/// When what was decided about a message holds.
+/// When it is known what became of a message.
 #[derive(Debug)]
 pub(super) enum Ticket {
     /// Now.
-    Done,
+    Now(Outcome),
     /// Once the store says so.
-    Wait(Done),
-    /// The store failed; whether it holds is not known.
+    Later(Done<Outcome>),
+    /// The store failed; whether it is stored is not known.
     Broken(Broken),
 }
 
 impl Ticket {
-    /// Waits until it holds.
-    pub(super) async fn holds(self) -> Result<(), Broken> {
+    /// Waits until it is known.
+    pub(super) async fn outcome(self) -> Result<Outcome, Broken> {
         match self {
-            Self::Done => Ok(()),
-            Self::Wait(done) => holds(done).await,
+            Self::Now(outcome) => Ok(outcome),
+            Self::Later(done) => told(done).await,
             Self::Broken(broken) => Err(broken),
         }
     }
 }
 
-/// Waits until the store says that something is durable.
-pub(super) async fn holds(done: Done) -> Result<(), Broken> {
+/// Waits until the store says how something ended.
+pub(super) async fn told<T>(done: Done<T>) -> Result<T, Broken> {
     let gone = |_| Broken("the store was closed or failed before it was written".into());
     done.await.map_err(gone)?
 }

@@ -8,7 +8,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 /// What [`SCHEDULE_NEXT`] says of a schedule that is gone.
@@ -78,12 +78,12 @@ impl Timers {
         (*due <= now).then_some(*sequence)
     }
 
-    /// Lets the one that is due next wait a while.
-    pub(super) fn put_off(&mut self, wait: Duration) {
-        let Some(((due, sequence), subject)) = self.line.pop_first() else {
+    /// Lets the one that is due next wait until a time.
+    pub(super) fn put_off(&mut self, until: SystemTime) {
+        let Some(((_, sequence), subject)) = self.line.pop_first() else {
             return;
         };
-        let due = due + wait;
+        let due = until;
         self.armed.insert(Arc::clone(&subject), (due, sequence));
         self.line.insert((due, sequence), subject);
     }
@@ -136,6 +136,7 @@ pub(super) fn cancelled(subject: &str) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn at(second: u64) -> SystemTime {
         SystemTime::UNIX_EPOCH + Duration::from_secs(second)
@@ -156,6 +157,15 @@ mod tests {
         assert_eq!((timers.next(), timers.has("b")), (None, false));
         let hidden: Vec<_> = (1..=5).filter(|at| timers.hides(*at)).collect();
         assert_eq!(hidden, [1, 2, 3, 5], "what was passed on is seen");
+    }
+
+    #[test]
+    fn what_cannot_be_passed_on_is_tried_again_once_its_wait_is_over() {
+        let mut timers = Timers::default();
+        timers.note(&"a".into(), 1, &Mark::Armed(at(5)));
+        timers.put_off(at(1_001));
+        assert_eq!(timers.due(at(1_000)), None, "it was due long ago");
+        assert_eq!(timers.due(at(1_001)), Some(1));
     }
 
     #[test]

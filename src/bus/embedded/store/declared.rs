@@ -4,6 +4,27 @@ use crate::bus::{ConsumerConfig, StreamConfig};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// Writes a stream's declaration as JSON.
+pub(super) fn stream_text(config: &StreamConfig) -> String {
+    // Texts, numbers and lists of them can always be written.
+    serde_json::to_string(&KeptStream::from(config)).unwrap_or_default()
+}
+
+/// Writes a consumer's declaration as JSON.
+pub(super) fn consumer_text(config: &ConsumerConfig) -> String {
+    serde_json::to_string(&KeptConsumer::from(config)).unwrap_or_default()
+}
+
+/// Reads a stream's declaration.
+pub(super) fn stream(text: &str) -> Result<StreamConfig, serde_json::Error> {
+    serde_json::from_str::<KeptStream>(text).map(Into::into)
+}
+
+/// Reads a consumer's declaration.
+pub(super) fn consumer(text: &str) -> Result<ConsumerConfig, serde_json::Error> {
+    serde_json::from_str::<KeptConsumer>(text).map(Into::into)
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct KeptStream {
     name: String,

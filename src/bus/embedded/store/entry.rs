@@ -1,126 +1,222 @@
-//! A stored message as bytes.
+//! A message as the database holds it.
 
 use super::{
     super::record::Record,
-    bytes::{Body, put_bytes, put_count, put_u32, put_u64},
+    database::{count, int, sequence},
 };
 use crate::message::{Headers, headers};
 use bytes::Bytes;
+use rusqlite::{Row, types::ValueRef};
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
-/// A message in the log, its headers and payload not yet read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry<'a> {
-    pub(super) stream: u32,
-    pub(super) sequence: u64,
-    pub(super) previous: u64,
-    pub(super) time: SystemTime,
-    pub(super) subject: &'a str,
-    rest: Body<'a>,
-}
+/// The names that are written as one byte, their place from 1. The order is a
+/// part of the format: names are added behind the others, and none is changed.
+const NAMES: [&str; 31] = [
+    "ce-specversion",
+    "ce-id",
+    "ce-type",
+    "ce-source",
+    "content-type",
+    "Nats-Msg-Id",
+    "ce-correlationid",
+    "ce-causationid",
+    "ce-dataschema",
+    "ce-time",
+    "ce-subject",
+    "cb-types",
+    "cb-reply",
+    "traceparent",
+    "tracestate",
+    "cb-id",
+    "cb-deadline",
+    "cb-caller",
+    "cb-correlation",
+    "cb-causation",
+    "cb-attempt",
+    "Nats-Schedule",
+    "Nats-Schedule-Target",
+    "Nats-Scheduler",
+    "Nats-Schedule-Next",
+    "cb-due",
+    "cb-cron",
+    "cb-dead-reason",
+    "cb-dead-subject",
+    "cb-dead-stream",
+    "cb-dead-sequence",
+];
+/// Stands before a name that is written out.
+const OTHER: u8 = 0;
+/// Stands for the message's id where it is that of the event.
+const SAME_ID: u8 = 0xFF;
 
-pub(super) fn put(body: &mut Vec<u8>, stream: u32, record: &Record) {
-    put_u32(body, stream);
-    put_u64(body, record.sequence);
-    put_u64(body, record.previous);
-    put_u64(body, nanos(record.time));
-    put_bytes(body, record.subject.as_bytes());
-    put_count(body, record.headers.len());
-    for (name, value) in record.headers.iter() {
-        put_bytes(body, name.as_bytes());
-        put_bytes(body, value.as_bytes());
-    }
-    body.extend_from_slice(&record.payload);
-}
+/// The columns of a message that [`record`] reads.
+pub(super) const COLUMNS: &str =
+    "message.key, subject.name, message.time, message.headers, message.payload, message.checksum";
 
-impl<'a> Entry<'a> {
-    pub(super) fn read(body: &'a [u8]) -> Option<Self> {
-        let mut rest = Body(body);
-        Some(Self {
-            stream: rest.u32()?,
-            sequence: rest.u64()?,
-            previous: rest.u64()?,
-            time: SystemTime::UNIX_EPOCH + Duration::from_nanos(rest.u64()?),
-            subject: rest.text()?,
-            rest,
-        })
-    }
-
-    /// Returns the id by which a duplicate is known.
-    pub(super) fn id(&self) -> Option<&'a str> {
-        self.header(headers::MSG_ID)
-    }
-
-    /// Returns a header's value.
-    pub(super) fn header(&self, wanted: &str) -> Option<&'a str> {
-        let mut rest = self.rest;
-        let count = rest.u32()?;
-        for _ in 0..count {
-            let (name, value) = (rest.bytes()?, rest.bytes()?);
-            if name == wanted.as_bytes() {
-                return str::from_utf8(value).ok();
+/// Writes headers as bytes.
+pub(super) fn put(headers: &Headers) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(160);
+    let mut event = None;
+    for (name, value) in headers.iter() {
+        match NAMES.iter().position(|known| *known == name) {
+            Some(_) if name == headers::MSG_ID && event == Some(value) => {
+                bytes.push(SAME_ID);
+                continue;
+            }
+            Some(at) => bytes.push(u8::try_from(at + 1).unwrap_or(OTHER)),
+            None => {
+                bytes.push(OTHER);
+                put_text(&mut bytes, name);
             }
         }
-        None
-    }
-
-    /// Reads the whole message; its subject is shared.
-    pub(super) fn record(mut self, subject: Arc<str>) -> Option<Record> {
-        let count = self.rest.u32()?;
-        let mut headers = Headers::with_capacity(count.min(64) as usize);
-        for _ in 0..count {
-            let (name, value) = (self.rest.bytes()?, self.rest.text()?);
-            headers.put_back(name, value)?;
+        if name == headers::CE_ID {
+            event = Some(value);
         }
-        Some(Record {
-            subject,
-            headers,
-            payload: Bytes::copy_from_slice(self.rest.0),
-            sequence: self.sequence,
-            time: self.time,
-            previous: self.previous,
-        })
+        put_text(&mut bytes, value);
     }
+    bytes
 }
 
-/// Returns a time in nanoseconds since 1970, which lasts until 2554.
-fn nanos(time: SystemTime) -> u64 {
+/// Reads headers back; nothing if the bytes make no sense.
+pub(super) fn headers(mut bytes: &[u8]) -> Option<Headers> {
+    let mut headers = Headers::with_capacity(8);
+    while let Some((code, rest)) = bytes.split_first() {
+        bytes = rest;
+        match *code {
+            OTHER => {
+                let name = text(&mut bytes)?.to_owned();
+                headers.add(Cow::Owned(name), text(&mut bytes)?);
+            }
+            SAME_ID => {
+                let id = headers.get(headers::CE_ID)?.to_owned();
+                headers.add(Cow::Borrowed(headers::MSG_ID), &id);
+            }
+            known => {
+                let name = *NAMES.get(usize::from(known) - 1)?;
+                headers.add(Cow::Borrowed(name), text(&mut bytes)?);
+            }
+        }
+    }
+    Some(headers)
+}
+
+/// Returns the checksum of a message's headers and payload.
+pub(super) fn checksum(headers: &[u8], payload: &[u8]) -> i64 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(headers);
+    hasher.update(payload);
+    i64::from(hasher.finalize())
+}
+
+/// Reads a message from its [`COLUMNS`]; nothing if it is damaged.
+pub(super) fn record(row: &Row<'_>) -> rusqlite::Result<Option<Record>> {
+    let (ValueRef::Text(subject), ValueRef::Blob(head), ValueRef::Blob(payload)) =
+        (row.get_ref(1)?, row.get_ref(3)?, row.get_ref(4)?)
+    else {
+        return Ok(None);
+    };
+    if checksum(head, payload) != row.get::<_, i64>(5)? {
+        return Ok(None);
+    }
+    let (Ok(subject), Some(headers)) = (str::from_utf8(subject), headers(head)) else {
+        return Ok(None);
+    };
+    Ok(Some(Record {
+        subject: Arc::from(subject),
+        headers,
+        payload: Bytes::copy_from_slice(payload),
+        sequence: sequence(row.get(0)?),
+        time: time(row.get(2)?),
+    }))
+}
+
+/// Returns a time in nanoseconds since 1970, which lasts until 2262.
+pub(super) fn nanos(time: SystemTime) -> i64 {
     let since = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    int(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Returns the time that is so many nanoseconds after 1970.
+pub(super) fn time(nanos: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_nanos(count(nanos))
+}
+
+fn put_text(bytes: &mut Vec<u8>, text: &str) {
+    let mut length = text.len();
+    while length >= 0x80 {
+        bytes.push(u8::try_from(length & 0x7F).unwrap_or_default() | 0x80);
+        length >>= 7;
+    }
+    bytes.push(u8::try_from(length).unwrap_or_default());
+    bytes.extend_from_slice(text.as_bytes());
+}
+
+fn text<'a>(bytes: &mut &'a [u8]) -> Option<&'a str> {
+    let (mut length, mut shift) = (0_usize, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        length |= usize::from(byte & 0x7F).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            break;
+        }
+        shift += 7;
+    }
+    let (text, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    str::from_utf8(text).ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_message_is_read_as_it_was_written() {
+    fn set(all: &[(&str, &str)]) -> Headers {
         let mut headers = Headers::new();
-        for (name, value) in [("ce-type", "a.b"), (headers::MSG_ID, "7"), ("x", "")] {
-            headers.put(name, value);
+        for (name, value) in all {
+            headers.put((*name).to_owned(), *value);
         }
-        let record = Record {
-            subject: "a.b".into(),
-            headers,
-            payload: Bytes::from_static(&[0, 159]),
-            sequence: 3,
-            time: SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789),
-            previous: 2,
-        };
-        let mut body = Vec::new();
-        put(&mut body, 9, &record);
-        let read = Entry::read(&body);
-        assert_eq!(read.and_then(|entry| entry.id()), Some("7"));
-        assert_eq!(
-            read.map(|entry| (entry.stream, entry.subject)),
-            Some((9, "a.b"))
-        );
-        let again = read.and_then(|entry| entry.record(Arc::clone(&record.subject)));
-        assert_eq!(again, Some(record));
+        headers
+    }
+
+    #[test]
+    fn headers_are_read_as_they_were_written() {
+        let long = "x".repeat(20_000);
+        for all in [
+            &[][..],
+            &[
+                ("ce-id", "7"),
+                ("ce-type", "a.b"),
+                ("Nats-Msg-Id", "7"),
+                ("x", ""),
+            ],
+            &[
+                ("Nats-Msg-Id", "8"),
+                ("ce-id", "8"),
+                ("Ce-Id", "9"),
+                ("y", &long),
+            ],
+        ] {
+            let headers = set(all);
+            assert_eq!(super::headers(&put(&headers)), Some(headers));
+        }
+        let same = put(&set(&[
+            ("ce-id", "0123456789"),
+            ("Nats-Msg-Id", "0123456789"),
+        ]));
+        assert_eq!(same.len(), 13, "an id is written once");
+    }
+
+    #[test]
+    fn bytes_that_are_no_headers_are_refused() {
+        for bytes in [&[0][..], &[1, 5, b'a'], &[99], &[SAME_ID], &[1, 1, 0xFF]] {
+            assert_eq!(headers(bytes), None, "{bytes:?}");
+        }
     }
 }

@@ -1,15 +1,21 @@
 use crate::bus::OpenError;
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Write},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 const LOCK: &str = "lock";
 
 /// A folder that no other store uses, in this process or another.
+///
+/// The folder itself is locked, which lasts as long as the folder. The file
+/// `lock` says which process it is; programs before 0.2 lock only that.
 #[derive(Debug)]
-pub(super) struct Held(File);
+pub(super) struct Held {
+    file: File,
+    folder: Option<File>,
+}
 
 impl Held {
     /// Takes a folder for this process.
@@ -17,6 +23,7 @@ impl Held {
         let path = folder.join(LOCK);
         let failed =
             |error: io::Error| OpenError::Io { path: path.clone(), reason: error.to_string() };
+        let locked = lock_folder(folder)?;
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -27,26 +34,72 @@ impl Held {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(failed(error)),
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Where a locked file cannot be read, the holder stays unknown.
-                drop(file.read_to_string(&mut holder));
-                let holder = holder.trim().parse().ok();
-                return Err(OpenError::InUse { path: folder.into(), holder });
-            }
+            Err(TryLockError::WouldBlock) => return Err(in_use(folder)),
         }
         file.set_len(0).map_err(failed)?;
         writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self(file))
+        Ok(Self { file, folder: locked })
     }
+}
+
+/// Locks a folder itself, where a folder can be opened.
+fn lock_folder(folder: &Path) -> Result<Option<File>, OpenError> {
+    if !cfg!(unix) {
+        return Ok(None);
+    }
+    let failed =
+        |error: io::Error| OpenError::Io { path: folder.into(), reason: error.to_string() };
+    let opened = File::open(folder).map_err(failed)?;
+    match opened.try_lock() {
+        Ok(()) => Ok(Some(opened)),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+        Err(TryLockError::WouldBlock) => Err(in_use(folder)),
+    }
+}
+
+fn in_use(folder: &Path) -> OpenError {
+    let mut holder = String::new();
+    // Where a locked file cannot be read, or was taken away, the holder stays unknown.
+    if let Ok(mut file) = File::open(folder.join(LOCK)) {
+        drop(file.read_to_string(&mut holder));
+    }
+    OpenError::InUse { path: folder.into(), holder: holder.trim().parse().ok() }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // A process that is being started shares the open file for a moment, so
-        // closing it is not enough.
-        if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "the store's lock stays until the process ends");
+        // A process that is being started shares the open files for a moment, so
+        // closing them is not enough.
+        for file in [Some(&self.file), self.folder.as_ref()]
+            .into_iter()
+            .flatten()
+        {
+            if let Err(error) = file.unlock() {
+                tracing::warn!(%error, "the store's lock stays until the process ends");
+            }
         }
     }
+}
+
+/// Makes a folder and those above it, so that they survive a loss of power.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    let missing: Vec<PathBuf> = folder
+        .ancestors()
+        .take_while(|at| !at.as_os_str().is_empty() && !at.exists())
+        .map(Path::to_path_buf)
+        .collect();
+    fs::create_dir_all(folder)?;
+    for made in missing {
+        let above = made.parent().filter(|above| !above.as_os_str().is_empty());
+        sync_folder(above.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Makes sure that a folder's entries are on disk, where folders can be synced.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }

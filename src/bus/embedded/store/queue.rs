@@ -1,7 +1,8 @@
 use super::{
-    super::{kept::Kept, record::Record},
+    super::{kept::Kept, log::Outcome},
     Broken, lock,
 };
+use crate::bus::{Expect, Message};
 use std::{
     mem,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -27,19 +28,48 @@ pub(super) struct Work {
     pub(super) waiters: Vec<Waiter>,
     /// The streams whose consumers moved.
     pub(super) moved: Vec<Arc<Kept>>,
-    /// Whether something was written that is not synced.
-    pub(super) unsynced: bool,
+    /// Whether the writer is to look at the time anew.
+    pub(super) roused: bool,
     /// Whether nothing more is taken in.
     pub(super) closed: bool,
 }
 
-/// A message to append.
+/// Something to do to a stream.
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) kept: Arc<Kept>,
     pub(super) stream: u32,
-    pub(super) record: Arc<Record>,
+    pub(super) act: Act,
     pub(super) room: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Act {
+    /// Appends a message and says how that ended.
+    Append {
+        message: Message,
+        expect: Expect,
+        done: oneshot::Sender<Result<Outcome, Broken>>,
+    },
+    /// Takes back what is scheduled on a subject.
+    Cancel {
+        subject: String,
+        done: oneshot::Sender<Result<bool, Broken>>,
+    },
+}
+
+impl Act {
+    /// Says that it was not done.
+    pub(super) fn refuse(self, outcome: Result<Outcome, Broken>) {
+        match self {
+            Self::Append { done, .. } => drop(done.send(outcome)),
+            Self::Cancel { done, .. } => {
+                let no_room = || Broken("the disk is full".into());
+                let refused = outcome.map_or_else(|broken| broken, |_| no_room());
+                drop(done.send(Err(refused)));
+            }
+        }
+    }
 }
 
 /// Somebody who waits until what was there before is as durable as it must be.
@@ -52,9 +82,7 @@ pub(super) struct Waiter {
 /// What must be durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::bus::embedded) enum Needs {
-    /// The messages.
-    Messages,
-    /// The consumers' places too.
+    /// The places of consumers.
     Places,
     /// Everything, and synced whatever the durability is.
     Sync,
@@ -96,23 +124,10 @@ impl Queue {
         }
     }
 
-    /// Notes that something was written and not synced.
-    pub(super) fn written(&self) {
-        let before = mem::replace(&mut lock(&self.work).unsynced, true);
-        if !before {
-            self.wake.notify_one();
-        }
-    }
-
-    /// Notes that all is being synced.
-    pub(super) fn syncing(&self) {
-        lock(&self.work).unsynced = false;
-    }
-
     /// Takes all there is to do, once there is something or it is time.
     pub(super) fn take(&self, until: Option<Instant>) -> Work {
         let mut work = lock(&self.work);
-        while work.is_empty() && !(work.unsynced && until.is_none()) {
+        while work.is_empty() {
             let Some(until) = until else {
                 work = self.wake.wait(work).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -124,8 +139,8 @@ impl Queue {
             let woken = self.wake.wait_timeout(work, left);
             work = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let (unsynced, closed) = (work.unsynced, work.closed);
-        let taken = mem::replace(&mut *work, Work { unsynced, closed, ..Work::default() });
+        let closed = work.closed;
+        let taken = mem::replace(&mut *work, Work { closed, ..Work::default() });
         drop(work);
         taken
     }
@@ -142,6 +157,10 @@ impl Queue {
 
 impl Work {
     fn is_empty(&self) -> bool {
-        self.jobs.is_empty() && self.waiters.is_empty() && self.moved.is_empty() && !self.closed
+        self.jobs.is_empty()
+            && self.waiters.is_empty()
+            && self.moved.is_empty()
+            && !self.roused
+            && !self.closed
     }
 }

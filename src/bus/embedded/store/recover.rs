@@ -1,42 +1,41 @@
 use super::{
-    Disk, Keeper, MESSAGE,
-    entry::Entry,
-    file::{Fault, Framed, is_started},
-    frame::Frame,
-    held::Held,
-    image::{Image, Place},
-    ledger::{self, Ledger, sync_folder},
+    Base, Disk, Keeper,
+    change::Head,
+    database::{self, FILE, Refused, count},
+    declared,
+    held::{Held, make_folder},
+    migration,
     queue::Queue,
 };
 use crate::{
-    bus::{
-        ConsumerError, OpenError, Store, StreamConfig,
-        embedded::{
-            kept::Kept,
-            log::Log,
-            timers::{Mark, Timers},
-        },
-    },
+    bus::{ConsumerConfig, ConsumerError, OpenError, Store, StreamConfig, embedded::kept::Kept},
     time::Clock,
 };
+use rusqlite::{Connection, params};
 use std::{
-    collections::BTreeMap,
-    fs, io,
+    collections::HashMap,
+    io,
     path::Path,
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
 };
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
-const LOG: &str = "log";
-const VERSION: u64 = 1;
+/// One consumer and where it stands.
+#[derive(Clone, Debug)]
+pub(in crate::bus::embedded) struct Place {
+    pub(in crate::bus::embedded) config: ConsumerConfig,
+    /// Up to which sequence messages were delivered at all.
+    pub(in crate::bus::embedded) next: u64,
+    /// What was delivered and not settled, and how often.
+    pub(in crate::bus::embedded) out: Vec<(u64, u32)>,
+}
 
 /// A stream as it was found.
-struct Recovered {
+struct Found {
+    number: u32,
     config: StreamConfig,
-    log: Log,
-    places: Vec<u64>,
-    timers: Timers,
+    head: Head,
+    consumers: Vec<Place>,
 }
 
 /// Opens a store, makes it if it is not there, and returns its streams.
@@ -44,128 +43,111 @@ pub(in crate::bus::embedded) fn open(
     options: Store,
     clock: Clock,
 ) -> Result<(Arc<Keeper>, Vec<Arc<Kept>>), OpenError> {
-    let path = options.path().to_path_buf();
-    let failed = |error: io::Error| OpenError::Io { path: path.clone(), reason: error.to_string() };
-    fs::create_dir_all(&path).map_err(failed)?;
-    let held = Held::take(&path)?;
-    let at = |file: &str| {
-        let path = path.join(file);
-        move |fault| match fault {
-            Fault::Io(error) => OpenError::Io { path, reason: error.to_string() },
-            Fault::Damaged(reason) => OpenError::Unreadable { path, reason },
-        }
-    };
-    let mut image = ledger::load(&path).map_err(at("state"))?;
-    let mut streams = recovered(&image);
-    let log = log(&path, &mut streams, clock).map_err(at(LOG))?;
-    for (number, stream) in &streams {
-        image.clamp(*number, stream.log.last());
-    }
-    let places = image.consumers.clone();
-    let ledger = Ledger::write(&path, image).map_err(failed)?;
+    let folder = options.path().to_path_buf();
+    let failed =
+        |error: io::Error| OpenError::Io { path: folder.clone(), reason: error.to_string() };
+    make_folder(&folder).map_err(failed)?;
+    let held = Held::take(&folder)?;
+    migration::run(&folder)?;
+    let file = folder.join(FILE);
+    let (connection, found) = load(&file).map_err(|refused| refusal(&file, refused))?;
+    let heads: HashMap<_, _> = found
+        .iter()
+        .map(|stream| (stream.number, stream.head))
+        .collect();
     let disk = Disk {
         options,
-        log,
-        ledger: Mutex::new(ledger),
+        clock,
+        file: file.clone(),
+        base: Mutex::new(Base::new(connection, heads)),
+        readers: Mutex::default(),
+        streams: Mutex::default(),
         queue: Queue::new(),
         failure: OnceLock::new(),
-        _held: held,
+        ended: Notify::new(),
+        held: Mutex::new(Some(held)),
     };
     let keeper = Arc::new(Keeper::start(disk).map_err(failed)?);
-    let streams = kept(&keeper, streams, places, clock).map_err(|error| {
-        let (path, reason) = (path.join("state"), error.to_string());
-        OpenError::Unreadable { path, reason }
-    })?;
+    let streams = kept(&keeper, found, clock)
+        .map_err(|error| OpenError::Unreadable { path: file, reason: error.to_string() })?;
     Ok((keeper, streams))
 }
 
-fn recovered(image: &Image) -> BTreeMap<u32, Recovered> {
-    let empty = |config: &StreamConfig| Recovered {
-        config: config.clone(),
-        log: Log::new(config.into()),
-        places: Vec::new(),
-        timers: Timers::default(),
-    };
-    let streams = image.streams.iter();
-    streams
-        .map(|(number, config)| (*number, empty(config)))
-        .collect()
-}
-
-/// Opens the log and takes in all messages.
-fn log(
-    folder: &Path,
-    streams: &mut BTreeMap<u32, Recovered>,
-    clock: Clock,
-) -> Result<Framed, Fault> {
-    let path = folder.join(LOG);
-    if !is_started(&path)? {
-        if !streams.is_empty() {
-            let why = "it is missing or empty, but there are streams".into();
-            return Err(Fault::Damaged(why));
-        }
-        let log = Framed::create(&path, VERSION)?;
-        sync_folder(folder)?;
-        return Ok(log);
+/// Says why a database was not opened.
+pub(super) fn refusal(file: &Path, refused: Refused) -> OpenError {
+    let path = file.to_path_buf();
+    match refused {
+        Refused::Foreign(reason) => OpenError::Unreadable { path, reason },
+        Refused::Failed(error) => OpenError::Io { path, reason: error.to_string() },
     }
-    let (now, wall) = (Instant::now(), clock.now());
-    Framed::open(&path, VERSION, |position, frame| {
-        let strange = || format!("what stands at byte {position} makes no sense");
-        let entry = entry(frame).ok_or_else(strange)?;
-        let stream = streams.get_mut(&entry.stream).ok_or_else(strange)?;
-        let age = wall.duration_since(entry.time).unwrap_or_default();
-        stream
-            .take(position, &entry, (now, age))
-            .ok_or_else(strange)
-    })
 }
 
-fn entry<'a>(frame: &Frame<'a>) -> Option<Entry<'a>> {
-    (frame.kind == MESSAGE).then(|| Entry::read(frame.body))?
+/// Opens the database and reads what is declared.
+fn load(file: &Path) -> Result<(Connection, Vec<Found>), Refused> {
+    let connection = database::open(file)?;
+    // What an earlier process left in the log is written again before anybody
+    // relies on it: its sync may have failed without a word.
+    connection.execute_batch("PRAGMA synchronous = FULL")?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    let found = streams(&connection)?;
+    Ok((connection, found))
 }
 
-impl Recovered {
-    fn take(
-        &mut self,
-        position: u64,
-        entry: &Entry<'_>,
-        (now, age): (Instant, Duration),
-    ) -> Option<()> {
-        if entry.sequence != self.log.last() + 1 {
-            return None;
-        }
-        let remembered = age < self.config.duplicate_window;
-        let id = remembered.then(|| entry.id()).flatten();
-        let stored = now.checked_sub(age).unwrap_or(now);
-        self.log
-            .restore(entry.subject, entry.previous, id.map(|id| (id, stored)))?;
-        self.places.push(position);
-        if self.config.schedules
-            && let Some(mark) = Mark::of(|name| entry.header(name))
-        {
-            let subject = Arc::clone(self.log.subject(entry.sequence)?);
-            self.timers.note(&subject, entry.sequence, &mark);
-        }
-        Some(())
+fn streams(connection: &Connection) -> Result<Vec<Found>, Refused> {
+    let mut all =
+        connection.prepare("SELECT number, config, last, messages FROM stream ORDER BY number")?;
+    let rows = all.query_map([], |row| {
+        let head = Head { last: row.get(2).map(count)?, messages: row.get(3).map(count)? };
+        Ok((row.get::<_, u32>(0)?, row.get::<_, String>(1)?, head))
+    })?;
+    let mut found = Vec::new();
+    for row in rows {
+        let (number, config, head) = row?;
+        let config = declared::stream(&config)
+            .map_err(|error| Refused::Foreign(format!("stream {number}: {error}")))?;
+        let consumers = consumers(connection, number)?;
+        found.push(Found { number, config, head, consumers });
     }
+    Ok(found)
+}
+
+fn consumers(connection: &Connection, stream: u32) -> Result<Vec<Place>, Refused> {
+    let mut all = connection
+        .prepare("SELECT number, config, next FROM consumer WHERE stream = ? ORDER BY number")?;
+    let rows = all.query_map([stream], |row| {
+        Ok((
+            row.get::<_, u32>(0)?,
+            row.get::<_, String>(1)?,
+            row.get(2).map(count)?,
+        ))
+    })?;
+    let mut out = connection
+        .prepare("SELECT sequence, attempt FROM delivered WHERE stream = ? AND consumer = ?")?;
+    let mut places = Vec::new();
+    for row in rows {
+        let (number, config, next) = row?;
+        let config = declared::consumer(&config)
+            .map_err(|error| Refused::Foreign(format!("consumer {number}: {error}")))?;
+        let out = out
+            .query_map(params![stream, number], |row| {
+                Ok((row.get(0).map(count)?, row.get(1)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        places.push(Place { config, next, out });
+    }
+    Ok(places)
 }
 
 fn kept(
     keeper: &Arc<Keeper>,
-    streams: BTreeMap<u32, Recovered>,
-    mut places: BTreeMap<(u32, u32), Place>,
+    found: Vec<Found>,
     clock: Clock,
 ) -> Result<Vec<Arc<Kept>>, ConsumerError> {
-    let streams = streams.into_iter();
-    streams
-        .map(|(number, stream)| {
-            let later = places.split_off(&(number, 0));
-            let mut consumers = later;
-            places = consumers.split_off(&(number + 1, 0));
-            let consumers = consumers.into_values().collect();
+    found
+        .into_iter()
+        .map(|Found { number, config, head, consumers }| {
             let home = (keeper.disk_shared(), number);
-            let Recovered { config, log, places, timers } = stream;
-            Kept::restored((config, clock), home, (log, places, timers), consumers)
+            Kept::restored((config, clock), home, head, consumers)
         })
         .collect()
 }

@@ -3,8 +3,6 @@
 //! A frame is a magic number, the length of its content, a CRC-32 of it, and
 //! the content: one byte that says its kind, then its body.
 
-use std::ops::Range;
-
 const MAGIC: [u8; 4] = [0xCB, 0x0A, 0xED, 0x51];
 /// How many bytes stand before a frame's content.
 pub(super) const HEAD: usize = 12;
@@ -36,23 +34,6 @@ pub(super) enum Parsed<'a> {
         size: usize,
     },
     Broken,
-}
-
-/// Writes a frame behind what a buffer holds.
-pub(super) fn put(buffer: &mut Vec<u8>, kind: u8, body: impl FnOnce(&mut Vec<u8>)) {
-    let start = buffer.len();
-    buffer.extend_from_slice(&MAGIC);
-    buffer.extend_from_slice(&[0; HEAD - MAGIC.len()]);
-    let content = buffer.len();
-    buffer.push(kind);
-    body(buffer);
-    let length = u32::try_from(buffer.len() - content).expect("a frame is far below 4 GiB");
-    let crc = crc32fast::hash(&buffer[content..]);
-    let mut head = |at: Range<usize>, number: u32| {
-        buffer[start + at.start..start + at.end].copy_from_slice(&number.to_le_bytes());
-    };
-    head(4..8, length);
-    head(8..12, crc);
 }
 
 /// Reads the frame that stands at the start of some bytes.
@@ -90,30 +71,4 @@ fn number(bytes: &[u8]) -> u32 {
     let mut four = [0; 4];
     four.copy_from_slice(bytes);
     u32::from_le_bytes(four)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_frame_is_read_as_it_was_written_and_never_when_cut_or_changed() {
-        let mut bytes = Vec::new();
-        put(&mut bytes, 7, |body| body.extend_from_slice(b"hello"));
-        let size = bytes.len();
-        let whole = Parsed::Frame(Frame { kind: 7, body: b"hello", size });
-        assert_eq!(parse(&bytes), whole);
-        for cut in 0..size {
-            assert!(
-                matches!(parse(&bytes[..cut]), Parsed::Short { .. }),
-                "{cut}"
-            );
-        }
-        for at in 0..size {
-            let mut changed = bytes.clone();
-            changed[at] ^= 1;
-            assert!(!matches!(parse(&changed), Parsed::Frame(_)), "{at}");
-        }
-        assert_eq!(parse(&[0; 64]), Parsed::Broken);
-    }
 }

@@ -30,23 +30,3 @@ impl<'a> Body<'a> {
         Some(*number)
     }
 }
-
-pub(super) fn put_u32(body: &mut Vec<u8>, number: u32) {
-    body.extend_from_slice(&number.to_le_bytes());
-}
-
-pub(super) fn put_u64(body: &mut Vec<u8>, number: u64) {
-    body.extend_from_slice(&number.to_le_bytes());
-}
-
-pub(super) fn put_count(body: &mut Vec<u8>, count: usize) {
-    put_u32(
-        body,
-        u32::try_from(count).expect("a frame is far below 4 GiB"),
-    );
-}
-
-pub(super) fn put_bytes(body: &mut Vec<u8>, bytes: &[u8]) {
-    put_count(body, bytes.len());
-    body.extend_from_slice(bytes);
-}
