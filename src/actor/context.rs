@@ -273,6 +273,11 @@ impl Context {
         self.leave.load(Ordering::Relaxed)
     }
 
+    /// Whether the sender of the command may send it again under its id.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.cause.named
+    }
+
     /// Returns where the reply of a command from the bus is awaited.
     pub(super) fn reply(&self) -> Option<&str> {
         match &self.source {
@@ -291,6 +296,7 @@ pub(super) fn cause_of(
     let mut cause = Cause::new(request.id, request.correlation, by);
     cause.trace = request.trace;
     cause.attempt = request.attempt;
+    cause.named = request.named;
     cause.deadline = deadline;
     (cause, request.caller)
 }

@@ -193,7 +193,10 @@ impl<A: 'static> Host<A> {
                 (cause, source, Input::of(content))
             }
             Work::Event(envelope, receipt) => {
-                let mut cause = Cause::new(envelope.id.clone(), envelope.correlation.clone(), by);
+                let root = envelope.root(self.client.namespace());
+                let came_as = (root != envelope.id).then(|| envelope.id.clone());
+                let mut cause = Cause::new(root, envelope.correlation.clone(), by);
+                cause.came_as = came_as;
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
                 let input = Input::Encoded(envelope.payload.clone());

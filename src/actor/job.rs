@@ -191,10 +191,15 @@ pub(super) fn request_of(stored: &Stored, stream: &str) -> Result<Request, Strin
     let Stored { subject, sequence, headers, .. } = stored;
     let mut request =
         Request::read(headers).map_err(|error| format!("{subject} #{sequence} {error}"))?;
-    if headers.get(CB_ID).is_none() {
+    request.named = true;
+    let identity = |name| {
+        let found = headers.identity(name);
+        found.map_err(|error| format!("{subject} #{sequence} {error}"))
+    };
+    if identity(CB_ID)?.is_none() {
         let place = || Id::from(&*format!("{stream}:{sequence}"));
-        request.id = headers.get(MSG_ID).map_or_else(place, Id::from);
-        if headers.get(CB_CORRELATION).is_none() {
+        request.id = identity(MSG_ID)?.map_or_else(place, Id::from);
+        if identity(CB_CORRELATION)?.is_none() {
             request.correlation = request.id.clone();
         }
     }

@@ -243,6 +243,18 @@ pub enum AppendError {
         /// The subject.
         subject: String,
     },
+    /// Its headers take more room than a stored message has for them.
+    #[error(
+        "the headers of a message on {subject} take {bytes} bytes; at most {limit} can be stored"
+    )]
+    Headers {
+        /// The subject.
+        subject: String,
+        /// The size of the headers.
+        bytes: usize,
+        /// The most that any carrier stores.
+        limit: usize,
+    },
     /// The stream does not capture the subject.
     #[error("stream {stream} does not keep {subject}")]
     NotCaptured {

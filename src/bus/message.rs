@@ -1,5 +1,8 @@
 use super::schedule::Schedule;
-use crate::message::Headers;
+use crate::{
+    message::{Headers, Id, headers::MSG_ID},
+    time::unix_ms,
+};
 use bytes::Bytes;
 use std::time::SystemTime;
 
@@ -63,4 +66,15 @@ pub struct Stored {
     pub sequence: u64,
     /// When the stream stored it.
     pub time: SystemTime,
+}
+
+impl Stored {
+    /// Returns what tells it from another message that has its sequence, where a
+    /// stream lost its end and went on: its id, or its time if it has none.
+    pub(crate) fn mark(&self) -> u128 {
+        match self.headers.get(MSG_ID) {
+            None | Some("") => u128::from(unix_ms(self.time)),
+            Some(id) => Id::from(id).mark(),
+        }
+    }
 }

@@ -335,6 +335,16 @@ impl Bus {
         matches!(&self.0, Carrier::Embedded(_))
     }
 
+    /// Returns the number of the connection to the server: while it stays the same,
+    /// the server was not started anew. The embedded bus has one.
+    pub(crate) fn connection(&self) -> u64 {
+        match &self.0 {
+            Carrier::Embedded(_) => 1,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.connection(),
+        }
+    }
+
     /// Says what the streams are kept on.
     pub(crate) fn medium(&self) -> Medium {
         match &self.0 {

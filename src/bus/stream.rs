@@ -2,10 +2,14 @@
 use super::nats;
 use super::{
     AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader,
-    Stored, embedded,
+    Stored, embedded, names::size,
 };
 use crate::message::Namespace;
 use std::time::Duration;
+
+/// How many bytes the headers of a stored message may take: what a server stores,
+/// 65,535, less what an append adds.
+const LARGEST_HEADERS: usize = 65_000;
 
 /// How many partitions the events of a domain are filed in.
 pub(crate) const PARTITIONS: u32 = 8;
@@ -99,6 +103,14 @@ impl StreamConfig {
         Self {
             last_per_subject: true,
             ..Self::new(namespace.snapshot_stream(), [namespace.all_snapshots()])
+        }
+    }
+
+    /// Describes the stream of what is left out of entities: the last word on each.
+    pub fn skipped(namespace: &Namespace) -> Self {
+        Self {
+            last_per_subject: true,
+            ..Self::new(namespace.skip_stream(), [namespace.all_skips()])
         }
     }
 
@@ -198,6 +210,11 @@ impl Stream {
     ///
     /// Dropping the future may or may not append. Append again with the same id.
     pub async fn append(&self, message: Message, expect: Expect) -> Result<Append, AppendError> {
+        let bytes = size(&message.headers, &[]);
+        if bytes > LARGEST_HEADERS {
+            let subject = message.subject;
+            return Err(AppendError::Headers { subject, bytes, limit: LARGEST_HEADERS });
+        }
         match &self.0 {
             Kind::Embedded(stream) => stream.append(message, expect).await,
             #[cfg(feature = "nats")]

@@ -4,7 +4,7 @@ use super::{
     local, remote, routed,
 };
 use crate::{
-    message::{Command, Headers, Id, Infallible, Refused, Reply, Request},
+    message::{Command, Headers, Id, Infallible, Refused, Reply, Request, Status},
     policy::{Grade, Graded, Line},
     roster::Instance,
 };
@@ -192,6 +192,11 @@ impl<'a, C: Command> Call<'a, C> {
         }
         let mut request = request(self.client, self.cause, self.id.take());
         request.attempt = request.attempt.saturating_add(self.passed);
+        request.named = self.named;
+        if let Some(reason) = request.too_long() {
+            let status = Status::Malformed;
+            return Err(CallError::Refused { subject: C::SUBJECT, status, reason });
+        }
         self.client.note(&self.command);
         if let Some(line) = line {
             // Boxed, so that calls without a policy stay small.
@@ -286,7 +291,7 @@ pub(super) fn request(client: &Client, cause: Option<&Cause>, id: Option<Id>) ->
     request.caller = Arc::clone(client.domain());
     if let Some(cause) = cause {
         request.correlation = cause.correlation.clone();
-        request.causation = Some(cause.id.clone());
+        request.causation = Some(cause.causation().clone());
         request.trace.clone_from(&cause.trace);
         // What follows from another attempt is one as well, however far down.
         request.attempt = cause.attempt;

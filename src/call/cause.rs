@@ -18,6 +18,11 @@ pub(crate) struct Cause {
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempt: u32,
     pub(crate) by: Arc<str>,
+    /// Whether the sender of the command at hand may send it again under its id.
+    pub(crate) named: bool,
+    /// The message's id as it came, if others follow from another: see
+    /// [`Envelope::root`](crate::message::Envelope::root).
+    pub(crate) came_as: Option<Id>,
     made: AtomicU32,
 }
 
@@ -30,7 +35,17 @@ impl Cause {
             deadline: None,
             attempt: 1,
             by,
+            named: false,
+            came_as: None,
             made: AtomicU32::new(0),
+        }
+    }
+
+    /// Returns the id that what follows names as its cause.
+    pub(crate) const fn causation(&self) -> &Id {
+        match &self.came_as {
+            Some(id) => id,
+            None => &self.id,
         }
     }
 
@@ -41,6 +56,7 @@ impl Cause {
             correlation: self.correlation.clone(),
             trace: self.trace.clone(),
             by: Arc::clone(&self.by),
+            came_as: self.came_as.clone(),
             made: AtomicU32::new(0),
             ..*self
         }

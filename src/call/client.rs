@@ -335,6 +335,11 @@ impl Client {
         self.open(StreamConfig::dead(self.namespace())).await
     }
 
+    /// Opens a stream that is there.
+    pub(crate) async fn open_there(&self, config: StreamConfig) -> Result<Stream, StreamError> {
+        self.open(config).await
+    }
+
     /// Opens a stream, and makes it if it is not there: with as many copies as
     /// the node keeps. A client without a node takes what nodes made.
     async fn open(&self, config: StreamConfig) -> Result<Stream, StreamError> {

@@ -111,7 +111,12 @@ impl<'a, C: Command> Job<'a, C> {
     async fn send(mut self) -> Result<Sent, JobError> {
         let subject = C::SUBJECT;
         let id = self.id.take();
-        let request = request(self.client, self.cause, id);
+        let mut request = request(self.client, self.cause, id);
+        // Every attempt at a job has its id.
+        request.named = true;
+        if let Some(reason) = request.too_long() {
+            return Err(JobError::Codec { subject, reason });
+        }
         let id = request.id.clone();
         let now = self.client.clock().now();
         let due = match self.due {

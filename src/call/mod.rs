@@ -31,6 +31,7 @@ mod record;
 mod remote;
 mod routed;
 mod settings;
+mod skips;
 pub(crate) mod survey;
 pub(crate) mod tables;
 mod ways;
@@ -47,7 +48,9 @@ pub(crate) use load::{COME_AGAIN, Load, Place};
 pub(crate) use local::{LocalCall, LocalReply};
 pub use many::CallAll;
 pub(crate) use named::{Named, ask_named};
-pub use operator::{Letter, LetterState, Operator, OperatorError, Parked, ParkedState};
+pub use operator::{
+    Letter, LetterState, Operator, OperatorError, Parked, ParkedState, SkippedMessage,
+};
 pub(crate) use parcel::{
     Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
 };
@@ -57,5 +60,6 @@ pub use publish::{Publish, Published};
 pub(crate) use record::Noted;
 pub(crate) use record::Record;
 pub(crate) use settings::Settings;
+pub(crate) use skips::{Skip, SkipRecord, Skips};
 pub use survey::AskError;
 pub(crate) use ways::{Callers, Tally, Traffic, Ways, note_caller};

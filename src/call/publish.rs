@@ -1,7 +1,7 @@
 use super::{Cause, Client, PublishError};
 use crate::{
     bus::{Append, Expect, Message},
-    message::{Envelope, Event, Id, Key, codec},
+    message::{Envelope, Event, Id, Key, LONGEST_ID, codec},
 };
 use std::{borrow::Cow, fmt, pin::Pin};
 
@@ -89,11 +89,18 @@ impl<'a, E: Event> Publish<'a, E> {
             (None, Some(cause)) => cause.next_id(),
             (None, None) => Id::new(),
         };
+        if id.text_len() > LONGEST_ID {
+            let reason = format!(
+                "has an id of {} bytes; at most {LONGEST_ID} are allowed",
+                id.text_len()
+            );
+            return Err(PublishError::Codec { subject, reason });
+        }
         let envelope = Envelope {
             correlation: self
                 .cause
                 .map_or_else(|| id.clone(), |cause| cause.correlation.clone()),
-            causation: self.cause.map(|cause| cause.id.clone()),
+            causation: self.cause.map(|cause| cause.causation().clone()),
             trace: self.cause.and_then(|cause| cause.trace.clone()),
             kind: subject.as_str().to_owned(),
             version: E::VERSION,

@@ -1,5 +1,5 @@
 use super::{
-    breakers, dead,
+    breakers, dead, entity,
     filter::Filter,
     limits, parked,
     place::Place,
@@ -92,6 +92,14 @@ Examples:
   callboard dead redrive 17               hand it again to the actor that gave it up
   callboard dead redrive --all
 A redriven event goes to that actor only, once; the stream has it once as before.";
+
+const ENTITY: &str = "\
+Examples:
+  callboard entity skip inventory tea 17 --reason 'a stray message without a type'
+  callboard entity unskip inventory tea 17
+  callboard entity skipped --json
+A skipped message stays in its stream: entities and projections pass over it from then
+on. A projection that has folded it already forgets it when it is rebuilt.";
 
 const SAGA: &str = "\
 Examples:
@@ -229,6 +237,9 @@ pub(super) enum Command {
     /// Shows messages that were given up, and lets events be handled again.
     #[command(after_help = DEAD)]
     Dead(dead::Args),
+    /// Leaves a message out of the entity on whose subject it stands, or takes that back.
+    #[command(after_help = ENTITY)]
+    Entity(entity::Args),
     /// Shows sagas step by step, and tells them to go on or to turn back.
     #[command(after_help = SAGA)]
     Saga(saga::Args),

@@ -12,6 +12,7 @@ mod breakers;
 mod columns;
 mod dead;
 mod draw;
+mod entity;
 mod error;
 mod exit;
 mod feed;
@@ -100,6 +101,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Tree(tree) => tree::run(place, tree, out).await,
         Command::Parked(parked) => parked::run(place, parked, out).await,
         Command::Dead(dead) => dead::run(place, dead, out).await,
+        Command::Entity(entity) => entity::run(place, entity, out).await,
         Command::Saga(saga) => saga::run(place, saga, out).await,
         Command::Nodes(nodes) => roster::nodes(place, nodes, out).await,
         Command::Services(services) => roster::services(place, services, out).await,

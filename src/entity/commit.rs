@@ -1,12 +1,21 @@
-use super::{Decision, life::Life, past::Past, plan::Plan, reply, shard::Decide};
+use super::{
+    Decision,
+    commands::Refusals,
+    decision::Fact,
+    life::{Life, Noted, Place},
+    past::{Past, Shared, reply_of, seconds},
+    plan::Plan,
+    reply,
+    shard::{Decide, say_panic},
+};
 use crate::{
     actor::{Taken, guarded},
-    bus::Append,
+    bus::{Append, Stored},
     call::{Answer, Refusal},
     error::Failure,
-    message::{Command, Reply},
+    message::{Command, Refused, Reply, codec},
 };
-use std::{sync::Arc, time::Duration};
+use std::{cell::Cell, sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 /// How often a decision is made again after others were faster; more often, as
@@ -22,8 +31,29 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// One command on its way to be decided and stored.
 pub(super) struct Commit<S, C: Command> {
     pub(super) plan: Arc<Plan<S>>,
+    pub(super) shared: Shared,
     pub(super) taken: Taken<C>,
     pub(super) decide: Decide<S, C>,
+}
+
+/// What a command is at, should it be cut off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Nothing was sent to the stream that is not settled.
+    Deciding,
+    /// What came since goes into the state.
+    Reliving,
+    /// The events may be stored or not.
+    Storing,
+    /// They are stored, and go into the state.
+    Applying,
+}
+
+/// How a command ended.
+enum End<C: Command> {
+    Answered(Answer<C>),
+    /// Its caller had stopped waiting before anything was stored.
+    Late,
 }
 
 /// How one attempt ended.
@@ -34,73 +64,220 @@ enum Attempt<C: Command> {
     Idle(Answer<C>),
     /// Others were faster: look again.
     Again,
+    /// The stream has a message of the id already, at this sequence.
+    Known(u64),
+    /// The deadline passed before it was stored.
+    Late,
 }
 
 impl<S: 'static, C: Command + Clone> Commit<S, C> {
     /// Decides, stores and answers; returns the entity unless it must be loaded anew.
     pub(super) async fn run(self, mut life: Option<Life<S>>) -> Option<Life<S>> {
-        if self.taken.is_late() {
+        let patience = self.taken.patience();
+        if patience.is_zero() {
             self.taken.expire().await;
             return life;
         }
         self.taken.begin();
-        let deciding = async { guarded(self.answer(&mut life)).await };
-        let (past, answer) = match timeout(WITHIN, deciding).await {
-            Ok(Ok((past, answer))) => (past, Ok(answer)),
-            Ok(Err(panic)) => (None, Err(panic)),
-            Err(_) => (None, Err(format!("it was not stored within {WITHIN:?}"))),
+        let stage = Cell::new(Stage::Deciding);
+        let deciding = async { guarded(self.answer(&mut life, &stage)).await };
+        // Past the deadline nothing is sent again, whatever is being settled.
+        let ended = timeout(WITHIN.min(patience), deciding).await;
+        let life_is_sound = !matches!(stage.get(), Stage::Applying | Stage::Reliving);
+        let (past, end) = match ended {
+            Ok(Ok((past, answer))) => (past, answer.map(Ok)),
+            Ok(Err(panic)) => {
+                say_panic(self.plan.name, &self.taken, &panic);
+                (None, Some(Err(panic)))
+            }
+            Err(_) => (None, self.cut_off(stage.get())),
         };
-        let sound = matches!(answer, Ok(Ok(_) | Err(Refusal::Rejected(_))));
         let Self { plan, taken, .. } = self;
-        taken.answer(answer).await;
-        let mut life = life.filter(|_| sound)?;
+        match end {
+            Some(answer) => taken.answer(answer).await,
+            None => taken.expire().await,
+        }
+        let life = life.filter(|_| life_is_sound)?;
         if let Some(past) = past {
-            past.look_after(&plan, &mut life).await;
+            past.look_after(&plan, &life);
         }
         Some(life)
     }
 
-    async fn answer(&self, life: &mut Option<Life<S>>) -> (Option<Past>, Answer<C>) {
-        let Taken { key, ctx, .. } = &self.taken;
-        match Past::open(&self.plan, ctx, key).await {
-            Ok(past) => {
-                let answer = self.decided(&past, life).await;
-                (Some(past), answer)
+    /// Returns what to answer when time is over; nothing if that is all there is to say.
+    fn cut_off(&self, stage: Stage) -> Option<Result<Answer<C>, String>> {
+        let (entity, key) = (self.plan.name, &self.taken.key);
+        let reason = match stage {
+            Stage::Deciding | Stage::Reliving if self.taken.is_late() => return None,
+            Stage::Deciding | Stage::Reliving => {
+                format!(
+                    "{entity} `{key}` could not be decided within {WITHIN:?}; nothing was stored"
+                )
             }
-            Err(failure) => (None, Err(failure.into())),
-        }
+            Stage::Storing | Stage::Applying => format!(
+                "whether {entity} `{key}` was changed is not known: it was not confirmed in time; \
+                 send the command again with the same id"
+            ),
+        };
+        Some(Ok(Err(Failure::retry(reason).into())))
     }
 
-    async fn decided(&self, past: &Past, life: &mut Option<Life<S>>) -> Answer<C> {
-        let mut fresh = life.is_none();
-        let life = match life {
-            Some(life) => life,
-            None => life.insert(past.load(&self.plan).await?),
+    async fn answer(
+        &self,
+        life: &mut Option<Life<S>>,
+        stage: &Cell<Stage>,
+    ) -> (Option<Past>, Option<Answer<C>>) {
+        let Taken { key, ctx, .. } = &self.taken;
+        let past = match Past::open(&self.plan, ctx, (key, &self.shared)).await {
+            Ok(past) => past,
+            Err(failure) => return (None, Some(Err(failure.into()))),
         };
+        let answer = match self.decided(&past, life, stage).await {
+            Ok(End::Answered(answer)) => Some(answer),
+            Ok(End::Late) => None,
+            Err(failure) => Some(Err(failure.into())),
+        };
+        (Some(past), answer)
+    }
+
+    async fn decided(
+        &self,
+        past: &Past,
+        life: &mut Option<Life<S>>,
+        stage: &Cell<Stage>,
+    ) -> Result<End<C>, Failure> {
+        let (life, mut fresh) = self.entity(past, life).await?;
         let (mut tries, started) = (0, Instant::now());
+        let id = self.taken.ctx.id();
+        let mark = id.mark();
         while tries < TRIES || started.elapsed() < STUBBORN.min(self.taken.patience()) {
             tries += 1;
-            if let Some(sequence) = life.committed(self.taken.ctx.id()) {
-                return first_reply::<C>(past, sequence).await;
+            if let Some(answer) = self.known(past, life, mark).await? {
+                return Ok(End::Answered(answer));
             }
-            match self.attempt(past, life).await? {
-                Attempt::Stored(reply) => return Ok(reply),
+            match self.attempt(past, life, stage).await? {
+                Attempt::Stored(reply) => return Ok(End::Answered(Ok(reply))),
+                Attempt::Late => return Ok(End::Late),
+                Attempt::Known(sequence) => {
+                    let reply = self.first_of(past, sequence).await?;
+                    self.catch_up(past, life, stage).await?;
+                    return Ok(End::Answered(Ok(reply)));
+                }
                 // Nothing was appended that could have found out that others were faster.
-                Attempt::Idle(answer) if fresh || past.is_last(life.last).await? => return answer,
-                Attempt::Idle(_) | Attempt::Again => past.catch_up(&self.plan, life).await?,
+                Attempt::Idle(answer) if fresh || past.is_last(life.last).await? => {
+                    self.remember(&mut life.refusals, mark, &answer);
+                    return Ok(End::Answered(answer));
+                }
+                Attempt::Idle(_) | Attempt::Again => self.catch_up(past, life, stage).await?,
             }
             fresh = true;
         }
         Err(Failure::retry(format!(
             "{} `{}` changed {tries} times while it was decided",
             self.plan.name, past.key
-        ))
-        .into())
+        )))
     }
 
-    /// Decides once on what is known, and stores that if nothing came between.
-    async fn attempt(&self, past: &Past, life: &mut Life<S>) -> Result<Attempt<C>, Failure> {
-        let Self { plan, taken, decide } = self;
+    /// Returns the entity, loaded if it is not in memory or its log is not what it
+    /// was, and whether it was loaded.
+    async fn entity<'a>(
+        &self,
+        past: &Past,
+        life: &'a mut Option<Life<S>>,
+    ) -> Result<(&'a mut Life<S>, bool), Failure> {
+        if let Some(known) = life
+            && known.connection != past.connection
+        {
+            if past.still_holds(&self.plan, known).await? {
+                known.connection = past.connection;
+            } else {
+                *life = None;
+            }
+        }
+        let is_loaded = life.is_none();
+        let known = match life {
+            Some(known) => known,
+            None => life.insert(past.load(&self.plan).await?),
+        };
+        Ok((known, is_loaded))
+    }
+
+    async fn catch_up(
+        &self,
+        past: &Past,
+        life: &mut Life<S>,
+        stage: &Cell<Stage>,
+    ) -> Result<(), Failure> {
+        stage.set(Stage::Reliving);
+        if !past.catch_up(&self.plan, life).await? {
+            *life = past.load(&self.plan).await?;
+        }
+        stage.set(Stage::Deciding);
+        Ok(())
+    }
+
+    /// Returns what was answered to the command before, if that is remembered.
+    async fn known(
+        &self,
+        past: &Past,
+        life: &mut Life<S>,
+        mark: u128,
+    ) -> Result<Option<Answer<C>>, Failure> {
+        if let Some(sequence) = life.commands.committed(mark) {
+            if let Some(stored) = past.commit_of(self.taken.ctx.id(), sequence).await? {
+                return Self::read(past, &stored).map(|reply| Some(Ok(reply)));
+            }
+            // The log lost what it did.
+            *life = past.load(&self.plan).await?;
+        }
+        let said = life.refusals.said(mark);
+        let said = said.and_then(|words| codec::decode(words).ok());
+        Ok(said.map(|rejection| Err(Refusal::Rejected(rejection))))
+    }
+
+    /// Keeps a no for when the command comes again, if its caller named its id.
+    fn remember(&self, refusals: &mut Refusals, mark: u128, answer: &Answer<C>) {
+        let Err(Refusal::Rejected(rejection)) = answer else {
+            return;
+        };
+        if self.taken.ctx.is_named()
+            && let Ok(words) = codec::encode::<Refused<C>>(rejection)
+        {
+            refusals.note(mark, words);
+        }
+    }
+
+    /// Returns the reply of what the stream says it has already.
+    async fn first_of(&self, past: &Past, sequence: u64) -> Result<Reply<C>, Failure> {
+        let id = self.taken.ctx.id();
+        match past.commit_of(id, sequence).await? {
+            Some(stored) => Self::read(past, &stored),
+            None => Err(Failure::discard(format!(
+                "the id that {} `{}` gives to what `{id}` does is another message's, #{sequence}; \
+                 send the command with another id",
+                self.plan.name, past.key
+            ))),
+        }
+    }
+
+    fn read(past: &Past, stored: &Stored) -> Result<Reply<C>, Failure> {
+        reply_of(stored).map_err(|reason| {
+            let (command, sequence, key) = (C::SUBJECT, stored.sequence, &past.key);
+            Failure::discard(format!(
+                "{command} was done at #{sequence} of `{key}`, but its reply is lost: {reason}"
+            ))
+        })
+    }
+
+    /// Decides once on what is known, and stores that if nothing came between and
+    /// its caller still waits.
+    async fn attempt(
+        &self,
+        past: &Past,
+        life: &mut Life<S>,
+        stage: &Cell<Stage>,
+    ) -> Result<Attempt<C>, Failure> {
+        let Self { plan, taken, decide, .. } = self;
         let Decision { facts, reply } = match decide(&life.state, taken.command.clone()) {
             Ok(decision) => decision,
             Err(rejection) => return Ok(Attempt::Idle(Err(Refusal::Rejected(rejection)))),
@@ -109,34 +286,37 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
             return Ok(Attempt::Idle(Ok(reply)));
         }
         let kept = reply::write(&reply)?;
-        match past.append((plan, &taken.ctx, life), &facts, kept).await? {
+        if taken.is_late() {
+            return Ok(Attempt::Late);
+        }
+        stage.set(Stage::Storing);
+        let (appended, mark) = past.append((plan, &taken.ctx, life), &facts, kept).await?;
+        stage.set(Stage::Deciding);
+        match appended {
             Append::Committed { sequence, duplicate: false } => {
-                for fact in &facts {
-                    plan.apply_fact(&mut life.state, fact)
-                        .map_err(Failure::retry)?;
-                }
-                life.advance(facts.len() as u64, sequence, taken.ctx.id());
+                stage.set(Stage::Applying);
+                self.apply(life, &facts, Place { sequence, mark })?;
+                stage.set(Stage::Deciding);
                 Ok(Attempt::Stored(reply))
             }
-            Append::Committed { .. } | Append::Conflict => Ok(Attempt::Again),
+            Append::Committed { sequence, duplicate: true } => Ok(Attempt::Known(sequence)),
+            Append::Conflict => Ok(Attempt::Again),
             Append::Unknown { reason } => Err(Failure::retry(format!(
                 "whether {} `{}` was changed is not known: {reason}; send the command again with the same id",
                 plan.name, past.key
             ))),
         }
     }
-}
 
-/// Returns the reply that a command got when it was committed.
-async fn first_reply<C: Command>(past: &Past, sequence: u64) -> Answer<C> {
-    let lost = |reason: String| {
-        let command = C::SUBJECT;
-        Failure::discard(format!(
-            "{command} was done at #{sequence} of `{}`, but its reply is lost: {reason}",
-            past.key
-        ))
-    };
-    let stored = past.at(sequence).await?;
-    let stored = stored.ok_or_else(|| lost("the event is not there any more".into()))?;
-    Ok(reply::read(&stored.headers).map_err(lost)?)
+    fn apply(&self, life: &mut Life<S>, facts: &[Fact], place: Place) -> Result<(), Failure> {
+        for fact in facts {
+            self.plan
+                .apply_fact(&mut life.state, fact)
+                .map_err(Failure::retry)?;
+        }
+        let at = seconds(self.taken.ctx.now());
+        let mark = self.taken.ctx.id().mark();
+        life.advance(facts.len() as u64, Noted { place, at }, mark);
+        Ok(())
+    }
 }

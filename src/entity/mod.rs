@@ -11,6 +11,7 @@
 mod commands;
 mod commit;
 mod decision;
+mod keeper;
 mod life;
 mod past;
 mod plan;

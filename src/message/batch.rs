@@ -1,15 +1,18 @@
 //! Several events as one message, so that they commit together or not at all.
 
 use super::{
-    Envelope, EnvelopeError, HeaderError, Headers, Id, Origin, Trace,
+    Envelope, EnvelopeError, HeaderError, Headers, Id, LONGEST_ID, Origin, Trace,
     codec::{self, EncodeError},
-    headers::{CB_TYPES, CONTENT_TYPE, MSG_ID},
+    headers::{CB_TYPES, CE_CAUSATION, CE_CORRELATION, CE_ID, CONTENT_TYPE, MSG_ID},
 };
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// The media type of a message that holds several events.
 pub const BATCH_TYPE: &str = "application/cloudevents-batch+msgpack";
+
+/// How many bytes the names of a batch's types may take in their header.
+const MAX_TYPES: usize = 32 * 1024;
 
 /// One event of a batch: its attributes by their CloudEvents names, and its
 /// payload as MessagePack within MessagePack.
@@ -31,6 +34,10 @@ struct Item {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     tracestate: Option<String>,
     data: Bytes,
+    /// The reply of the command that committed the batch, in its first event, if
+    /// it is too large for a header.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    reply: Option<Bytes>,
 }
 
 /// Why several events cannot be one message.
@@ -40,27 +47,49 @@ pub enum BatchError {
     /// Together they are too large.
     #[error("the events of one decision: together they {0}")]
     Encode(#[from] EncodeError),
+    /// Their types take more room than a header has.
+    #[error(
+        "the events of one decision: the names of {events} types take {bytes} bytes; at most {MAX_TYPES} are allowed"
+    )]
+    Types {
+        /// How many events there are.
+        events: usize,
+        /// How many bytes the names take.
+        bytes: usize,
+    },
     /// An attribute cannot stand in a header.
     #[error(transparent)]
     Header(#[from] HeaderError),
 }
 
-/// Writes the events of one commit: one as itself, several as a CloudEvents batch.
+/// Writes the events of one commit: one as itself, several as a CloudEvents batch,
+/// and so one with a reply that is to be kept in the payload.
 ///
 /// # Errors
 ///
 /// Returns [`BatchError`] if they are too large together, or an attribute holds
 /// a line break.
-pub(crate) fn write(events: &[Envelope], id: &Id) -> Result<(Headers, Bytes), BatchError> {
-    if let [only] = events {
+pub(crate) fn write(
+    events: &[Envelope],
+    id: &Id,
+    reply: Option<Bytes>,
+) -> Result<(Headers, Bytes), BatchError> {
+    if let ([only], None) = (events, &reply) {
         return Ok((only.headers()?, only.payload.clone()));
     }
-    let items: Vec<_> = events.iter().map(Item::of).collect();
+    let mut items: Vec<_> = events.iter().map(Item::of).collect();
+    if let Some(first) = items.first_mut() {
+        first.reply = reply;
+    }
     let types: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
-    let mut headers = Headers::with_capacity(3);
+    let types = types.join(",");
+    if types.len() > MAX_TYPES {
+        return Err(BatchError::Types { events: events.len(), bytes: types.len() });
+    }
+    let mut headers = Headers::with_capacity(4);
     headers.put(CONTENT_TYPE, BATCH_TYPE);
     headers.insert(MSG_ID, id.to_string())?;
-    headers.insert(CB_TYPES, types.join(","))?;
+    headers.insert(CB_TYPES, types)?;
     Ok((headers, codec::encode(&items)?))
 }
 
@@ -98,11 +127,21 @@ impl Item {
             traceparent: event.trace.as_ref().map(|trace| trace.parent.clone()),
             tracestate: event.trace.as_ref().and_then(|trace| trace.state.clone()),
             data: event.payload.clone(),
+            reply: None,
         }
     }
 
     fn envelope(self, origin: Origin<'_>) -> Result<Envelope, EnvelopeError> {
         let key = origin.key()?;
+        for (name, value) in [
+            (CE_ID, Some(&self.id)),
+            (CE_CORRELATION, self.correlationid.as_ref()),
+            (CE_CAUSATION, self.causationid.as_ref()),
+        ] {
+            if let Some(long) = value.filter(|value| value.len() > LONGEST_ID) {
+                return Err(EnvelopeError::TooLong { name, bytes: long.len() });
+            }
+        }
         let id = Id::from(self.id.as_str());
         let schema = self.dataschema.as_deref();
         Ok(Envelope {
@@ -116,7 +155,11 @@ impl Item {
             causation: self.causationid.as_deref().map(Id::from),
             trace: self
                 .traceparent
-                .map(|parent| Trace { parent, state: self.tracestate }),
+                .filter(|parent| parent.len() <= LONGEST_ID)
+                .map(|parent| Trace {
+                    parent,
+                    state: self.tracestate.filter(|state| state.len() <= LONGEST_ID),
+                }),
             kind: self.kind,
             source: self.source,
             payload: self.data,
@@ -124,6 +167,21 @@ impl Item {
             key,
         })
     }
+}
+
+/// Returns the reply that is kept in the payload of a message, if there is one.
+pub(crate) fn reply(headers: &Headers, payload: &[u8]) -> Option<Bytes> {
+    /// Only what is wanted of an event, and of the first one.
+    #[derive(Deserialize)]
+    struct Kept {
+        #[serde(default)]
+        reply: Option<Bytes>,
+    }
+    if headers.get(CONTENT_TYPE) != Some(BATCH_TYPE) {
+        return None;
+    }
+    let items: Vec<Kept> = codec::decode(payload).ok()?;
+    items.into_iter().next()?.reply
 }
 
 /// Returns the types of a message's events, without decoding them.

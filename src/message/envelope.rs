@@ -1,5 +1,5 @@
 use super::{
-    Event, EventError, HeaderError, Headers, Id, Key, Trace,
+    Event, EventError, HeaderError, Headers, Id, Key, LONGEST_ID, Namespace, Trace,
     codec::MEDIA_TYPE,
     headers::{
         CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE, CE_SPECVERSION, CE_SUBJECT,
@@ -62,6 +62,22 @@ impl Origin<'_> {
 }
 
 impl Envelope {
+    /// Returns the id from which follow the ids of what is made of it: its own if
+    /// its source is of this namespace or not said. Another system's ids are unique
+    /// for each source only, so there it follows from source and id.
+    pub(crate) fn root(&self, namespace: &Namespace) -> Id {
+        let own = |source: &str| {
+            let rest = source.strip_prefix('/');
+            let rest = rest.and_then(|rest| rest.strip_prefix(namespace.as_str()));
+            rest.is_some_and(|rest| rest.starts_with('/'))
+        };
+        if self.source.is_empty() || own(&self.source) {
+            self.id.clone()
+        } else {
+            Id::of_source(&self.source, &self.id.to_string())
+        }
+    }
+
     /// Decodes the payload as an event, whatever version it was written in.
     ///
     /// # Errors
@@ -121,9 +137,9 @@ impl Envelope {
         let kind = headers.get(CE_TYPE).ok_or(EnvelopeError::NoType)?;
         refuse_foreign(headers)?;
         let key = origin.key()?;
-        let id = match headers.get(CE_ID).or_else(|| headers.get(MSG_ID)) {
-            Some(id) => Id::from(id),
-            None => Id::from(format!("{}:{}", origin.stream, origin.sequence).as_str()),
+        let id = match (headers.identity(CE_ID)?, headers.identity(MSG_ID)?) {
+            (Some(id), _) | (None, Some(id)) => Id::from(id),
+            (None, None) => Id::from(format!("{}:{}", origin.stream, origin.sequence).as_str()),
         };
         Ok(Self {
             version: version(kind, headers.get(CE_DATASCHEMA)),
@@ -133,9 +149,9 @@ impl Envelope {
                 .map_or_else(|| key.decode(), str::to_owned),
             time: Some(time(headers)?.unwrap_or(origin.time)),
             correlation: headers
-                .get(CE_CORRELATION)
+                .identity(CE_CORRELATION)?
                 .map_or_else(|| id.clone(), Id::from),
-            causation: headers.get(CE_CAUSATION).map(Id::from),
+            causation: headers.identity(CE_CAUSATION)?.map(Id::from),
             trace: Trace::read(headers),
             kind: kind.to_owned(),
             id,
@@ -209,6 +225,14 @@ pub enum EnvelopeError {
     Batch {
         /// What is wrong with it.
         reason: String,
+    },
+    /// What identifies a message or a trace is too long.
+    #[error("has a `{name}` of {bytes} bytes; at most {LONGEST_ID} are allowed")]
+    TooLong {
+        /// The header's name.
+        name: &'static str,
+        /// How long it is.
+        bytes: usize,
     },
     /// A number is not a number.
     #[error("`{name}: {found}` is not a number")]

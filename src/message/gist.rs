@@ -33,7 +33,7 @@ impl<'a> Gist<'a> {
         refuse_foreign(headers)?;
         Ok(Some(Self {
             kind,
-            causation: headers.get(CE_CAUSATION).map(Id::from),
+            causation: headers.identity(CE_CAUSATION).ok().flatten().map(Id::from),
             version: version(kind, headers.get(CE_DATASCHEMA)),
             payload,
         }))

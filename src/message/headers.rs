@@ -1,5 +1,6 @@
 //! The names of all headers, and [`Headers`] that holds them.
 
+use super::{EnvelopeError, LONGEST_ID};
 use std::borrow::Cow;
 
 /// The CloudEvents version; always `1.0`.
@@ -44,6 +45,9 @@ pub const CB_CALLER: &str = "cb-caller";
 pub const CB_CORRELATION: &str = "cb-correlation";
 /// The id of the message that caused a command.
 pub const CB_CAUSATION: &str = "cb-causation";
+/// On a command whose id was made up for this one call: its caller will not ask
+/// under it again. Left out where the caller named the id.
+pub const CB_UNNAMED: &str = "cb-unnamed";
 /// Which attempt this is; left out for the first.
 pub const CB_ATTEMPT: &str = "cb-attempt";
 /// When a message is to be passed on: `@at` and a time; see
@@ -190,6 +194,19 @@ impl Headers {
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// Returns a header that identifies something; an empty one counts as absent.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EnvelopeError::TooLong`] if it takes more than 256 bytes.
+    pub(crate) fn identity(&self, name: &'static str) -> Result<Option<&str>, EnvelopeError> {
+        match self.get(name) {
+            None | Some("") => Ok(None),
+            Some(text) if text.len() <= LONGEST_ID => Ok(Some(text)),
+            Some(text) => Err(EnvelopeError::TooLong { name, bytes: text.len() }),
+        }
     }
 
     /// Returns all headers in the order they were set.

@@ -2,6 +2,9 @@ use crate::time::Clock;
 use std::{cell::RefCell, fmt};
 use uuid::{Builder, Uuid};
 
+/// How many bytes an id may have, and what else identifies a message or a trace.
+pub(crate) const LONGEST_ID: usize = 256;
+
 /// The identity of one message, unique and stable over every retry.
 ///
 /// New facts get a time-ordered id (UUID version 7). What follows from another
@@ -37,6 +40,36 @@ impl Id {
     pub fn derived(&self, by: &str, index: u32) -> Self {
         let name = format!("{by}/{index}");
         Self(Repr::Uuid(Uuid::new_v5(&self.space(), name.as_bytes())))
+    }
+
+    /// Returns the id of what `by` makes of the message `self` for one key, as
+    /// [`derived`](Self::derived) does for the first thing it makes.
+    pub(crate) fn derived_for(&self, by: &str, key: &str) -> Self {
+        let name = format!("{by}/{key}/0");
+        Self(Repr::Uuid(Uuid::new_v5(&self.space(), name.as_bytes())))
+    }
+
+    /// Returns the id of a message of another system, which tells its messages
+    /// apart only together with their source.
+    pub(crate) fn of_source(source: &str, id: &str) -> Self {
+        let name = format!("{source}\n{id}");
+        Self(Repr::Uuid(Uuid::new_v5(
+            &Uuid::NAMESPACE_URL,
+            name.as_bytes(),
+        )))
+    }
+
+    /// Returns 128 bits that tell it from other ids, the same in every process.
+    pub(crate) fn mark(&self) -> u128 {
+        self.space().as_u128()
+    }
+
+    /// Returns how many bytes it takes as text.
+    pub(crate) const fn text_len(&self) -> usize {
+        match &self.0 {
+            Repr::Uuid(_) => uuid::fmt::Hyphenated::LENGTH,
+            Repr::Foreign(text) => text.len(),
+        }
     }
 
     /// Returns it as a UUID; nothing if it is another system's.

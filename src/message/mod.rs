@@ -36,6 +36,7 @@ pub use event::{Event, EventError, Older};
 pub(crate) use gist::Gist;
 pub use headers::{HeaderError, Headers};
 pub use id::Id;
+pub(crate) use id::LONGEST_ID;
 pub use key::{Key, KeyError};
 pub use namespace::{Namespace, NamespaceError};
 pub(crate) use park::{Act, Park, ParkError};

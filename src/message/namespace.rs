@@ -177,6 +177,31 @@ impl Namespace {
         format!("{self}_PARK")
     }
 
+    /// Returns the subject of what is left out of one entity; the key is a token.
+    pub(crate) fn skip(&self, domain: &str, key: &str) -> String {
+        format!("{self}.skip.{domain}.{key}")
+    }
+
+    /// Returns the filter for what is left out of the entities of a domain.
+    pub(crate) fn skips(&self, domain: &str) -> String {
+        format!("{self}.skip.{domain}.*")
+    }
+
+    /// Returns the filter for all that is left out of entities.
+    pub fn all_skips(&self) -> String {
+        format!("{self}.skip.>")
+    }
+
+    /// Returns the name of the stream of what is left out of entities.
+    pub fn skip_stream(&self) -> String {
+        format!("{self}_SKIP")
+    }
+
+    /// Returns where it is told that something was left out of an entity.
+    pub(crate) fn skip_news(&self, domain: &str) -> String {
+        self.system(&format!("skip.{domain}"))
+    }
+
     /// Returns where an actor hears that the operator did something for it.
     pub(crate) fn park_poke(&self, child: &str) -> String {
         self.system(&format!("park.{}", child.replace('/', "_")))

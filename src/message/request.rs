@@ -1,6 +1,9 @@
 use super::{
-    EnvelopeError, HeaderError, Headers, Id, Trace,
-    headers::{CB_ATTEMPT, CB_CALLER, CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID},
+    EnvelopeError, HeaderError, Headers, Id, LONGEST_ID, Trace,
+    headers::{
+        CB_ATTEMPT, CB_CALLER, CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID, CB_UNNAMED,
+        TRACEPARENT, TRACESTATE,
+    },
 };
 use crate::time::{from_unix_ms, unix_ms};
 use std::{sync::Arc, time::SystemTime};
@@ -15,6 +18,8 @@ const LONGEST_CALLER: usize = 128;
 pub struct Request {
     /// The command's id; the same on every retry.
     pub id: Id,
+    /// Whether its caller named the id, and may ask under it again.
+    pub named: bool,
     /// The id that the whole story shares.
     pub correlation: Id,
     /// The id of the message that caused the command.
@@ -37,6 +42,7 @@ impl Request {
         Self {
             correlation: id.clone(),
             id,
+            named: false,
             causation: None,
             deadline: None,
             caller: Arc::default(),
@@ -53,6 +59,9 @@ impl Request {
     pub fn headers(&self) -> Result<Headers, HeaderError> {
         let mut headers = Headers::with_capacity(4);
         headers.insert(CB_ID, self.id.to_string())?;
+        if !self.named {
+            headers.put(CB_UNNAMED, "1");
+        }
         if let Some(deadline) = self.deadline {
             headers.put(CB_DEADLINE, unix_ms(deadline).to_string());
         }
@@ -74,19 +83,36 @@ impl Request {
         Ok(headers)
     }
 
-    /// Reads the headers of a command; what is left out gets a default.
+    /// Says what of it takes more bytes than an id may have.
+    pub(crate) fn too_long(&self) -> Option<String> {
+        let ids = [(CB_ID, &self.id), (CB_CORRELATION, &self.correlation)];
+        let mut long = ids.iter().filter(|(_, id)| id.text_len() > LONGEST_ID);
+        let (name, id) = long.next()?;
+        let bytes = id.text_len();
+        Some(EnvelopeError::TooLong { name, bytes }.to_string())
+    }
+
+    /// Reads the headers of a command; what is left out, and an empty id, gets a
+    /// default.
     ///
     /// # Errors
     ///
     /// Returns [`EnvelopeError::Number`] if the deadline or the attempt is not
-    /// a number.
+    /// a number, and [`EnvelopeError::TooLong`] if an id or a trace header takes
+    /// more than 256 bytes.
     pub fn read(headers: &Headers) -> Result<Self, EnvelopeError> {
-        let id = headers.get(CB_ID).map_or_else(Id::new, Id::from);
+        let id = headers.identity(CB_ID)?.map(Id::from);
+        let named = id.is_some() && headers.get(CB_UNNAMED).is_none();
+        let id = id.unwrap_or_else(Id::new);
+        for name in [TRACEPARENT, TRACESTATE] {
+            headers.identity(name)?;
+        }
         Ok(Self {
+            named,
             correlation: headers
-                .get(CB_CORRELATION)
+                .identity(CB_CORRELATION)?
                 .map_or_else(|| id.clone(), Id::from),
-            causation: headers.get(CB_CAUSATION).map(Id::from),
+            causation: headers.identity(CB_CAUSATION)?.map(Id::from),
             deadline: number(headers, CB_DEADLINE)?.map(from_unix_ms),
             caller: headers
                 .get(CB_CALLER)

@@ -10,9 +10,10 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Reads it; what is empty or too long is as good as none.
     pub(super) fn read(headers: &Headers) -> Option<Self> {
-        let parent = headers.get(TRACEPARENT)?.to_owned();
-        Some(Self { parent, state: headers.get(TRACESTATE).map(str::to_owned) })
+        let text = |name| headers.identity(name).ok().flatten().map(str::to_owned);
+        Some(Self { parent: text(TRACEPARENT)?, state: text(TRACESTATE) })
     }
 
     pub(super) fn write(&self, headers: &mut Headers) -> Result<(), super::HeaderError> {

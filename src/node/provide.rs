@@ -80,11 +80,12 @@ fn jobs<'a>(needs: &'a [(&'a Group, Needs)]) -> BTreeSet<&'a str> {
 }
 
 /// Returns the streams that every node may need.
-fn common(namespace: &Namespace) -> [StreamConfig; 3] {
+fn common(namespace: &Namespace) -> [StreamConfig; 4] {
     [
         StreamConfig::dead(namespace),
         StreamConfig::parked(namespace),
         StreamConfig::snapshots(namespace),
+        StreamConfig::skipped(namespace),
     ]
 }
 

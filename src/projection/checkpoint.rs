@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::{Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 use tokio::sync::Mutex;
 
 /// The largest part of a checkpoint, in bytes.
@@ -49,6 +49,19 @@ struct Head {
     id: String,
     slot: u32,
     parts: u32,
+    /// What tells the message at each position from another of its sequence.
+    #[serde(default)]
+    marks: BTreeMap<String, Bytes>,
+}
+
+impl Head {
+    fn marks(&self) -> BTreeMap<String, u128> {
+        let mark = |bytes: &Bytes| <[u8; 16]>::try_from(&**bytes).ok().map(u128::from_be_bytes);
+        let marks = self.marks.iter();
+        marks
+            .filter_map(|(domain, bytes)| Some((domain.clone(), mark(bytes)?)))
+            .collect()
+    }
 }
 
 /// The latest head, and its sequence.
@@ -85,7 +98,10 @@ impl<S: 'static> Checkpoints<S> {
                 continue;
             };
             return match read(&state) {
-                Ok(model) => Ok(Some(Copy::new(model, head.positions))),
+                Ok(model) => {
+                    let marks = head.marks();
+                    Ok(Some(Copy::new(model, head.positions).at(marks)))
+                }
                 Err(reason) => {
                     self.ignored(&format!("it {reason}"));
                     Ok(None)
@@ -128,9 +144,10 @@ impl<S: 'static> Checkpoints<S> {
         if is_written || !self.claim(sequence).await? {
             return Ok(());
         }
-        let (state, positions) = {
+        let (state, at) = {
             let copy = copy.borrow();
-            (write(&copy.model)?, copy.positions.clone())
+            let at = (copy.positions.clone(), copy.marks());
+            (write(&copy.model)?, at)
         };
         if state.len() > PART * PARTS {
             return Err(Failure::discard(format!(
@@ -139,12 +156,17 @@ impl<S: 'static> Checkpoints<S> {
             )));
         }
         let slot = head.map_or(0, |head| 1 - head.slot.min(1));
-        self.put(state, positions, slot).await?;
+        self.put(state, at, slot).await?;
         copy.borrow_mut().is_anew = false;
         Ok(())
     }
 
-    async fn put(&self, state: Bytes, positions: Positions, slot: u32) -> Result<(), Failure> {
+    async fn put(
+        &self,
+        state: Bytes,
+        (positions, marks): (Positions, BTreeMap<String, u128>),
+        slot: u32,
+    ) -> Result<(), Failure> {
         let id = Id::new().to_string();
         let mut parts = 0;
         for part in state.chunks(PART) {
@@ -152,7 +174,10 @@ impl<S: 'static> Checkpoints<S> {
             self.append(subject, &id, state.slice_ref(part)).await?;
             parts += 1;
         }
-        let head = Head { positions, id: id.clone(), slot, parts };
+        let bytes = |mark: u128| Bytes::copy_from_slice(&mark.to_be_bytes());
+        let marks = marks.into_iter();
+        let marks = marks.map(|(domain, mark)| (domain, bytes(mark))).collect();
+        let head = Head { positions, id: id.clone(), slot, parts, marks };
         self.append(self.subject.clone(), &id, codec::encode(&head)?)
             .await?;
         Ok(())

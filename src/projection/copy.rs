@@ -10,11 +10,66 @@ pub(super) struct Copy<S> {
     /// Whether it was built anew, and replaces what was written down before.
     pub(super) is_anew: bool,
     ends: BTreeMap<&'static str, End>,
+    /// The last message that it took in of each stream: its sequence and its mark.
+    places: BTreeMap<String, (u64, u128)>,
+    /// Over which connection it was compared with each stream.
+    compared: BTreeMap<&'static str, u64>,
 }
 
 impl<S> Copy<S> {
     pub(super) fn new(model: S, positions: Positions) -> Self {
-        Self { model, positions, unwritten: 0, is_anew: false, ends: BTreeMap::new() }
+        Self {
+            model,
+            positions,
+            unwritten: 0,
+            is_anew: false,
+            ends: BTreeMap::new(),
+            places: BTreeMap::new(),
+            compared: BTreeMap::new(),
+        }
+    }
+
+    /// Takes up the last messages as they were written down.
+    pub(super) fn at(mut self, marks: BTreeMap<String, u128>) -> Self {
+        for (domain, mark) in marks {
+            let position = self.positions.of(&domain);
+            self.places.insert(domain, (position, mark));
+        }
+        self
+    }
+
+    /// Notes which message it took in last of a stream; nothing if that is not known.
+    pub(super) fn took(&mut self, domain: &str, place: Option<(u64, u128)>) {
+        match (self.places.get_mut(domain), place) {
+            (Some(known), Some(place)) => *known = place,
+            (None, Some(place)) => drop(self.places.insert(domain.to_owned(), place)),
+            (_, None) => drop(self.places.remove(domain)),
+        }
+    }
+
+    /// Returns the mark of the message at its position in a stream, if it is known.
+    pub(super) fn mark_of(&self, domain: &str) -> Option<u128> {
+        let (sequence, mark) = self.places.get(domain)?;
+        (*sequence == self.positions.of(domain)).then_some(*mark)
+    }
+
+    /// Returns the marks of the messages at its positions, by domain.
+    pub(super) fn marks(&self) -> BTreeMap<String, u128> {
+        let places = self.places.keys();
+        places
+            .filter_map(|domain| Some((domain.clone(), self.mark_of(domain)?)))
+            .collect()
+    }
+
+    /// Notes that it was compared with a stream; returns whether it had not been
+    /// over this connection.
+    pub(super) fn compare_over(&mut self, domain: &'static str, connection: u64) -> bool {
+        self.compared.insert(domain, connection) != Some(connection)
+    }
+
+    /// Notes that it could not be compared with a stream.
+    pub(super) fn compare_again(&mut self, domain: &'static str) {
+        self.compared.remove(domain);
     }
 
     /// Notes where a stream ends.

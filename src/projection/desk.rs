@@ -4,16 +4,17 @@ use super::{
     copy::Copy,
     follow::{Follower, Pace, Shared, gauges, ring},
     plan::Plan,
-    reading::{Reading, Source},
+    reading::{Reading, Source, ends_before},
     rebuild::Rebuilder,
 };
 use crate::{
     actor::{Birth, Context, Poke, Taken, guarded},
-    call::{Answer, Refusal},
+    bus::Subscription,
+    call::{Answer, Client, Refusal, Skips},
     error::{Failure, Verdict},
     message::Command,
 };
-use std::{rc::Rc, sync::Arc};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 use tokio::task::JoinSet;
 
 /// The actor of a projection: it has a model followed, and answers from it.
@@ -32,11 +33,7 @@ impl<S: 'static> Desk<S> {
     /// its streams, or the time for that is over.
     pub(super) async fn open(plan: Arc<Plan<S>>, birth: Birth) -> Result<Self, Failure> {
         let Birth { client, path, poke } = birth;
-        let mut sources = Vec::with_capacity(plan.domains.len());
-        for domain in &plan.domains {
-            sources.push(Source::open(&client, domain).await?);
-        }
-        let sources: Rc<[Source]> = sources.into();
+        let sources = sources(&plan, &client).await?;
         let checkpoints = match &plan.checkpoint {
             Some(_) => Some(Rc::new(Checkpoints::open(&plan, &path, &client).await?)),
             None => None,
@@ -48,6 +45,9 @@ impl<S: 'static> Desk<S> {
             let events = client.bus().subscribe(&source.filter, None).await?;
             let ringing = ring(events, Rc::clone(&shared), at);
             tasks.spawn_local(poke.clone().at_end_of(ringing));
+            let news = client.bus().subscribe(&source.skips.news(), None).await?;
+            let listening = listen(news, Rc::clone(&source.skips));
+            tasks.spawn_local(poke.clone().at_end_of(listening));
         }
         let reading = Rc::new(Reading { plan: Arc::clone(&plan), path: Arc::clone(&path) });
         let rebuilder = Rebuilder {
@@ -156,6 +156,29 @@ impl<S, C: Command> Inquiry<S, C> {
     }
 }
 
+/// Opens the streams that a projection reads.
+async fn sources<S>(plan: &Plan<S>, client: &Client) -> Result<Rc<[Source]>, Failure> {
+    let mut sources = Vec::with_capacity(plan.domains.len());
+    for domain in &plan.domains {
+        let source = Source::open(client, domain).await?;
+        source.skips.ready().await?;
+        sources.push(source);
+    }
+    Ok(sources.into())
+}
+
+/// Reads what operators leave out of entities, until the bus is closed.
+async fn listen(mut news: Subscription, skips: Rc<Skips>) {
+    loop {
+        if let Err(error) = skips.refresh().await {
+            tracing::warn!(%error, "what was skipped now is taken in until more is said");
+        }
+        if news.next().await.is_none() {
+            return;
+        }
+    }
+}
+
 /// Returns the copy to go on with: as it is kept, as it was written down, or new.
 async fn first<S: 'static>(
     plan: &Plan<S>,
@@ -176,8 +199,9 @@ async fn first<S: 'static>(
             Copy::new(model, positions)
         }
     };
+    let copy = RefCell::new(copy);
     let Some(reason) = ahead(&copy, sources).await? else {
-        return Ok(copy);
+        return Ok(copy.into_inner());
     };
     if plan.kept.is_some() {
         return Err(Failure::crash(format!(
@@ -189,16 +213,16 @@ async fn first<S: 'static>(
 }
 
 /// Says which stream a copy is ahead of: then it was made of another.
-async fn ahead<S>(copy: &Copy<S>, sources: &[Source]) -> Result<Option<String>, Failure> {
-    for Source { domain, stream, .. } in sources {
-        let (at, last) = (
-            copy.positions.of(domain),
-            stream.info().await?.last_sequence,
-        );
+async fn ahead<S>(copy: &RefCell<Copy<S>>, sources: &[Source]) -> Result<Option<String>, Failure> {
+    for source in sources {
+        let domain = source.domain;
+        let last = source.stream.info().await?.last_sequence;
+        let at = copy.borrow().positions.of(domain);
         if at > last {
-            return Ok(Some(format!(
-                "the model has taken in #{at} of `{domain}`, whose stream ends at #{last}: it is of another stream"
-            )));
+            return Ok(Some(ends_before((domain, at), last)));
+        }
+        if let Some(reason) = source.contradicts(copy).await? {
+            return Ok(Some(reason));
         }
     }
     Ok(None)

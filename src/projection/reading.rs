@@ -5,11 +5,11 @@ use super::{
 };
 use crate::{
     actor::guarded,
-    bus::{ReadError, Reader, Stored, Stream, StreamError},
-    call::Client,
+    bus::{Bus, ReadError, Reader, Stored, Stream, StreamError},
+    call::{Client, Skips},
     error::{Failure, Verdict},
 };
-use std::{cell::RefCell, fmt, sync::Arc};
+use std::{cell::RefCell, fmt, rc::Rc, sync::Arc};
 
 /// How many messages are taken in at once.
 const CHUNK: usize = 256;
@@ -20,7 +20,10 @@ pub(super) struct Source {
     pub(super) domain: &'static str,
     pub(super) filter: String,
     pub(super) stream: Stream,
+    /// What operators left out of the domain's entities.
+    pub(super) skips: Rc<Skips>,
     name: String,
+    bus: Bus,
 }
 
 impl Source {
@@ -31,8 +34,50 @@ impl Source {
             filter: namespace.events(domain),
             name: namespace.event_stream(domain),
             stream: client.events(domain).await?,
+            skips: Rc::new(Skips::new(client.clone(), domain)),
+            bus: client.bus().clone(),
         })
     }
+
+    /// Returns what is wrong if the message that a copy took in last is not what
+    /// stands there now: then its stream lost its end, or is another.
+    pub(super) async fn contradicts<S>(
+        &self,
+        copy: &RefCell<Copy<S>>,
+    ) -> Result<Option<String>, ReadError> {
+        let domain = self.domain;
+        let (position, mark, is_new) = {
+            let mut copy = copy.borrow_mut();
+            let is_new = copy.compare_over(domain, self.bus.connection());
+            (copy.positions.of(domain), copy.mark_of(domain), is_new)
+        };
+        let Some(mark) = mark.filter(|_| is_new && position > 0) else {
+            return Ok(None);
+        };
+        let found = self.stream.read(&self.filter, position).await?.next().await;
+        if found.is_err() {
+            copy.borrow_mut().compare_again(domain);
+        }
+        let found = found?;
+        let found = found.filter(|found| found.sequence == position);
+        Ok(match found {
+            Some(found) if found.mark() == mark => None,
+            Some(_) => Some(format!(
+                "the model has taken in #{position} of `{domain}`, and another message stands there now: the stream lost its end and went on, or is another"
+            )),
+            None => {
+                let last = self.stream.info().await?.last_sequence;
+                (last < position).then(|| ends_before((domain, position), last))
+            }
+        })
+    }
+}
+
+/// Says that a stream ends before where a model is.
+pub(super) fn ends_before((domain, position): (&str, u64), last: u64) -> String {
+    format!(
+        "the model has taken in #{position} of `{domain}`, whose stream ends at #{last}: it lost its end, or is another stream"
+    )
 }
 
 /// Reads streams into copies of a model.
@@ -76,8 +121,18 @@ impl<S: 'static> Reading<S> {
         source: &'a Source,
         copy: &RefCell<Copy<S>>,
     ) -> Result<News<'a>, Trouble> {
-        let from = copy.borrow().positions.of(source.domain) + 1;
-        let reader = source.stream.read(&source.filter, from).await?;
+        if let Some(reason) = source.contradicts(copy).await? {
+            return Err(Trouble::Lasting(reason));
+        }
+        let position = copy.borrow().positions.of(source.domain);
+        let reader = source.stream.read(&source.filter, position + 1).await?;
+        if reader.end() < position {
+            let last = source.stream.info().await?.last_sequence;
+            if last < position {
+                let reason = ends_before((source.domain, position), last);
+                return Err(Trouble::Lasting(reason));
+            }
+        }
         copy.borrow_mut().ends(source.domain, reader.end());
         Ok(News { source, reader, found: 0 })
     }
@@ -117,14 +172,17 @@ impl<S: 'static> Reading<S> {
         let (Some(first), Some(last)) = (chunk.first(), chunk.last()) else {
             return Ok(Step::More);
         };
-        let (time, last) = (first.time, last.sequence);
+        let (time, place) = (first.time, (last.sequence, last.mark()));
         copy.shows(source.domain, time);
         let mut events = self.events(source, chunk);
         let Some(to) = self.before_too_new(&mut events) else {
-            return self.fold(source, &events, last, copy);
+            let step = self.fold(source, &events, place.0, copy)?;
+            copy.took(source.domain, Some(place));
+            return Ok(step);
         };
         if to > from {
             self.fold(source, &events, to, copy)?;
+            copy.took(source.domain, None);
             return Ok(Step::Elsewhere);
         }
         Err(Failure::retry(format!(
@@ -180,6 +238,10 @@ impl<S: 'static> Reading<S> {
         let mut events = Vec::with_capacity(chunk.len());
         for stored in chunk {
             let sequence = stored.sequence;
+            let key = stored.subject.rsplit('.').next().unwrap_or_default();
+            if source.skips.leave_out(key, sequence) {
+                continue;
+            }
             match Seen::all(stored, &source.name) {
                 Ok(seen) => events.extend(seen),
                 Err(reason) => left_out(&self.path, sequence, &reason.to_string()),

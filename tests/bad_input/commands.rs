@@ -11,7 +11,10 @@ use crate::{
 use callboard::{
     CallError, NodeError,
     bus::Message,
-    message::{Headers, Id, Status, headers::CB_DEADLINE},
+    message::{
+        Headers, Id, Status,
+        headers::{CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID, TRACEPARENT, TRACESTATE},
+    },
 };
 use tokio::time::timeout;
 
@@ -158,6 +161,30 @@ async fn what_is_too_large_to_send_is_said_on_both_sides() -> Verdict {
         );
         let event = client.publish(Filled { item: "x".to_owned(), count: 1 }).await?;
         assert_eq!(event.sequence, 1);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn an_id_or_trace_of_more_than_256_bytes_is_a_400_that_names_it() -> Verdict {
+    every_way(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        for name in [CB_ID, CB_CORRELATION, CB_CAUSATION, TRACEPARENT, TRACESTATE] {
+            for (bytes, wanted) in [(256, None), (257, Some(Status::Malformed))] {
+                let mut headers = Headers::new();
+                headers.insert(name, "x".repeat(bytes))?;
+                let reply = way
+                    .ask("cmd.box.put", Message::new("", good()).headers(headers))
+                    .await?;
+                let status = Status::read(&reply.headers);
+                assert_eq!(status.map(|(status, _)| status), wanted, "{name}");
+                if let Some((_, reason)) = status {
+                    assert!(reason.contains(name) && reason.contains("256"), "{reason}");
+                }
+            }
+        }
         Ok(node.stop().await?)
     })
     .await

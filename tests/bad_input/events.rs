@@ -10,10 +10,10 @@ use crate::{
 use callboard::{
     bus::Message,
     message::{
-        Headers,
+        Headers, codec,
         headers::{
-            CB_DEAD_REASON, CB_DEAD_SEQUENCE, CE_SPECVERSION, CE_TIME, CE_TYPE, CONTENT_TYPE,
-            MSG_ID,
+            CB_DEAD_REASON, CB_DEAD_SEQUENCE, CE_CAUSATION, CE_CORRELATION, CE_ID, CE_SPECVERSION,
+            CE_TIME, CE_TYPE, CONTENT_TYPE, MSG_ID, TRACEPARENT,
         },
     },
 };
@@ -271,4 +271,41 @@ async fn a_wildcard_in_an_events_subject_harms_nobody() -> Verdict {
     assert_eq!(log.of(1).await, ["filled a"]);
     assert_eq!(way.dead_letters().await?.len(), 0);
     Ok(node.stop().await?)
+}
+
+#[tokio::test]
+async fn an_event_whose_id_is_too_long_is_a_dead_letter_and_its_trace_is_ignored() -> Verdict {
+    both_buses(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        for name in [CE_ID, CE_CORRELATION, CE_CAUSATION] {
+            let mut headers = typed("box.filled")?;
+            headers.insert(name, "x".repeat(257))?;
+            publish(
+                way,
+                "a",
+                headers,
+                &codec::encode(&Filled { item: "a".into(), count: 1 })?,
+            )
+            .await?;
+        }
+        let mut traced = typed("box.filled")?;
+        traced.insert(TRACEPARENT, "x".repeat(257))?;
+        publish(
+            way,
+            "a",
+            traced,
+            &codec::encode(&Filled { item: "a".into(), count: 1 })?,
+        )
+        .await?;
+        assert_eq!(log.of(1).await, ["filled a"]);
+        for (name, reason) in [CE_ID, CE_CORRELATION, CE_CAUSATION]
+            .into_iter()
+            .zip(way.dead(3, CB_DEAD_REASON).await)
+        {
+            assert!(reason.contains(name) && reason.contains("257"), "{reason}");
+        }
+        Ok(node.stop().await?)
+    })
+    .await
 }

@@ -45,6 +45,29 @@ pub(crate) async fn a_foreign_subject_is_refused(scope: Scope) -> Verdict {
     Ok(())
 }
 
+pub(crate) async fn headers_beyond_what_a_stream_stores_are_refused(scope: Scope) -> Verdict {
+    let stream = scope.orders().await?;
+    let subject = scope.at("orders.o-1");
+    let with = |bytes: usize| {
+        let mut large = message(subject.clone(), "1");
+        let inserted = large.headers.insert("x-large", "x".repeat(bytes));
+        inserted.map(|()| large)
+    };
+    let refused = stream.append(with(65_000)?, Expect::Any).await;
+    assert!(
+        matches!(
+            &refused,
+            Err(AppendError::Headers { subject: on, bytes, limit: 65_000 })
+                if *on == subject && *bytes > 65_000
+        ),
+        "{refused:?}"
+    );
+    assert_eq!(stream.info().await?.messages, 0);
+    let stored = stream.append(with(64_900)?, Expect::Last(0)).await?;
+    assert_eq!(stored, committed(1));
+    Ok(())
+}
+
 pub(crate) async fn a_malformed_subject_is_not_appended(scope: Scope) -> Verdict {
     let stream = scope.orders().await?;
     for bad in [

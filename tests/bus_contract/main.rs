@@ -136,6 +136,7 @@ macro_rules! suite {
                 sequences_count_from_one,
                 a_message_without_id_is_refused,
                 a_foreign_subject_is_refused,
+                headers_beyond_what_a_stream_stores_are_refused,
                 a_malformed_subject_is_not_appended,
                 too_large_a_message_is_not_appended,
                 an_id_is_stored_once,

@@ -6,6 +6,7 @@ mod support;
 mod ask;
 mod breakers;
 mod connect;
+mod entity;
 mod limits;
 mod look;
 mod mesh;

@@ -1,7 +1,10 @@
 //! Decisions: made once, on what is known, and never lost.
 
 use crate::bank::{Outcome, Short, deposit, node, stored, withdraw};
-use callboard::{Bus, CallError, message::Id};
+use callboard::{
+    Bus, CallError,
+    message::{Id, Status},
+};
 
 #[tokio::test]
 async fn a_decision_is_stored_and_the_next_one_knows_it() -> Outcome {
@@ -118,7 +121,11 @@ async fn a_command_without_a_key_is_refused_and_says_so() -> Outcome {
     let node = node("one", &bus).await?;
     let refused = node.client().call(deposit("", 1)).await;
     assert!(
-        matches!(refused, Err(CallError::Failed { ref reason, .. }) if reason.contains("key is empty")),
+        matches!(
+            refused,
+            Err(CallError::Refused { status: Status::Malformed, ref reason, .. })
+                if reason.contains("key is empty")
+        ),
         "{refused:?}"
     );
     node.stop().await?;

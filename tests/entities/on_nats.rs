@@ -1,10 +1,11 @@
 //! The same on a server, with nodes that do not share a process.
 
 use crate::{
-    bank::{Outcome, deposit, node, stored, withdraw},
+    bank::{Account, Deposited, Outcome, deposit, node, stored, withdraw},
     support::nats::Server,
 };
-use callboard::{Bus, message::Id};
+use callboard::{Bus, Entity, Group, Node, message::Id};
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 #[tokio::test]
@@ -47,5 +48,29 @@ async fn a_command_repeated_on_another_node_is_done_once() -> Outcome {
     assert_eq!(stored(&two.client()).await?.len(), 3);
     one.stop().await?;
     two.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_snapshot_that_cannot_be_stored_does_not_hold_up_its_key() -> Outcome {
+    let server = Server::with(
+        r#"authorization { users: [ {
+            user: ada, password: secret, permissions: { publish: { deny: "*.snap.>" } }
+        } ] }"#,
+    );
+    let url = format!("nats://ada:secret@127.0.0.1:{}", server.port());
+    let bus = Bus::nats(url.as_str()).await?;
+    let account = Entity::new("account", Account::default)
+        .decide(Account::deposit)
+        .apply(|account: &mut Account, deposited: &Deposited| account.balance += deposited.amount)
+        .snapshot_every(5);
+    let group = Group::new("bank").child(account);
+    let node = Node::new("one", bus).group(group).start().await?;
+    let (client, started) = (node.client(), Instant::now());
+    for balance in 1..=30 {
+        assert_eq!(client.call(deposit("a", 1)).await?, balance);
+    }
+    assert!(started.elapsed() < Duration::from_secs(5));
+    node.stop().await?;
     Ok(())
 }

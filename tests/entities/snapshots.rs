@@ -2,13 +2,17 @@
 
 use crate::bank::{Account, Deposited, Outcome, deposit};
 use callboard::{
-    Bus, Client, Entity, Group, Node, Running,
+    Bus, Client, Command, Entity, Event, Group, Infallible, Node, Running, Subject,
     bus::{Expect, Message, StreamConfig},
     message::{Headers, headers},
 };
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use serde::{Deserialize, Serialize};
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 /// A bank that counts how many events it applies.
@@ -156,5 +160,131 @@ async fn an_entity_of_a_hundred_thousand_events_loads_through_its_snapshot() -> 
         .one_more()
         .await?;
     assert_eq!((balance, applied), (100_001, 1));
+    Ok(())
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Write {
+    note: String,
+    letters: usize,
+}
+
+impl Command for Write {
+    const SUBJECT: Subject = Subject::new("notes.write");
+    type Outcome = Result<usize, Infallible>;
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.note)
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Written {
+    note: String,
+    text: String,
+}
+
+impl Event for Written {
+    const SUBJECT: Subject = Subject::new("notes.written");
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.note)
+    }
+}
+
+/// A state that grows with every event, and counts how many were applied.
+fn notes(applied: &Arc<AtomicUsize>) -> Group {
+    let count = Arc::clone(applied);
+    let note = Entity::new("note", String::new)
+        .decide(
+            |text: &String, write: Write| -> Result<(Written, usize), Infallible> {
+                let new = "n".repeat(write.letters);
+                let length = text.len() + new.len();
+                Ok((Written { note: write.note, text: new }, length))
+            },
+        )
+        .apply(move |text: &mut String, written: &Written| {
+            count.fetch_add(1, Ordering::Relaxed);
+            text.push_str(&written.text);
+        })
+        .snapshot_every(3);
+    Group::new("notes").child(note)
+}
+
+#[tokio::test]
+async fn a_state_of_more_than_256_kib_is_snapshot_in_parts() -> Outcome {
+    let (bus, applied) = (Bus::embedded(), Arc::new(AtomicUsize::new(0)));
+    let write = || Write { note: "n".into(), letters: 200_000 };
+    for (name, expected) in [("one", 3), ("two", 6)] {
+        let node = Node::new(name, bus.clone())
+            .group(notes(&applied))
+            .start()
+            .await?;
+        let mut length = 0;
+        for _ in 0..3 {
+            length = node.client().call(write()).await?;
+        }
+        assert_eq!(length, expected * 200_000);
+        node.stop().await?;
+    }
+    assert_eq!(applied.load(Ordering::Relaxed), 6, "none is applied twice");
+    let node = Node::new("three", bus.clone())
+        .group(notes(&applied))
+        .start()
+        .await?;
+    assert_eq!(node.client().call(write()).await?, 1_400_000);
+    assert_eq!(applied.load(Ordering::Relaxed), 7);
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_snapshot_whose_parts_are_not_whole_is_passed_over() -> Outcome {
+    let (bus, applied) = (Bus::embedded(), Arc::new(AtomicUsize::new(0)));
+    let write = || Write { note: "n".into(), letters: 200_000 };
+    let node = Node::new("one", bus.clone())
+        .group(notes(&applied))
+        .start()
+        .await?;
+    for _ in 0..3 {
+        node.client().call(write()).await?;
+    }
+    node.stop().await?;
+    let client = Client::new(bus.clone(), "callboard".parse()?);
+    let stream = snapshots(&client).await?;
+    let mut all = stream.read("callboard.snap.notes.note.n.>", 1).await?;
+    let part = all.next().await?.ok_or("it has parts")?;
+    let mut named = Headers::new();
+    named.insert(headers::MSG_ID, "another")?;
+    let spoilt = Message::new(part.subject, "spoilt").headers(named);
+    stream.append(spoilt, Expect::Any).await?;
+    let node = Node::new("two", bus.clone())
+        .group(notes(&applied))
+        .start()
+        .await?;
+    assert_eq!(node.client().call(write()).await?, 800_000);
+    assert_eq!(applied.load(Ordering::Relaxed), 7);
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_state_that_grows_is_warned_of_once_per_doubling() -> Outcome {
+    let log = crate::logged::Lines::capture();
+    let (bus, applied) = (Bus::embedded(), Arc::new(AtomicUsize::new(0)));
+    let node = Node::new("one", bus.clone())
+        .group(notes(&applied))
+        .start()
+        .await?;
+    for _ in 0..36 {
+        let write = Write { note: "growing-note".into(), letters: 4_000 };
+        node.client().call(write).await?;
+    }
+    node.stop().await?;
+    let lines = log.lines();
+    let warned = lines
+        .iter()
+        .filter(|line| line.contains("WARN") && line.contains("growing-note"));
+    assert_eq!(warned.count(), 2, "at 64 KiB and at 128 KiB");
     Ok(())
 }

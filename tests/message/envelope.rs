@@ -152,7 +152,6 @@ fn a_foreign_id_is_kept_as_it_came() {
         "order 7",
         "0198C5B6-6F3E-7C30-8A3E-2F1D5B7C9E01",
         "{é}",
-        "",
     ] {
         let heard = read(&[("ce-type", "t"), ("ce-id", id)]).expect("an event");
         assert_eq!(heard.id.to_string(), id);
@@ -163,6 +162,13 @@ fn a_foreign_id_is_kept_as_it_came() {
     }
     let heard = read(&[("ce-type", "t"), ("Nats-Msg-Id", "m-1")]).expect("an event");
     assert_eq!(heard.id, Id::from("m-1"));
+    let nameless = read(&[("ce-type", "t"), ("ce-id", ""), ("Nats-Msg-Id", "")]);
+    let nameless = nameless.expect("an event");
+    assert_eq!(
+        nameless.id,
+        Id::from("shop_EVT_orders:7"),
+        "an empty id is none"
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ proptest! {
             (headers::CB_CORRELATION, sent.correlation != sent.id),
             (headers::CB_CAUSATION, sent.causation.is_some()),
             (headers::CB_ATTEMPT, sent.attempt > 1),
+            (headers::CB_UNNAMED, !sent.named),
             (headers::TRACEPARENT, sent.trace.is_some()),
         ] {
             prop_assert_eq!(written.get(name).is_some(), wanted, "{}", name);

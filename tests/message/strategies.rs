@@ -8,6 +8,11 @@ pub(crate) fn text() -> impl Strategy<Value = String> {
     "[^\\r\\n]{0,12}"
 }
 
+/// What identifies something: an empty one counts as absent.
+fn some_text() -> impl Strategy<Value = String> {
+    "[^\\r\\n]{1,12}"
+}
+
 pub(crate) fn id() -> impl Strategy<Value = Id> {
     prop_oneof![
         any::<u128>().prop_map(|bits| {
@@ -21,12 +26,12 @@ pub(crate) fn id() -> impl Strategy<Value = Id> {
             ];
             Id::from(parts.join("-").as_str())
         }),
-        text().prop_map(|text| Id::from(text.as_str())),
+        some_text().prop_map(|text| Id::from(text.as_str())),
     ]
 }
 
 pub(crate) fn trace() -> impl Strategy<Value = Trace> {
-    (text(), option::of(text())).prop_map(|(parent, state)| Trace { parent, state })
+    (some_text(), option::of(some_text())).prop_map(|(parent, state)| Trace { parent, state })
 }
 
 /// A time within what RFC 3339 can tell, to the nanosecond.
@@ -66,11 +71,12 @@ prop_compose! {
         caller in text(),
         attempt in 1..5_u32,
         trace in option::of(trace()),
+        named in any::<bool>(),
     ) -> Request {
         Request {
             correlation: correlation.unwrap_or_else(|| id.clone()),
             deadline: deadline.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms)),
-            id, causation, caller: caller.into(), attempt, trace,
+            id, named, causation, caller: caller.into(), attempt, trace,
         }
     }
 }

@@ -7,6 +7,7 @@ mod support;
 mod checkpoints;
 mod kept;
 mod library;
+mod lost_tail;
 mod rebuilding;
 
 use callboard::{

@@ -162,6 +162,11 @@ impl Link {
         self.0.events.connects()
     }
 
+    /// Returns how often the connection was made.
+    pub(in crate::bus) fn connection(&self) -> u64 {
+        *self.connects().borrow()
+    }
+
     pub(super) fn is_connected(&self) -> bool {
         self.0.client.connection_state() == State::Connected && !self.is_closed()
     }

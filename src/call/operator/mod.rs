@@ -2,9 +2,11 @@
 
 mod dead;
 mod parked;
+mod skips;
 
 pub use dead::{Letter, LetterState};
 pub use parked::{Parked, ParkedState};
+pub use skips::SkippedMessage;
 
 use super::{ParkRecord, Parks, client::open_as_declared};
 use crate::{
@@ -156,6 +158,19 @@ pub enum OperatorError {
         number: u64,
         /// What it is instead.
         reason: String,
+    },
+    /// No message of this key stands there.
+    #[error(
+        "no message of `{key}` stands at #{sequence} in the events of `{domain}`; \
+         `callboard tail {domain} --key {key} --all` shows what does"
+    )]
+    NoMessage {
+        /// The domain.
+        domain: String,
+        /// The key.
+        key: String,
+        /// The sequence.
+        sequence: u64,
     },
     /// Whether it is stored is not known.
     #[error("it may be stored, the server did not confirm it: {reason}; look before you try again")]
