@@ -1,6 +1,8 @@
 //! What a saga promises: it ends, done or undone, whoever dies on the way.
 
 mod again;
+#[cfg(feature = "nats")]
+mod alarms_on_nats;
 mod changes;
 mod crashes;
 #[cfg(feature = "nats")]
