@@ -53,10 +53,33 @@ impl Retry {
         if attempt >= self.attempts {
             return None;
         }
-        let doublings = attempt.saturating_sub(1).min(31);
-        let full = self.first.saturating_mul(1 << doublings).min(self.max);
-        Some(full.mul_f64(0.5 + jitter / 2.0))
+        Some(jittered(
+            doubled(self.first, attempt.saturating_sub(1), self.max),
+            jitter,
+        ))
     }
+
+    /// Returns the wait after the `attempt`-th failure of what is tried without end:
+    /// after the last attempt the wait doubles on, up to five minutes.
+    pub(crate) fn unending(self, attempt: u32, jitter: f64) -> Duration {
+        self.after(attempt, jitter).unwrap_or_else(|| {
+            let beyond = (attempt - self.attempts).saturating_add(1);
+            let wait = self.max.max(Duration::from_millis(100));
+            jittered(doubled(wait, beyond, LONGEST.max(wait)), jitter)
+        })
+    }
+}
+
+/// The longest wait between two attempts of what is tried without end.
+const LONGEST: Duration = Duration::from_mins(5);
+
+/// Doubles a wait so often, up to a limit.
+fn doubled(wait: Duration, times: u32, limit: Duration) -> Duration {
+    wait.saturating_mul(1 << times.min(31)).min(limit)
+}
+
+fn jittered(full: Duration, jitter: f64) -> Duration {
+    full.mul_f64(0.5 + jitter / 2.0)
 }
 
 /// Five attempts: after 200 ms, 400 ms, 800 ms and 1.6 s, less up to half.
@@ -78,5 +101,13 @@ mod tests {
         let secs = |s| Some(Duration::from_secs(s));
         assert_eq!(full, [secs(1), secs(2), secs(3), None]);
         assert_eq!(retry.after(1, 0.0), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn what_is_tried_without_end_waits_up_to_five_minutes() {
+        let retry = Retry::new(4).backoff(Duration::from_secs(1), Duration::from_secs(3));
+        let waits = [1, 3, 4, 5, 9, 10, 11, u32::MAX];
+        let full = waits.map(|attempt| retry.unending(attempt, 1.0).as_secs());
+        assert_eq!(full, [1, 3, 6, 12, 192, 300, 300, 300]);
     }
 }

@@ -220,6 +220,13 @@ impl Client {
         record.is_some_and(Record::crashes_here)
     }
 
+    /// Tells a replay whether something outside of memory will be tried again.
+    pub(crate) fn note_retrying(&self, is_retrying: bool, what: impl FnOnce() -> String) {
+        if let Some(record) = &self.0.settings.record {
+            record.note_retrying(is_retrying, what());
+        }
+    }
+
     pub(crate) fn domain(&self) -> &Arc<str> {
         &self.0.domain
     }

@@ -2,6 +2,7 @@ use crate::message::{Command, Subject, codec};
 use bytes::Bytes;
 use std::{
     borrow::Cow,
+    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -19,6 +20,8 @@ struct Places {
     passed: AtomicU64,
     /// The place at which it does, from 1; 0 for none.
     crash: AtomicU64,
+    /// What left memory and will be tried again.
+    retrying: Mutex<HashSet<String>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,25 @@ impl Record {
     #[cfg(feature = "test-util")]
     pub(crate) fn places(&self) -> u64 {
         self.1.passed.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether something that left memory will be tried again.
+    pub(super) fn note_retrying(&self, is_retrying: bool, what: String) {
+        let all = self.1.retrying.lock();
+        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        if is_retrying {
+            all.insert(what);
+        } else {
+            all.remove(&what);
+        }
+    }
+
+    /// Returns what left memory and will be tried again.
+    #[cfg(feature = "test-util")]
+    pub(crate) fn retrying(&self) -> Vec<String> {
+        let all = self.1.retrying.lock();
+        let all = all.unwrap_or_else(PoisonError::into_inner);
+        all.iter().cloned().collect()
     }
 
     /// Passes a place; returns whether this is the one.

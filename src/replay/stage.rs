@@ -48,6 +48,7 @@ pub(super) struct Stage {
     pub(super) answers: Vec<Box<dyn Any + Send>>,
     handles: Handles,
     bus: Bus,
+    record: Record,
     patience: Duration,
     idle: Idle,
 }
@@ -150,6 +151,7 @@ async fn perform(script: Script, idle: Idle) -> Result<Heard, ReplayError> {
         answers: Vec::new(),
         handles: handles.clone(),
         bus,
+        record: record.clone(),
         patience,
         idle,
     };
@@ -193,6 +195,10 @@ impl Stage {
         let mut left = Vec::new();
         if let Some(messages @ 1..) = self.bus.unsettled() {
             left.push(format!("{messages} messages on the bus"));
+        }
+        let retrying = self.record.retrying();
+        if !retrying.is_empty() {
+            left.push(format!("sagas that try again: {}", retrying.join(", ")));
         }
         for group in &(self.handles.tree)().groups {
             busy_below(group, &mut left);

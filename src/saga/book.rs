@@ -2,7 +2,7 @@
 
 use super::{
     Abort,
-    page::{Act, Begin, Ending, Move, Order, Told},
+    page::{Act, Begin, Ending, Move, Order, Settled, Told},
 };
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -26,6 +26,7 @@ pub(super) struct Book {
     /// What is to be said once all is undone.
     last_word: Option<Order>,
     pub(super) last_word_attempts: u32,
+    last_word_trouble: Option<Trouble>,
     pub(super) parked: Option<String>,
     pub(super) told: Option<Told>,
     pub(super) ending: Option<Ending>,
@@ -38,6 +39,20 @@ pub(super) struct Entry {
     pub(super) act: Act,
     pub(super) state: State,
     pub(super) attempts: u32,
+    /// What undoes it whatever its outcome is.
+    pub(super) anyway: Option<Order>,
+    /// What stands in its way, or in the way of undoing it.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// What stands in the way of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// How many attempts there were, of all runners.
+    pub(super) attempts: u32,
+    pub(super) reason: String,
+    /// When the next is made, in Unix milliseconds; 0 if at once.
+    pub(super) again: u64,
 }
 
 /// How far a step is.
@@ -45,6 +60,10 @@ pub(super) struct Entry {
 pub(super) enum State {
     /// It may have been taken.
     Intended,
+    /// The operator says that it was taken; what undoes it is not made yet.
+    Settled {
+        reply: Bytes,
+    },
     Done {
         reply: Bytes,
         undo: Option<Order>,
@@ -63,8 +82,14 @@ impl Entry {
     pub(super) const fn undo(&self) -> Option<&Order> {
         match &self.state {
             State::Done { undo, .. } | State::Undone { undo } => undo.as_ref(),
-            State::Intended | State::Failed { .. } => None,
+            State::Intended | State::Settled { .. } => self.anyway.as_ref(),
+            State::Failed { .. } => None,
         }
+    }
+
+    /// Whether its outcome is not known, or not noted yet, and matters to others.
+    const fn is_open(&self) -> bool {
+        matches!(self.state, State::Intended | State::Settled { .. }) && self.act.has_effect()
     }
 }
 
@@ -81,9 +106,13 @@ impl Book {
     pub(super) fn apply(&mut self, step: Move) {
         match step {
             Move::Started(begin) => self.begin = Some(begin),
-            Move::Intended { step, act } => self.intend(step, act),
+            Move::Intended { step, act, undo } => self.intend(step, act, undo),
+            Move::Tried { step, attempts, trouble: reason, again } => {
+                self.trouble(&step, Trouble { attempts, reason, again });
+            }
             Move::Done { step, reply, undo, attempts } => {
                 self.done.extend(self.by_name.get(&step));
+                let undo = undo.or_else(|| self.step(&step)?.anyway.clone());
                 self.set(&step, State::Done { reply, undo }, attempts);
             }
             Move::Failed { step, rejection, reason, attempts } => {
@@ -93,36 +122,106 @@ impl Book {
             Move::Aborted { abort, last } => {
                 self.aborted = Some(abort);
                 self.last_word = last;
+                self.steps.iter_mut().for_each(|entry| entry.trouble = None);
             }
-            Move::Undone { step, attempts } if step == LAST_WORD => {
-                (self.last_word, self.last_word_attempts) = (None, attempts);
-            }
-            Move::Undone { step, attempts } => {
-                let undo = self.step(&step).and_then(Entry::undo).cloned();
-                self.set(&step, State::Undone { undo }, attempts);
-            }
-            Move::Parked { reason } => {
-                self.parked = Some(reason);
-                self.told = None;
-            }
+            Move::Undone { step, attempts } => self.undone(&step, attempts),
+            Move::Parked { reason } => self.parked = Some(reason),
             Move::Told(told) => {
-                self.parked = None;
-                self.told = (told != Told::Retry).then_some(told).or(self.told);
+                self.hear();
+                // What is to be undone past the pivot stays so.
+                let wanted = match (self.told, told) {
+                    (told, Told::Retry) => told,
+                    (Some(Told::Compensate), _) => Some(Told::Compensate),
+                    _ => Some(told),
+                };
+                self.told = wanted;
+            }
+            Move::Settled { step, outcome, reason } => {
+                self.hear();
+                self.settle(&step, outcome, reason);
             }
             Move::Ended(ending) => self.ending = Some(ending),
         }
     }
 
-    fn intend(&mut self, name: String, act: Act) {
+    /// The operator said something: it is parked no more, and what waits for its
+    /// next attempt waits no longer.
+    fn hear(&mut self) {
+        self.parked = None;
+        let troubles = self.steps.iter_mut().map(|entry| &mut entry.trouble);
+        for trouble in troubles.chain([&mut self.last_word_trouble]).flatten() {
+            trouble.again = 0;
+        }
+    }
+
+    /// Takes the operator's word for what came of a step, or of undoing it.
+    fn settle(&mut self, step: &str, outcome: Settled, reason: String) {
+        let is_undoing = self.aborted.is_some();
+        if is_undoing && step == LAST_WORD {
+            return self.undone(step, self.last_word_attempts);
+        }
+        let Some(entry) = self.by_name.get(step).map(|&at| &mut self.steps[at]) else {
+            return;
+        };
+        if is_undoing {
+            let attempts = entry.attempts;
+            return self.undone(step, attempts);
+        }
+        if entry.is_open() {
+            entry.trouble = None;
+            entry.state = match outcome {
+                Settled::Done(reply) => State::Settled { reply },
+                Settled::NotDone => State::Failed { rejection: None, reason },
+            };
+        }
+    }
+
+    fn undone(&mut self, step: &str, attempts: u32) {
+        if step == LAST_WORD {
+            (self.last_word, self.last_word_attempts) = (None, attempts);
+            self.last_word_trouble = None;
+            return;
+        }
+        let undo = self.step(step).and_then(Entry::undo).cloned();
+        self.set(step, State::Undone { undo }, attempts);
+    }
+
+    fn trouble(&mut self, step: &str, trouble: Trouble) {
+        if step == LAST_WORD {
+            self.last_word_attempts = trouble.attempts;
+            self.last_word_trouble = Some(trouble);
+        } else if let Some(entry) = self.by_name.get(step).map(|&at| &mut self.steps[at]) {
+            entry.attempts = trouble.attempts;
+            entry.trouble = Some(trouble);
+        }
+    }
+
+    /// Returns what stands in the way of a step, or of undoing it.
+    pub(super) fn trouble_of(&self, step: &str) -> Option<&Trouble> {
+        if step == LAST_WORD {
+            return self.last_word_trouble.as_ref();
+        }
+        self.step(step)?.trouble.as_ref()
+    }
+
+    /// Whether something is tried again and again.
+    pub(super) fn is_troubled(&self) -> bool {
+        let of_steps = self.steps.iter().any(|entry| entry.trouble.is_some());
+        of_steps || self.last_word_trouble.is_some()
+    }
+
+    fn intend(&mut self, name: String, act: Act, anyway: Option<Order>) {
         self.by_name.insert(name.clone(), self.steps.len());
+        let (state, attempts, trouble) = (State::Intended, 0, None);
         self.steps
-            .push(Entry { name, act, state: State::Intended, attempts: 0 });
+            .push(Entry { name, act, state, attempts, anyway, trouble });
     }
 
     fn set(&mut self, step: &str, state: State, attempts: u32) {
         if let Some(entry) = self.by_name.get(step).map(|&at| &mut self.steps[at]) {
             entry.state = state;
             entry.attempts = attempts;
+            entry.trouble = None;
         }
     }
 
@@ -132,25 +231,28 @@ impl Book {
 
     /// Returns the steps whose outcome is not known and matters to others.
     pub(super) fn unsettled(&self) -> impl Iterator<Item = &Entry> {
-        self.steps
-            .iter()
-            .filter(|entry| matches!(entry.state, State::Intended) && entry.act.has_effect())
+        self.steps.iter().filter(|entry| entry.is_open())
+    }
+
+    /// Returns those of them that cannot be undone before their outcome is known.
+    pub(super) fn hanging(&self) -> impl Iterator<Item = &Entry> {
+        self.unsettled().filter(|entry| entry.anyway.is_none())
     }
 
     /// Returns what is to be undone, what was done last first, and what is
     /// said at the end.
     pub(super) fn owed(&self) -> Vec<(String, Order)> {
+        let open = self.steps.iter().rev().filter(|entry| entry.is_open());
         let done = self.done.iter().rev().map(|&at| &self.steps[at]);
-        done.filter_map(|entry| match &entry.state {
-            State::Done { undo: Some(undo), .. } => Some((entry.name.clone(), undo.clone())),
-            _ => None,
-        })
-        .chain(
-            self.last_word
-                .clone()
-                .map(|word| (LAST_WORD.to_owned(), word)),
-        )
-        .collect()
+        let done = done.filter(|entry| matches!(entry.state, State::Done { .. }));
+        open.chain(done)
+            .filter_map(|entry| Some((entry.name.clone(), entry.undo()?.clone())))
+            .chain(
+                self.last_word
+                    .clone()
+                    .map(|word| (LAST_WORD.to_owned(), word)),
+            )
+            .collect()
     }
 
     /// Returns why it must be undone, if that was said and there is a way back.
@@ -173,7 +275,7 @@ mod tests {
     }
 
     fn intended(step: &str) -> Move {
-        Move::Intended { step: step.into(), act: Act::Call(order(step)) }
+        Move::Intended { step: step.into(), act: Act::Call(order(step)), undo: None }
     }
 
     fn done(step: &str, undo: Option<&str>) -> Move {
@@ -208,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_step_that_was_intended_is_unsettled_until_its_outcome_is_known() {
-        let sleep = Move::Intended { step: "nap".into(), act: Act::Sleep { until: 1 } };
+        let sleep = Move::Intended { step: "nap".into(), act: Act::Sleep { until: 1 }, undo: None };
         let mut book = book(&[intended("a"), sleep]);
         let names = |book: &Book| {
             let unsettled = book.unsettled().map(|entry| entry.name.clone());
@@ -226,6 +328,9 @@ mod tests {
         book.apply(Move::Told(Told::Compensate));
         assert!(book.called_off().is_some());
         book.apply(Move::Parked { reason: "it fails".into() });
-        assert_eq!(book.called_off(), None, "what was said was tried");
+        book.apply(Move::Told(Told::Retry));
+        assert!(book.called_off().is_some(), "what was said holds");
+        book.apply(Move::Told(Told::Cancel));
+        assert!(book.called_off().is_some(), "also by a weaker word");
     }
 }

@@ -49,12 +49,33 @@ pub enum SagaError {
         /// The id.
         id: String,
     },
+    /// The outcome of a step is known, or there is no such step.
+    #[error(
+        "the outcome of `{step}` of the saga `{id}` is not open; {}",
+        opened(open)
+    )]
+    NotOpen {
+        /// The id.
+        id: String,
+        /// The step.
+        step: String,
+        /// The steps of which this may be said.
+        open: Vec<String>,
+    },
     /// The bus did not confirm; doing it again is harmless.
     #[error("whether it was stored is not known: {reason}; do it again")]
     Unknown {
         /// What stood in the way.
         reason: String,
     },
+}
+
+fn opened(open: &[String]) -> String {
+    if open.is_empty() {
+        return "no step of it is".to_owned();
+    }
+    let open: Vec<_> = open.iter().map(|step| format!("`{step}`")).collect();
+    format!("open: {}", open.join(", "))
 }
 
 impl From<Failure> for SagaError {

@@ -20,6 +20,18 @@ pub(super) enum Move {
     Intended {
         step: String,
         act: Act,
+        /// What undoes it whatever its outcome is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        undo: Option<Order>,
+    },
+    /// Attempts at a step, or at undoing it, came to nothing so far.
+    Tried {
+        step: String,
+        /// How many there were, of all runners.
+        attempts: u32,
+        trouble: String,
+        /// When the next is made, in Unix milliseconds.
+        again: u64,
     },
     /// The step was taken; what undoes it is owed if the saga aborts.
     Done {
@@ -53,7 +65,23 @@ pub(super) enum Move {
     },
     /// The operator wants something.
     Told(Told),
+    /// The operator says what came of a step.
+    Settled {
+        step: String,
+        outcome: Settled,
+        reason: String,
+    },
     Ended(Ending),
+}
+
+/// What the operator says of a step whose outcome is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Settled {
+    /// It was taken, with this reply.
+    Done(Bytes),
+    /// It was not, or is undone.
+    NotDone,
 }
 
 /// What a saga begins with.
@@ -68,6 +96,9 @@ pub(super) struct Begin {
     pub(super) trace: Option<(String, Option<String>)>,
     /// When it is called off, in Unix milliseconds; its runner says that.
     pub(super) until: Option<u64>,
+    /// Whether the steps of branches are named by their branch; its runner says that.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) branches: bool,
 }
 
 /// What a step is about to do.
@@ -173,7 +204,15 @@ impl Page {
 impl Move {
     /// Whether it is about what comes next, and untrue if that is called off.
     pub(super) const fn is_ahead(&self) -> bool {
-        matches!(self, Self::Intended { .. } | Self::Pivoted)
+        matches!(
+            self,
+            Self::Intended { .. } | Self::Pivoted | Self::Ended(Ending::Completed { .. })
+        )
+    }
+
+    /// Whether the operator says it, and the saga goes on with the same runner.
+    pub(super) const fn is_operators(&self) -> bool {
+        matches!(self, Self::Told(_) | Self::Settled { .. })
     }
 
     /// Returns its name, for people and headers.
@@ -181,6 +220,7 @@ impl Move {
         match self {
             Self::Started(_) => "started",
             Self::Intended { .. } => "intended",
+            Self::Tried { .. } => "tried",
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
             Self::Pivoted => "pivoted",
@@ -188,6 +228,7 @@ impl Move {
             Self::Undone { .. } => "undone",
             Self::Parked { .. } => "parked",
             Self::Told(_) => "told",
+            Self::Settled { .. } => "settled",
             Self::Ended(_) => "ended",
         }
     }

@@ -15,10 +15,10 @@ pub(super) struct Plan {
     pub(super) deadline: Option<Duration>,
     /// How long one attempt at a step may take.
     pub(super) timeout: Duration,
-    /// How often a step is tried.
+    /// How a step is tried again, and how often one that certainly was never run.
     pub(super) retry: Retry,
-    /// How often undoing a step is tried.
-    pub(super) undo_retry: Retry,
+    /// After how many attempts at undoing a step the saga is parked; never without.
+    pub(super) undo_retry: Option<Retry>,
     /// After how much silence of its runner it goes on elsewhere.
     pub(super) lease: Duration,
     /// How many are run at once.
@@ -49,10 +49,15 @@ impl Plan {
             deadline: None,
             timeout: Duration::from_secs(5),
             retry: patient,
-            undo_retry: patient,
+            undo_retry: None,
             lease: Duration::from_secs(8),
             in_flight: 4_096,
             hears: HashSet::new(),
         }
+    }
+
+    /// Returns how undoing a step is tried again.
+    pub(super) fn undoing(&self) -> Retry {
+        self.undo_retry.unwrap_or(self.retry)
     }
 }

@@ -288,6 +288,7 @@ fn begin(input: Bytes, ctx: &Context) -> Begin {
         cause: Some(ctx.id().to_string()),
         correlation: Some(ctx.correlation().to_string()),
         until: None,
+        branches: false,
     }
 }
 

@@ -14,7 +14,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How often the operator's word is written again when others wrote in between.
-const TRIES: u32 = 10;
+pub(super) const TRIES: u32 = 10;
 
 /// How long a waiting look waits before the next, at first and at most.
 const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
@@ -36,8 +36,8 @@ const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 /// ```
 #[derive(Clone)]
 pub struct Sagas {
-    journals: Journals,
-    errands: Errands,
+    pub(super) journals: Journals,
+    pub(super) errands: Errands,
 }
 
 /// How a saga stands, as its starter asks for it.
@@ -124,6 +124,7 @@ impl Sagas {
             correlation: None,
             trace: None,
             until: None,
+            branches: false,
         };
         self.errands.start(&key(id)?, begin).await?;
         Ok(())
@@ -285,7 +286,8 @@ impl Sagas {
             if state.is_over() {
                 return Err(SagaError::Over { id: id.to_owned(), state });
             }
-            if told == Told::Retry && book.parked.is_none() {
+            // What waits for its next attempt is to be told; all else only woken.
+            if told == Told::Retry && book.parked.is_none() && !book.is_troubled() {
                 return Ok(self.errands.wake(&key, Id::new()).await?);
             }
             if told == Told::Cancel && book.pivoted {
@@ -306,7 +308,7 @@ impl Sagas {
         Err(SagaError::Unknown { reason })
     }
 
-    fn not_found(&self, id: &str) -> SagaError {
+    pub(super) fn not_found(&self, id: &str) -> SagaError {
         SagaError::NotFound { saga: self.journals.saga.to_string(), id: id.to_owned() }
     }
 }

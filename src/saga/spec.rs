@@ -227,8 +227,12 @@ where
 }
 
 impl<I, T> Saga<I, T> {
-    /// Sets how long it may take until its [pivot](Steps::pivot); then it aborts.
-    /// No limit by default.
+    /// Sets how long it may take until its [pivot](Steps::pivot); then it aborts,
+    /// also during its last step. No limit by default.
+    ///
+    /// A step whose outcome is not known goes before it: it is called until that
+    /// is known, however long that takes, and then undone. One with
+    /// [`undo_anyway`](super::CallStep::undo_anyway) is undone at once.
     pub const fn deadline(mut self, limit: Duration) -> Self {
         self.plan.deadline = Some(limit);
         self
@@ -241,15 +245,19 @@ impl<I, T> Saga<I, T> {
     }
 
     /// Sets how a step is tried again; 80 times with up to 10 s in between by default.
+    /// A step that certainly was never run fails then. One that may have been run, or
+    /// comes after the [pivot](Steps::pivot), is tried on, with up to five minutes
+    /// in between.
     pub const fn retry(mut self, retry: Retry) -> Self {
         self.plan.retry = retry;
         self
     }
 
-    /// Sets how undoing a step is tried again; 80 times with up to 10 s in
-    /// between by default. Then the saga is parked.
+    /// Sets how undoing a step is tried again, and after how many attempts the saga
+    /// is parked. By default it is tried without end, with up to five minutes in
+    /// between.
     pub const fn undo_retry(mut self, retry: Retry) -> Self {
-        self.plan.undo_retry = retry;
+        self.plan.undo_retry = Some(retry);
         self
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Abort,
-    book::{Book, State as StepState},
+    book::{Book, LAST_WORD, State as StepState, Trouble},
     page::{Act, Ending, Move, Page},
 };
 use crate::{bus::Stored, time::from_unix_ms};
@@ -32,6 +32,8 @@ pub struct SagaStatus {
     pub steps: Vec<StepStatus>,
     /// How many messages its journal has.
     pub messages: usize,
+    /// What stands in the way of what is said once all is undone.
+    pub trouble: Option<StepTrouble>,
 }
 
 /// How far a saga is.
@@ -96,6 +98,40 @@ pub struct StepStatus {
     pub settled: Option<SystemTime>,
     /// What it waits for, or why it was not taken.
     pub note: Option<String>,
+    /// What stands in its way, or in the way of undoing it.
+    pub trouble: Option<StepTrouble>,
+}
+
+/// What stands in the way of a step that is tried again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepTrouble {
+    /// How many attempts there were, of all runners.
+    pub attempts: u32,
+    /// What the last one came to.
+    pub reason: String,
+    /// When the next is made; nothing if at once.
+    pub next: Option<SystemTime>,
+}
+
+impl StepTrouble {
+    fn of(trouble: &Trouble) -> Self {
+        let Trouble { attempts, reason, again } = trouble;
+        let next = (*again > 0).then(|| from_unix_ms(*again));
+        Self { attempts: *attempts, reason: reason.clone(), next }
+    }
+}
+
+/// Writes it as a sentence.
+impl fmt::Display for StepTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { attempts, reason, next } = self;
+        write!(f, "{attempts} attempts, the last: {reason}; the next ")?;
+        match next {
+            Some(next) => write!(f, "at {}", humantime::format_rfc3339_seconds(*next)),
+            None => f.write_str("is due"),
+        }
+    }
 }
 
 impl SagaStatus {
@@ -125,6 +161,7 @@ impl SagaStatus {
                 intended,
                 settled,
                 note,
+                trouble: entry.trouble.as_ref().map(StepTrouble::of),
             }
         });
         let begin = book.begin.as_ref();
@@ -144,11 +181,27 @@ impl SagaStatus {
             state,
             steps: steps.collect(),
             messages: pages.len(),
+            trouble: book.trouble_of(LAST_WORD).map(StepTrouble::of),
         })
     }
 
-    /// Says what it waits for.
+    /// Says what it waits for, and what stands in its way.
     pub fn why(&self) -> String {
+        let mut why = self.waits_for();
+        if matches!(self.state, SagaState::Running | SagaState::Compensating(_)) {
+            for step in &self.steps {
+                if let Some(trouble) = &step.trouble {
+                    why.push_str(&format!("; `{}`: {trouble}", step.name));
+                }
+            }
+            if let Some(trouble) = &self.trouble {
+                why.push_str(&format!("; {trouble}"));
+            }
+        }
+        why
+    }
+
+    fn waits_for(&self) -> String {
         match &self.state {
             SagaState::Completed => "it completed".to_owned(),
             SagaState::Compensated(abort) => format!("all was undone, because {abort}"),
@@ -297,6 +350,10 @@ fn note<'a>(
 fn shown(state: &StepState, act: &Act) -> (&'static str, Option<String>) {
     match state {
         StepState::Intended => ("intended", waits_for(act)),
+        StepState::Settled { .. } => (
+            "intended",
+            Some("it was done, the operator says".to_owned()),
+        ),
         StepState::Done { .. } => ("done", None),
         StepState::Failed { reason, .. } => ("failed", Some(reason.clone())),
         StepState::Undone { .. } => ("undone", None),

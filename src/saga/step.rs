@@ -2,7 +2,6 @@
 
 use super::trip::Trip;
 use crate::telemetry::{SAGA_STEP_SECONDS, SAGA_STEPS_TOTAL, STEP_SPAN};
-use std::borrow::Cow;
 use tokio::time::Instant;
 
 /// One step that this run takes: what it is called, and since when.
@@ -21,15 +20,6 @@ impl Step {
 }
 
 impl Trip {
-    /// Names the next step, by its own name or its subject.
-    pub(super) fn next(&self, name: Option<&Cow<'static, str>>, subject: &'static str) -> Step {
-        let label = match name {
-            Some(Cow::Borrowed(name)) => name,
-            _ => subject,
-        };
-        Step::begun(self.name(name.map_or(subject, |name| name)), label)
-    }
-
     /// Counts a step whose outcome is known now.
     pub(super) fn count(&self, step: &Step, outcome: &'static str) {
         let (saga, label) = (self.plan.name, step.label);

@@ -1,6 +1,7 @@
 use super::{
     calling::CallStep,
     page::Move,
+    scope::Fork,
     telling::{PublishStep, SendStep},
     trip::Trip,
     waiting::{SleepStep, WaitStep},
@@ -20,12 +21,15 @@ use std::{fmt, future::IntoFuture, rc::Rc, time::Duration};
 /// A step's name is the subject of what it sends, or [`named`](CallStep::named)
 /// one, and how often that name came before. Steps that a live saga has not come
 /// to may be added, removed and moved; where the code does not come to a step
-/// any more that was taken, the saga is parked.
+/// any more that was taken, or comes to it with another command, the saga is
+/// parked. The order of fields, of maps and of lists makes no other command.
 ///
 /// Steps that run side by side go through [`all`](Self::all) or
-/// [`join`](Self::join), which wait for all of them. A step that is dropped
-/// half-way, as by `select!` or `try_join!`, may leave an outcome that nobody
-/// asks for: then the saga is parked.
+/// [`join`](Self::join), which wait for all of them. Each of what they are given,
+/// one step or an `async` block of several, is a branch: its steps are named and
+/// counted by it, as in `0/payments.charge` and `1/payments.charge`. A step that
+/// is dropped half-way, as by `select!` or `try_join!`, may leave an outcome that
+/// nobody asks for: then the saga is parked.
 pub struct Steps(pub(super) Rc<Trip>);
 
 impl Steps {
@@ -59,18 +63,23 @@ impl Steps {
         WaitStep::new(Rc::clone(&self.0), key.into(), timeout)
     }
 
-    /// Takes steps side by side, and returns all outcomes in order.
+    /// Takes steps, or blocks of them, side by side, and returns all outcomes in
+    /// order.
     pub async fn all<S: IntoFuture>(&self, steps: impl IntoIterator<Item = S>) -> Vec<S::Output> {
-        join_all(steps.into_iter().map(IntoFuture::into_future)).await
+        let mut fork = Fork::new(&self.0);
+        join_all(steps.into_iter().map(|step| fork.branch(step))).await
     }
 
-    /// Takes two steps side by side, and returns both outcomes.
+    /// Takes two steps, or two blocks of them, side by side, and returns both
+    /// outcomes.
     pub async fn join<A: IntoFuture, B: IntoFuture>(
         &self,
         one: A,
         other: B,
     ) -> (A::Output, B::Output) {
-        join(one.into_future(), other.into_future()).await
+        let mut fork = Fork::new(&self.0);
+        let (one, other) = (fork.branch(one), fork.branch(other));
+        join(one, other).await
     }
 
     /// Says that there is no way back from here: steps are tried until they

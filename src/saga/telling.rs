@@ -1,6 +1,7 @@
 //! Steps that nobody answers: jobs and events.
 
 use super::{
+    Abort,
     book::State,
     page::{Act, Move, Order},
     step::Step,
@@ -12,8 +13,8 @@ use crate::{
 };
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{borrow::Cow, fmt, future::IntoFuture, rc::Rc};
-use tokio::time::sleep;
 use tracing::Instrument;
 
 /// A command about to be sent as a job by a saga; awaiting it returns once it is
@@ -67,7 +68,7 @@ impl<C: Command> SendStep<C> {
                 Err(error) => Err(Trouble::Never(error.to_string())),
             }
         };
-        tell(&trip, &step, act, send).await;
+        tell::<C>(&trip, &step, act, send).await;
     }
 }
 
@@ -97,12 +98,12 @@ impl<E: Event> PublishStep<E> {
                 Err(error) => Err(Trouble::Never(error.to_string())),
             }
         };
-        tell(&trip, &step, act, send).await;
+        tell::<E>(&trip, &step, act, send).await;
     }
 }
 
 /// Takes a step that is over once something is stored.
-async fn tell(
+async fn tell<T: Serialize + DeserializeOwned>(
     trip: &Rc<Trip>,
     step: &Step,
     act: Result<Act, codec::EncodeError>,
@@ -116,41 +117,65 @@ async fn tell(
     };
     let act = match trip.known(name) {
         None => {
-            trip.intend(name, act.clone()).await;
+            trip.intend(name, act.clone(), None).await;
             act
         }
         Some(entry) if entry.act.kind() != act.kind() => {
             return trip.another(&entry, act.kind()).await;
         }
-        Some(entry) => match entry.state {
-            State::Intended => entry.act,
-            _ => return,
-        },
+        Some(entry) => {
+            trip.compare::<T>(name, &entry.act, &act).await;
+            match entry.state {
+                State::Intended | State::Settled { .. } => entry.act,
+                State::Failed { reason, .. } => {
+                    match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
+                }
+                State::Done { .. } | State::Undone { .. } => return,
+            }
+        }
     };
     let (Act::Send(Order { payload, .. }) | Act::Publish { payload, .. }) = act else {
         return;
     };
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        trip.clear().await;
-        let attempt = send(payload.clone()).instrument(trip.span(name, attempts));
-        let (trouble, wait) = match attempt.await {
-            Ok(()) => break,
-            Err(Trouble::Never(trouble)) => (trouble, None),
-            Err(Trouble::Again(trouble)) => {
-                (trouble, trip.plan.retry.after(attempts, fastrand::f64()))
-            }
-        };
-        let Some(wait) = wait else {
-            let reason = format!("`{name}` could not be sent {attempts} times: {trouble}");
-            match trip.halt(Stop::Parked(reason)).await {}
-        };
-        sleep(wait).await;
-    }
+    let attempts = until_stored(trip, name, payload, send).await;
     trip.count(step, "done");
     let (step, reply) = (name.clone(), Bytes::new());
     trip.push(Move::Done { step, reply, undo: None, attempts });
+}
+
+/// Sends until that is stored, or the operator says so; returns how many attempts
+/// that took.
+async fn until_stored(
+    trip: &Rc<Trip>,
+    name: &str,
+    payload: Bytes,
+    send: impl AsyncFn(Bytes) -> Result<(), Trouble>,
+) -> u32 {
+    let (mut attempts, again) = trip.tried(name);
+    trip.rest(again).await;
+    loop {
+        match trip.known(name).map(|entry| entry.state) {
+            Some(State::Settled { .. }) => return attempts,
+            Some(State::Failed { reason, .. }) => {
+                match trip.halt(Stop::Aborted(Abort::new(reason))).await {}
+            }
+            _ => {}
+        }
+        attempts += 1;
+        trip.clear().await;
+        let attempt = send(payload.clone()).instrument(trip.span(name, attempts));
+        match attempt.await {
+            Ok(()) => return attempts,
+            Err(Trouble::Never(trouble)) => {
+                let reason = format!("`{name}` could not be sent: {trouble}");
+                match trip.halt(Stop::Parked(reason)).await {}
+            }
+            Err(Trouble::Again(trouble)) => {
+                let wait = trip.plan.retry.unending(attempts, fastrand::f64());
+                trip.put_off(name, attempts, &trouble, wait).await;
+            }
+        }
+    }
 }
 
 impl<C: Command> IntoFuture for SendStep<C> {

@@ -4,8 +4,9 @@ use super::{
     Abort,
     book::{Book, Entry},
     journal::Journals,
-    page::{Act, Move},
+    page::{Act, Move, Order},
     plan::Plan,
+    scope::{Awaited, Scopes},
 };
 use crate::{
     call::{Cause, Client},
@@ -14,7 +15,7 @@ use crate::{
 use bytes::Bytes;
 use std::{
     cell::{Cell, RefCell},
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     convert::Infallible,
     rc::Rc,
     sync::Arc,
@@ -44,9 +45,13 @@ pub(super) struct Trip {
     pub(super) look: Notify,
     pub(super) stop: RefCell<Option<Stop>>,
     pub(super) closing: RefCell<Option<Abort>>,
-    names: RefCell<HashMap<String, u32>>,
+    /// Told when the operator said something.
+    pub(super) heard: Notify,
+    pub(super) scopes: Scopes,
     pub(super) visited: RefCell<HashSet<String>>,
     pub(super) active: Cell<usize>,
+    /// How many attempts are on their way.
+    pub(super) attempting: Cell<usize>,
     pub(super) waits: RefCell<Vec<u64>>,
     /// Whether it only looks how far its code comes, and takes no step.
     is_dry: bool,
@@ -79,6 +84,7 @@ impl Trip {
         let namespace = journals.client.namespace();
         let root = Id::from(&*format!("{namespace}/{}/{id}", plan.name));
         let begin = book.begin.as_ref();
+        let scopes = Scopes::new(begin.is_some_and(|begin| !begin.branches));
         let correlation = begin.and_then(|begin| begin.correlation.as_deref());
         let correlation = correlation.map_or_else(|| root.clone(), Id::from);
         let mut cause = Cause::new(root.clone(), correlation, plan.name.into());
@@ -100,9 +106,11 @@ impl Trip {
             look: Notify::new(),
             stop: RefCell::default(),
             closing: RefCell::default(),
-            names: RefCell::default(),
+            heard: Notify::new(),
+            scopes,
             visited: RefCell::default(),
             active: Cell::new(0),
+            attempting: Cell::new(0),
             waits: RefCell::default(),
             is_dry: false,
         }
@@ -125,20 +133,6 @@ impl Trip {
         begin.map_or_else(Bytes::new, |begin| begin.input.clone())
     }
 
-    /// Names the next step of a kind by its occurrence.
-    pub(super) fn name(&self, kind: &str) -> String {
-        let mut names = self.names.borrow_mut();
-        let count = names.entry(kind.to_owned()).or_default();
-        *count += 1;
-        let name = if *count == 1 {
-            kind.to_owned()
-        } else {
-            format!("{kind}#{count}")
-        };
-        self.visited.borrow_mut().insert(name.clone());
-        name
-    }
-
     /// Returns what the journal says of a step.
     pub(super) fn known(&self, step: &str) -> Option<Entry> {
         self.book.borrow().step(step).cloned()
@@ -151,11 +145,12 @@ impl Trip {
     }
 
     /// Stores that a step may be taken from now on; does not return if it may not.
-    pub(super) async fn intend(&self, step: &str, act: Act) {
-        if self.closing.borrow().is_some() || self.is_dry {
+    pub(super) async fn intend(&self, step: &str, act: Act, undo: Option<Order>) {
+        if self.is_closing() || self.is_dry {
+            self.look.notify_one();
             return std::future::pending().await;
         }
-        self.push(Move::Intended { step: step.to_owned(), act });
+        self.push(Move::Intended { step: step.to_owned(), act, undo });
         let place = self.pushed.get();
         self.look.notify_one();
         loop {
@@ -197,7 +192,13 @@ impl Trip {
     /// Counts a step as being worked on.
     pub(super) fn active(self: &Rc<Self>) -> Active {
         self.active.set(self.active.get() + 1);
-        Active(Rc::clone(self))
+        Active(Rc::clone(self), self.scopes.awaited())
+    }
+
+    /// Counts an attempt as being on its way.
+    pub(super) fn attempting(self: &Rc<Self>) -> Attempting {
+        self.attempting.set(self.attempting.get() + 1);
+        Attempting(Rc::clone(self))
     }
 
     /// Counts a step as waiting for a time, in Unix milliseconds.
@@ -223,13 +224,35 @@ impl Trip {
         Instant::now() < self.lease.get()
     }
 
+    /// Tells a replay whether it will try something again.
+    pub(super) fn note_retrying(&self, is_retrying: bool) {
+        self.client()
+            .note_retrying(is_retrying, || format!("{}/{}", self.plan.name, self.id));
+    }
+
     pub(super) fn step_id(&self, step: &str) -> Id {
         self.root.derived(step, 0)
     }
 }
 
+/// An attempt at a step that is on its way.
+pub(super) struct Attempting(Rc<Trip>);
+
+impl Drop for Attempting {
+    fn drop(&mut self) {
+        let attempting = self.0.attempting.get().saturating_sub(1);
+        self.0.attempting.set(attempting);
+        if self.0.is_closing() {
+            self.0.look.notify_one();
+        }
+    }
+}
+
 /// A step that is being worked on.
-pub(super) struct Active(Rc<Trip>);
+pub(super) struct Active(
+    Rc<Trip>,
+    #[expect(dead_code, reason = "it is counted as long as it lives")] Awaited,
+);
 
 impl Drop for Active {
     fn drop(&mut self) {

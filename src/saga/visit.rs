@@ -83,6 +83,7 @@ impl Visit {
         }
         let is_first = self.is_first;
         let trip = self.trip(book);
+        trip.note_retrying(false);
         let span = span(&trip);
         let work = async {
             let ended = proceed(&trip).await;
@@ -102,9 +103,11 @@ impl Visit {
         let now = journals.client.clock().unix_ms();
         let limit = plan.deadline.map(|limit| u64::try_from(limit.as_millis()));
         let until = limit.map(|limit| now.saturating_add(limit.unwrap_or(u64::MAX)));
-        let begin = begin
-            .filter(|_| book.begin.is_none())
-            .map(|begin| Begin { until, ..begin });
+        let begin = begin.filter(|_| book.begin.is_none()).map(|begin| Begin {
+            until,
+            branches: true,
+            ..begin
+        });
         // First, for all that it calls belongs to the story of what started it.
         book.begin = begin.clone().or(book.begin);
         let trip = Trip::new((plan, journals), id, book, lease, pokes);
@@ -132,11 +135,10 @@ fn span(trip: &Trip) -> tracing::Span {
 async fn proceed(trip: &Rc<Trip>) -> Result<Ending, Stop> {
     if trip.book.borrow().aborted.is_none() {
         let abort = match forward(trip).await {
-            Ok(reply) => {
-                let ending = Ending::Completed { reply };
-                trip.store(vec![Move::Ended(ending.clone())]).await?;
-                return Ok(ending);
-            }
+            Ok(reply) => match complete(trip, reply).await? {
+                Ok(ending) => return Ok(ending),
+                Err(abort) => abort,
+            },
             Err(Stop::Aborted(abort)) => trip.closing().unwrap_or(abort),
             Err(stop) => return Err(stop),
         };
@@ -147,12 +149,26 @@ async fn proceed(trip: &Rc<Trip>) -> Result<Ending, Stop> {
     undoing::undo(trip).await
 }
 
+/// Stores that all was done, unless it was called off in between: then that counts.
+async fn complete(trip: &Trip, reply: Bytes) -> Result<Result<Ending, Abort>, Stop> {
+    trip.look_at_deadline();
+    if let Some(abort) = trip.closing() {
+        return Ok(Err(abort));
+    }
+    let ending = Ending::Completed { reply };
+    trip.store(vec![Move::Ended(ending.clone())]).await?;
+    match trip.closing() {
+        Some(abort) if trip.book.borrow().ending.is_none() => Ok(Err(abort)),
+        _ => Ok(Ok(ending)),
+    }
+}
+
 /// Runs the saga's code until it ends or can go no further now.
 async fn forward(trip: &Rc<Trip>) -> Result<Bytes, Stop> {
     let called_off = trip.book.borrow().called_off();
     if let Some(abort) = called_off {
         trip.close(abort.clone());
-        if trip.preview().unsettled().next().is_none() {
+        if trip.preview().hanging().next().is_none() {
             return Err(Stop::Aborted(abort));
         }
     }
@@ -165,11 +181,10 @@ async fn forward(trip: &Rc<Trip>) -> Result<Bytes, Stop> {
             stop = trip.keep() => return Err(stop),
         }
     };
-    if let Some(unsettled) = trip.preview().unsettled().next() {
+    if let Some(step) = given_up(&trip.preview(), matches!(ended, Ok(Ok(_)))) {
         return Err(Stop::Parked(format!(
-            "its code gave up on `{}` before its outcome was known; steps side by side go \
-             through `Steps::all` or `Steps::join`",
-            unsettled.name
+            "its code gave up on `{step}` before its outcome was known; steps side by side go \
+             through `Steps::all` or `Steps::join`"
         )));
     }
     if let Some(reason) = trip.passed_over().await {
@@ -181,6 +196,17 @@ async fn forward(trip: &Rc<Trip>) -> Result<Bytes, Stop> {
         Ok(Err(Over::Unreadable(reason))) => Err(Stop::Parked(reason)),
         Err(panic) => Err(Stop::Parked(format!("its code cannot go on: {panic}"))),
     }
+}
+
+/// Returns a step whose outcome nobody asks for any more: one that is undone whatever
+/// it is only counts if the code ended well.
+fn given_up(book: &Book, has_ended_well: bool) -> Option<String> {
+    let step = if has_ended_well {
+        book.unsettled().next()
+    } else {
+        book.hanging().next()
+    };
+    step.map(|step| step.name.clone())
 }
 
 /// Stores that all is to be undone; if there is nothing to undo, that is the end.
@@ -227,15 +253,26 @@ async fn leave(trip: &Trip, ended: Result<Ending, Stop>) -> Leave {
                 .await
         }
         Stop::Away(..) => trip.store(Vec::new()).await,
+        Stop::Lost => {
+            undoing::take_back(trip).await;
+            Ok(())
+        }
         _ => Ok(()),
     };
+    if matches!(stored, Err(Stop::Lost)) {
+        undoing::take_back(trip).await;
+    }
     match (stored, stop) {
         (Err(Stop::Later(reason)), _) | (Ok(()), Stop::Later(reason)) => {
             tracing::warn!(saga, %id, reason, "a saga waits for the bus");
             Leave::Later(LATER)
         }
         (Ok(()), Stop::Parked(reason)) => Leave::Parked(reason),
-        (Ok(()), Stop::Away(until, pokes)) => Leave::Away(until, pokes, trip.book.borrow().last),
+        (Ok(()), Stop::Away(until, pokes)) => {
+            let book = trip.book.borrow();
+            trip.note_retrying(book.is_troubled());
+            Leave::Away(until, pokes, book.last)
+        }
         (Err(_), _) | (Ok(()), Stop::Lost | Stop::Crashed | Stop::Aborted(_)) => Leave::Lost,
     }
 }

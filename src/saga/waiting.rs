@@ -2,6 +2,7 @@
 
 use super::{
     book::State,
+    keeping::SHORT,
     page::{Act, Move},
     step::Step,
     trip::{Stop, Trip},
@@ -34,6 +35,12 @@ pub struct WaitStep<E> {
     event: PhantomData<fn() -> E>,
 }
 
+/// From so many attempts on, a step that is tried again is warned about.
+const LOUD: u32 = 8;
+
+/// How much of a trouble is noted, in characters.
+const TOLD: usize = 300;
+
 /// The event that ended a wait, as the journal keeps it.
 #[derive(Serialize, Deserialize)]
 struct Came {
@@ -60,7 +67,7 @@ impl SleepStep {
         let until = match trip.known(&step.name) {
             None => {
                 let until = trip.in_future(time);
-                trip.intend(&step.name, Act::Sleep { until }).await;
+                trip.intend(&step.name, Act::Sleep { until }, None).await;
                 until
             }
             Some(entry) => match (&entry.act, &entry.state) {
@@ -101,11 +108,22 @@ impl<E: Event> WaitStep<E> {
             None => {
                 let (until, subject) = (trip.in_future(timeout), E::SUBJECT.to_string());
                 let act = Act::Wait { subject, key: key.clone(), until };
-                trip.intend(&step.name, act).await;
+                trip.intend(&step.name, act, None).await;
                 (key, until)
             }
             Some(entry) => match (&entry.act, &entry.state) {
-                (Act::Wait { key, until, .. }, State::Intended) => (key.clone(), *until),
+                (Act::Wait { subject, key: was, .. }, _)
+                    if *was != key || subject != E::SUBJECT.as_str() =>
+                {
+                    let (step, event) = (&step.name, E::SUBJECT);
+                    let reason = format!(
+                        "its code waits at its step `{step}` for `{event}` of `{key}` now, and \
+                         its journal has `{subject}` of `{was}`; run it with the code that it \
+                         began with, or compensate it"
+                    );
+                    match trip.halt(Stop::Parked(reason)).await {}
+                }
+                (Act::Wait { until, .. }, State::Intended) => (key, *until),
                 (Act::Wait { .. }, State::Done { reply, .. }) => {
                     return trip.came(&step.name, reply).await;
                 }
@@ -142,6 +160,67 @@ impl Trip {
             }
             let _waiting = self.waiting(until);
             sleep(left).await;
+        }
+    }
+
+    /// Returns how many attempts at a step came to nothing so far, and when the next
+    /// is due.
+    pub(super) fn tried(&self, step: &str) -> (u32, u64) {
+        let book = self.book.borrow();
+        let trouble = book.trouble_of(step);
+        trouble.map_or((0, 0), |trouble| (trouble.attempts, trouble.again))
+    }
+
+    /// Waits for the next attempt at a step; if that is long, the saga leaves memory
+    /// and its journal says why.
+    pub(super) async fn put_off(
+        self: &Rc<Self>,
+        step: &str,
+        attempts: u32,
+        trouble: &str,
+        wait: Duration,
+    ) {
+        let again = self.note_trouble(step, attempts, trouble, wait);
+        self.rest(again).await;
+    }
+
+    /// Notes what stands in the way of a step, if it does so for long; returns when
+    /// the next attempt is due.
+    pub(super) fn note_trouble(
+        &self,
+        step: &str,
+        attempts: u32,
+        trouble: &str,
+        wait: Duration,
+    ) -> u64 {
+        let (saga, id) = (self.plan.name, &self.id);
+        if attempts >= LOUD && attempts.is_power_of_two() {
+            tracing::warn!(saga, %id, step, attempts, trouble, "a step is tried again and again");
+        } else {
+            tracing::debug!(saga, %id, step, attempts, trouble, "a step is tried again");
+        }
+        let again = self.in_future(wait);
+        if wait > SHORT {
+            let of_step =
+                |noted: &Move| matches!(noted, Move::Tried { step: of, .. } if of == step);
+            self.pending.borrow_mut().retain(|noted| !of_step(noted));
+            let trouble = trouble.chars().take(TOLD).collect();
+            self.push(Move::Tried { step: step.to_owned(), attempts, trouble, again });
+        }
+        again
+    }
+
+    /// Waits until a time in Unix milliseconds, or until the operator says something.
+    pub(super) async fn rest(self: &Rc<Self>, until: u64) {
+        let left = self.left(until);
+        if left.is_zero() {
+            return;
+        }
+        let heard = self.heard.notified();
+        let _waiting = self.waiting(until);
+        tokio::select! {
+            () = sleep(left) => {}
+            () = heard => {}
         }
     }
 

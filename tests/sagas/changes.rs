@@ -237,6 +237,108 @@ async fn of_a_thousand_live_sagas_each_goes_on_or_is_parked_as_the_check_said() 
     Ok(())
 }
 
+/// The price, and another look.
+async fn plain(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let Placed { order, amount } = placed;
+    steps.call(pay(&order, amount)).await?;
+    steps.sleep(DAY).await;
+    Ok(())
+}
+
+/// A fee is paid before the price.
+async fn with_a_fee(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let Placed { order, amount } = placed;
+    steps.call(pay(&order, 1)).await?;
+    steps.call(pay(&order, amount)).await?;
+    steps.sleep(DAY).await;
+    Ok(())
+}
+
+/// What is waited for is of another key.
+async fn for_another(steps: &mut Steps, placed: Placed) -> Result<(), Abort> {
+    let key = format!("another {}", placed.order);
+    let waiting = steps.wait_for::<Cleared>(key, DAY);
+    waiting.await.map(drop).ok_or_else(|| Abort::new("nobody"))
+}
+
+#[tokio::test]
+async fn a_step_that_comes_with_another_command_is_reported_before_and_parks_the_saga() -> Outcome {
+    let bus = Bus::embedded();
+    let one = node(&bus, Saga::new("price", plain)).await?;
+    let sagas = Sagas::open(&one.client(), "price").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    so_many(&sagas, 1, |saga| saga.why().contains("until")).await;
+    one.stop().await?;
+    let told = |reason: &str| {
+        let both = ["`purse.pay`", "\"amount\": 7", "\"amount\": 1"];
+        assert!(both.iter().all(|part| reason.contains(part)), "{reason}");
+    };
+    assert_eq!(check(&bus, Saga::new("price", plain)).await?.len(), 0);
+    let found = check(&bus, Saga::new("price", with_a_fee)).await?;
+    assert_eq!(found.len(), 1);
+    told(&found[0].reason);
+    let two = node(&bus, Saga::new("price", with_a_fee)).await?;
+    sagas.cancel("o-1").await?;
+    let outcome = sagas.wait::<()>("o-1", SOON).await?;
+    assert!(
+        matches!(outcome, SagaOutcome::Compensated(_)),
+        "the way back needs no code"
+    );
+    two.stop().await?;
+
+    let sagas = parked_by(with_a_fee).await?;
+    told(&sagas);
+    Ok(())
+}
+
+/// Begins with one code, goes on with another, and returns why it is parked.
+async fn parked_by(
+    next: impl AsyncFn(&mut Steps, Placed) -> Result<(), Abort> + Clone + Send + Sync + 'static,
+) -> Result<String, Box<dyn std::error::Error>> {
+    let bus = Bus::embedded();
+    let code = async |steps: &mut Steps, placed: Placed| {
+        let Placed { order, amount } = placed;
+        steps.call(pay(&order, amount)).await?;
+        steps.sleep(Duration::from_secs(3)).await;
+        Ok(())
+    };
+    let one = node(&bus, Saga::new("price", code)).await?;
+    let sagas = Sagas::open(&one.client(), "price").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    so_many(&sagas, 1, |saga| saga.why().contains("until")).await;
+    one.stop().await?;
+    let two = node(&bus, Saga::new("price", next)).await?;
+    let outcome = sagas.wait::<()>("o-1", SOON).await?;
+    two.stop().await?;
+    match outcome {
+        SagaOutcome::Parked(reason) => Ok(reason),
+        other => Err(format!("{other:?}").into()),
+    }
+}
+
+#[tokio::test]
+async fn a_wait_for_another_key_parks_the_saga() -> Outcome {
+    let bus = Bus::embedded();
+    let waits = async |steps: &mut Steps, placed: Placed| {
+        let waiting = steps.wait_for::<Cleared>(placed.order, DAY);
+        waiting.await.map(drop).ok_or_else(|| Abort::new("nobody"))
+    };
+    let hearing = |saga: Saga<Placed, ()>| saga.hears(|cleared: &Cleared| cleared.order.clone());
+    let one = node(&bus, hearing(Saga::new("look", waits))).await?;
+    let sagas = Sagas::open(&one.client(), "look").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    so_many(&sagas, 1, |saga| saga.why().contains("until")).await;
+    one.stop().await?;
+    let found = check(&bus, hearing(Saga::new("look", for_another))).await?;
+    assert_eq!(found.len(), 1);
+    let reason = &found[0].reason;
+    assert!(
+        reason.contains("`another o-1`") && reason.contains("`o-1`"),
+        "{reason}"
+    );
+    Ok(())
+}
+
 /// Checks the code of a program that is about to be deployed.
 async fn check(bus: &Bus, saga: Saga<Placed, ()>) -> Result<Vec<StrandedSaga>, NodeError> {
     let next = Node::new("next", bus.clone());

@@ -3,16 +3,20 @@
 mod again;
 #[cfg(feature = "nats")]
 mod alarms_on_nats;
+mod branches;
+mod called_off;
 mod changes;
 mod crashes;
 #[cfg(feature = "nats")]
 mod crashes_on_nats;
+mod endless;
 mod market;
 #[cfg(feature = "nats")]
 mod on_nats;
 mod operator;
 mod policies;
 mod runners;
+mod settling;
 mod starting;
 mod steps;
 #[path = "../support/mod.rs"]
