@@ -65,11 +65,12 @@ impl Record {
 
     /// Notes whether something that left memory will be tried again.
     pub(super) fn note_retrying(&self, is_retrying: bool, what: String) {
-        let all = self.1.retrying.lock();
-        let mut all = all.unwrap_or_else(PoisonError::into_inner);
+        let all = &self.1.retrying;
         if is_retrying {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(what);
         } else {
+            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.remove(&what);
         }
     }
@@ -77,9 +78,9 @@ impl Record {
     /// Returns what left memory and will be tried again.
     #[cfg(feature = "test-util")]
     pub(crate) fn retrying(&self) -> Vec<String> {
-        let all = self.1.retrying.lock();
-        let all = all.unwrap_or_else(PoisonError::into_inner);
-        all.iter().cloned().collect()
+        let all = &self.1.retrying;
+        let all = all.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        all.into_iter().collect()
     }
 
     /// Passes a place; returns whether this is the one.

@@ -13,6 +13,7 @@ use crate::{
 };
 use clap::{Args as Options, Subcommand, ValueEnum};
 use serde::Serialize;
+use serde_json::Value;
 
 /// Why there is no check here.
 const CHECK: &str = "live sagas are checked against the code of a program, and this command has none; \
@@ -87,8 +88,42 @@ enum Act {
         #[command(flatten)]
         which: Which,
     },
+    /// Says what came of a step whose outcome is not known.
+    ///
+    /// The saga goes on with that as if the callee had said so. Of a saga that turns
+    /// back, `not-done` says that nothing is left to undo of the step.
+    Settle(Settlement),
     /// Says how live sagas are checked against a new program.
     Check,
+}
+
+/// What came of a step.
+#[derive(Debug, Options)]
+struct Settlement {
+    #[command(flatten)]
+    which: Which,
+    /// The step's name, as `callboard saga show` tells it.
+    step: String,
+    /// What came of it.
+    #[arg(value_enum)]
+    outcome: Settled,
+    /// The reply that it had, in JSON; none without it.
+    #[arg(long, value_parser = parsed)]
+    reply: Option<Value>,
+    /// How that is known; it is kept in the saga's journal.
+    #[arg(long)]
+    reason: String,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Settled {
+    Done,
+    NotDone,
+}
+
+fn parsed(reply: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(reply)
 }
 
 /// How far a saga is.
@@ -169,6 +204,7 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
             sagas.cancel(&which.id).await?;
             return called_off(&sagas, which, out).await;
         }
+        Act::Settle(settlement) => return settle(client, settlement, out).await,
         Act::Check => return Err(CommandError::Usage(CHECK)),
         Act::Compensate { which } => {
             let sagas = find(client, &which).await?;
@@ -178,6 +214,32 @@ async fn act(client: &Client, act: Act, out: &mut Out) -> Result<(), CommandErro
     };
     let (saga, id) = (word(&which.saga), word(&which.id));
     Ok(out.line(&format!("{saga} {id} {done}"))?)
+}
+
+async fn settle(
+    client: &Client,
+    settlement: Settlement,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let Settlement { which, step, outcome, reply, reason } = settlement;
+    let (saga, id) = (word(&which.saga), word(&which.id));
+    if outcome == Settled::NotDone && reply.is_some() {
+        return Err(CommandError::Usage("what was not done has no reply"));
+    }
+    let sagas = find(client, &which).await?;
+    let said = match outcome {
+        Settled::Done => {
+            let reply = reply.unwrap_or_default();
+            sagas.settle_done(&which.id, &step, &reply, &reason).await?;
+            "done"
+        }
+        Settled::NotDone => {
+            sagas.settle_not_done(&which.id, &step, &reason).await?;
+            "not done"
+        }
+    };
+    let step = word(&step);
+    Ok(out.line(&format!("{saga} {id} goes on: {step} counts as {said}"))?)
 }
 
 /// Says that a saga is called off, and what stands between it and its way back.
@@ -317,7 +379,7 @@ fn show(saga: &str, status: &SagaStatus, json: bool, out: &mut Out) -> Result<()
 }
 
 fn step_line(step: &StepStatus) -> String {
-    let StepStatus { name, kind, state, undo, attempts, note, .. } = step;
+    let StepStatus { name, kind, state, undo, attempts, note, trouble, .. } = step;
     let took = step.settled.map(|settled| {
         let took = settled.duration_since(step.intended).unwrap_or_default();
         format!(", {} ms", took.as_millis())
@@ -327,7 +389,11 @@ fn step_line(step: &StepStatus) -> String {
         .as_ref()
         .map(|undo| format!(", undone by {}", word(undo)));
     let note = note.as_ref().map(|note| format!(": {}", plain(note)));
-    let more: String = [took, tried, undo, note].into_iter().flatten().collect();
+    let trouble = trouble
+        .as_ref()
+        .map(|trouble| format!(": {}", plain(&trouble.to_string())));
+    let more = [took, tried, undo, note, trouble].into_iter().flatten();
+    let more: String = more.collect();
     format!(
         "{}   {state:<9} {kind:<8} {}{more}",
         time(step.intended),
@@ -382,6 +448,7 @@ struct Step<'a> {
     settled: Option<String>,
     undo: Option<&'a str>,
     note: Option<&'a str>,
+    trouble: Option<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -395,6 +462,7 @@ impl<'a> Facts<'a> {
             settled: step.settled.map(nanos),
             undo: step.undo.as_deref(),
             note: step.note.as_deref(),
+            trouble: step.trouble.as_ref().map(ToString::to_string),
         });
         Self {
             saga,

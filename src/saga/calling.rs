@@ -67,6 +67,10 @@ impl<C: Command> CallStep<C> {
     /// Says what undoes it, whatever its outcome is: the command is stored before
     /// the step is taken, and a saga that turns back calls it also if the outcome
     /// is not known. So it must do nothing if there is nothing to undo.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "as commands are passed anywhere"
+    )]
     pub fn undo_anyway<U: Command>(mut self, undo: U) -> Self {
         self.anyway = Some(Order::of(&undo));
         self

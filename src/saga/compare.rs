@@ -75,8 +75,8 @@ fn is_same<T: Serialize + DeserializeOwned>(was: &[u8], now: &[u8]) -> bool {
 enum Value {
     /// What is written as it is told.
     Plain(String),
-    List(Vec<Value>),
-    Map(Vec<(Value, Value)>),
+    List(Vec<Self>),
+    Map(Vec<(Self, Self)>),
 }
 
 impl Value {

@@ -24,6 +24,8 @@
 //! *done* is lost is called again under the same id, and gives the same reply.
 //! *Intended* cannot: it is what tells that a step may have been taken.
 //! One that aborts takes one append before and one after all that is undone.
+//! A step that is tried again takes one append more for each attempt that is
+//! followed by more than two seconds outside of memory.
 //!
 //! What is survived is what the bus survives: a message that the bus loses is
 //! lost to the journal too. Journals are kept as long as their stream is: nothing
@@ -38,7 +40,8 @@
 //! [8 s](Saga::takeover_after) loses it to another. So two may be at one saga: the
 //! first was merely paused, or one has its start and the other an alarm. Then both
 //! may call the same step under the same id, and the journal takes the word of one
-//! of them; the other stops. A runner that wakes up looks at the clock before it
+//! of them; the other stops, and undoes what it did if that word is "refused". A
+//! runner that wakes up looks at the clock before it
 //! calls anything, and stops if its time is over.
 //!
 //! # What nothing would wake

@@ -187,18 +187,18 @@ impl SagaStatus {
 
     /// Says what it waits for, and what stands in its way.
     pub fn why(&self) -> String {
-        let mut why = self.waits_for();
-        if matches!(self.state, SagaState::Running | SagaState::Compensating(_)) {
-            for step in &self.steps {
-                if let Some(trouble) = &step.trouble {
-                    why.push_str(&format!("; `{}`: {trouble}", step.name));
-                }
-            }
-            if let Some(trouble) = &self.trouble {
-                why.push_str(&format!("; {trouble}"));
-            }
+        let why = self.waits_for();
+        if !matches!(self.state, SagaState::Running | SagaState::Compensating(_)) {
+            return why;
         }
-        why
+        let of_step = |step: &StepStatus| {
+            let trouble = step.trouble.as_ref()?;
+            Some(format!("`{}`: {trouble}", step.name))
+        };
+        let troubles = self.steps.iter().filter_map(of_step);
+        let last_word = self.trouble.iter().map(ToString::to_string);
+        let all: Vec<_> = [why].into_iter().chain(troubles).chain(last_word).collect();
+        all.join("; ")
     }
 
     fn waits_for(&self) -> String {

@@ -182,3 +182,84 @@ async fn who_checks_sagas_here_is_told_where() {
     let check = run(&server, &["saga", "check"]).await.failed(2);
     assert!(check.contains("shop check"), "{check}");
 }
+
+/// Posts a parcel, and nobody says whether it came.
+#[derive(Debug, Serialize, Deserialize)]
+struct Post(String);
+
+impl Command for Post {
+    const SUBJECT: Subject = Subject::new("mail.post");
+    type Outcome = Result<u64, Infallible>;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_unknown_outcome_is_shown_with_its_trouble_and_settled() {
+    let server = Server::start();
+    let mail = Actor::new("mail", async || Ok::<_, Failure>(())).answer(
+        async |(): &mut (), _: Post, _: &Context| -> Answer<Post> {
+            Err(Failure::retry("the van is lost").into())
+        },
+    );
+    let hour = Duration::from_hours(1);
+    let sending =
+        async |steps: &mut Steps, what: String| Ok::<_, Abort>(steps.call(Post(what)).await?);
+    let sending = Saga::new("sending", sending).retry(callboard::Retry::new(2).backoff(hour, hour));
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let client = Client::new(bus.clone(), Namespace::default());
+    let group = Group::new("mail").child(mail).child(sending);
+    let node = Node::new("n", bus).group(group).start().await;
+    let node = node.expect("the node is sound");
+    let sagas = Sagas::open(&client, "sending")
+        .await
+        .expect("streams are there");
+    for id in ["one", "two"] {
+        sagas.start(id, &id).await.expect("the server is up");
+        let deadline = tokio::time::Instant::now() + super::shell::PATIENCE;
+        loop {
+            let shown = run(&server, &["saga", "show", "sending", id]).await;
+            if shown
+                .out
+                .contains("1 attempts, the last: mail.post failed: the van is lost")
+            {
+                break;
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "it tells no trouble"
+            );
+        }
+    }
+    let step = |id, rest: &[&'static str]| {
+        [&["saga", "settle", "sending", id, "mail.post"], rest].concat()
+    };
+    let slip = run(
+        &server,
+        &step("one", &["done", "--reply", "{", "--reason", "a slip"]),
+    )
+    .await;
+    slip.failed(2);
+    let slip = ["not-done", "--reply", "7", "--reason", "a slip"];
+    run(&server, &step("one", &slip)).await.failed(2);
+    let done = ["done", "--reply", "7", "--reason", "seen in the yard"];
+    let done = run(&server, &step("one", &done)).await.done();
+    assert_eq!(done, "sending one goes on: mail.post counts as done\n");
+    let not = ["not-done", "--reason", "it burnt"];
+    let not = run(&server, &step("two", &not)).await.done();
+    assert_eq!(not, "sending two goes on: mail.post counts as not done\n");
+    let wait = async |id| {
+        sagas
+            .wait::<u64>(id, super::shell::PATIENCE)
+            .await
+            .expect("it ends")
+    };
+    assert_eq!(wait("one").await, SagaOutcome::Completed(7));
+    let two = wait("two").await;
+    assert!(
+        matches!(&two, SagaOutcome::Compensated(abort) if abort.reason().contains("it burnt")),
+        "{two:?}"
+    );
+    let again = run(&server, &step("one", &["not-done", "--reason", "late"])).await;
+    let again = again.failed(1);
+    assert!(again.contains("completed"), "{again}");
+    node.stop().await.expect("it stops");
+}
