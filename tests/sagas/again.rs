@@ -192,7 +192,7 @@ async fn a_saga_that_still_runs_is_answered_with_a_status_of_its_own() -> Outcom
             Ok::<_, Abort>(placed.order)
         };
         let saga = Saga::new("slow", code).answer(|buy: &Buy| placed(&buy.order));
-        let breaker = Limits::default().failures(2, Duration::from_secs(60));
+        let breaker = Limits::default().failures(2, Duration::from_mins(1));
         let policies = Policies::new().domain("orders", Policy::new().breaker(breaker));
         let node = Node::new("one", Bus::embedded())
             .prefer_local(prefer_local)

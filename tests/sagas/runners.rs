@@ -192,8 +192,8 @@ async fn all_parked_sagas_go_on_whose_reason_is_the_one() -> Outcome {
         parked(&sagas, &format!("o-{number}")).await?;
     }
     mended.store(true, Ordering::SeqCst);
-    let none = sagas.retry_all(Some("another reason")).await?;
-    assert_eq!((none.told, none.left), (0, 3));
+    let others = sagas.retry_all(Some("another reason")).await?;
+    assert_eq!((others.told, others.left), (0, 3));
     let all = sagas.retry_all(Some("not dare")).await?;
     assert_eq!((all.told, all.left, all.failed.len()), (3, 0, 0));
     for number in 0..3 {
