@@ -23,6 +23,8 @@ use std::{
 
 /// How many due messages one transaction passes on.
 const DUE: i64 = 256;
+/// How many ids one transaction forgets.
+const FADED: usize = 1_000;
 /// How long a due message that cannot be read is put off.
 const UNREADABLE: Duration = Duration::from_mins(1);
 
@@ -261,18 +263,26 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Forgets the ids whose windows are over.
-    pub(super) fn forget(&self, now: SystemTime) -> rusqlite::Result<()> {
-        let now = nanos(now);
-        self.database
+    /// Forgets ids whose windows are over; says whether there may be more.
+    pub(super) fn forget(&self, now: SystemTime) -> rusqlite::Result<bool> {
+        let over: Vec<(i64, u32, String)> = self
+            .database
             .prepare_cached(
-                "DELETE FROM id WHERE (stream, id) IN (SELECT stream, id FROM fading WHERE until <= ?)",
+                "SELECT rowid, stream, id FROM fading WHERE until <= ? ORDER BY until LIMIT ?",
             )?
-            .execute([now])?;
-        self.database
-            .prepare_cached("DELETE FROM fading WHERE until <= ?")?
-            .execute([now])?;
-        Ok(())
+            .query_map(params![nanos(now), int(FADED as u64)], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
+            .collect::<Result<_, _>>()?;
+        for (row, stream, id) in &over {
+            self.database
+                .prepare_cached("DELETE FROM id WHERE stream = ? AND id = ?")?
+                .execute(params![stream, id])?;
+            self.database
+                .prepare_cached("DELETE FROM fading WHERE rowid = ?")?
+                .execute([row])?;
+        }
+        Ok(over.len() == FADED)
     }
 
     /// Takes the place of what is scheduled on a subject.

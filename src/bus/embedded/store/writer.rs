@@ -84,6 +84,7 @@ struct Done {
     answers: Vec<(Answer, SystemTime)>,
     heads: HashMap<u32, Head>,
     removed: Vec<(u32, u64)>,
+    more_to_forget: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -205,7 +206,7 @@ impl Writer<'_> {
             }
             self.owed.write(change)?;
             if forget {
-                change.forget(self.disk.clock.now())?;
+                done.more_to_forget = change.forget(self.disk.clock.now())?;
             }
             if sync && jobs.is_empty() && due.is_empty() && self.owed.is_empty() {
                 change.touch()?;
@@ -220,7 +221,10 @@ impl Writer<'_> {
                     let took = began.elapsed().as_secs_f64();
                     metrics::histogram!(telemetry::STORE_SYNC_SECONDS).record(took);
                 }
-                self.committed(&jobs, synced, forget);
+                self.committed(&jobs, synced);
+                if forget && !done.more_to_forget {
+                    self.forget_at = Instant::now() + FORGET;
+                }
                 self.show(jobs, done);
                 self.look_at_timers(|stream| due.iter().any(|(other, _)| *other == stream))
                     .map_err(|broken| Fault::Fatal(broken.0.as_ref().into()))
@@ -230,7 +234,10 @@ impl Writer<'_> {
                 Err(Fault::Fatal(reason))
             }
             Err(fault) => {
-                self.held_until = Some(Instant::now() + AGAIN);
+                let later = Instant::now() + AGAIN;
+                self.held_until = Some(later);
+                // What consumers did is written once there is room.
+                self.write_at.get_or_insert(later);
                 self.one_by_one(jobs, &fault, synced)?;
                 Err(fault)
             }
@@ -238,15 +245,12 @@ impl Writer<'_> {
     }
 
     /// Notes what a transaction leaves to do.
-    fn committed(&mut self, jobs: &[Job], synced: bool, forgot: bool) {
+    fn committed(&mut self, jobs: &[Job], synced: bool) {
         let now = Instant::now();
         let bytes: usize = jobs.iter().map(|job| job.room as usize * 1024).sum();
         self.pages += 6 + 3 * jobs.len() + bytes / PAGE;
         self.owed.clear();
         self.held_until = None;
-        if forgot {
-            self.forget_at = now + FORGET;
-        }
         if synced {
             self.sync_at = None;
         } else {
@@ -273,6 +277,10 @@ impl Writer<'_> {
             match committed {
                 Ok(done) => {
                     self.pages += 6;
+                    if !synced {
+                        let lag = self.disk.options.durable().lag();
+                        self.sync_at.get_or_insert(Instant::now() + lag);
+                    }
                     self.show(vec![job], done);
                 }
                 Err(Fault::Fatal(reason)) => return Err(Fault::Fatal(reason)),
