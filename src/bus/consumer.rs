@@ -1,7 +1,8 @@
 #[cfg(feature = "nats")]
 use super::nats;
 use super::{AckError, ConsumerError, Stored, embedded};
-use std::time::Duration;
+use futures_util::future::BoxFuture;
+use std::{future::ready, time::Duration};
 
 /// Which messages a consumer delivers, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,7 +99,8 @@ impl Consumer {
         }
     }
 
-    /// Returns how far the consumer is.
+    /// Returns how far the consumer is. The future can be awaited while the
+    /// consumer is used.
     ///
     /// # Errors
     ///
@@ -107,11 +109,11 @@ impl Consumer {
     /// # Cancel safety
     ///
     /// Safe: nothing is changed.
-    pub(crate) async fn progress(&self) -> Result<Progress, ConsumerError> {
+    pub(crate) fn progress(&self) -> BoxFuture<'static, Result<Progress, ConsumerError>> {
         match &self.0 {
-            Kind::Embedded(consumer) => Ok(consumer.progress()),
+            Kind::Embedded(consumer) => Box::pin(ready(Ok(consumer.progress()))),
             #[cfg(feature = "nats")]
-            Kind::Nats(consumer) => consumer.progress().await,
+            Kind::Nats(consumer) => Box::pin(consumer.progress()),
         }
     }
 
@@ -125,6 +127,16 @@ impl Consumer {
             Kind::Embedded(_) => {}
             #[cfg(feature = "nats")]
             Kind::Nats(consumer) => consumer.retire().await,
+        }
+    }
+
+    /// Leaves everything to another handle, which may have it already: nothing
+    /// is given back, and nobody is asked to make room.
+    pub(crate) fn abandon(self) {
+        match self.0 {
+            Kind::Embedded(consumer) => drop(consumer),
+            #[cfg(feature = "nats")]
+            Kind::Nats(consumer) => consumer.abandon(),
         }
     }
 
@@ -238,6 +250,19 @@ impl Delivery {
     /// Returns [`AckError`] if it could not be sent.
     pub async fn progress(&self) -> Result<(), AckError> {
         self.say(Ack::Working).await
+    }
+
+    /// Says that the message is being worked on, and returns whether the stream
+    /// has noted it within 5 s. The future does not borrow the delivery.
+    pub(crate) fn confirm_progress(&self) -> BoxFuture<'static, bool> {
+        match &self.acker {
+            Acker::Embedded(acker) => {
+                acker.progress(&self.message);
+                Box::pin(ready(true))
+            }
+            #[cfg(feature = "nats")]
+            Acker::Nats(acker) => Box::pin(acker.confirm_progress()),
+        }
     }
 
     /// Says that the message shall never come again, though it is not done.

@@ -4,8 +4,8 @@ use super::{
     AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader,
     Stored, embedded, names::size,
 };
-use crate::message::Namespace;
-use std::time::Duration;
+use crate::message::{Namespace, headers::MSG_ID};
+use std::time::{Duration, SystemTime};
 
 /// How many bytes the headers of a stored message may take: what a server stores,
 /// 65,535, less what an append adds.
@@ -277,6 +277,39 @@ impl Stream {
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.read(filter, from).await.map(Reader::nats),
         }
+    }
+
+    /// Returns the sequence of the message with an id on a subject, if one was
+    /// stored at this time or later, however long ago the stream forgot the id.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ReadError`] if the stream cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub(crate) async fn find(
+        &self,
+        subject: &str,
+        id: &str,
+        since: SystemTime,
+    ) -> Result<Option<u64>, ReadError> {
+        match self.last(subject).await? {
+            Some(last) if last.time >= since => {}
+            _ => return Ok(None),
+        }
+        let mut reader = match &self.0 {
+            Kind::Embedded(stream) => Reader::embedded(stream.read(subject, 1).await?),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => Reader::nats(stream.read_since(subject, since).await?),
+        };
+        while let Some(stored) = reader.next().await? {
+            if stored.time >= since && stored.headers.get(MSG_ID) == Some(id) {
+                return Ok(Some(stored.sequence));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads the messages of one partition as [`read`](Self::read) does.

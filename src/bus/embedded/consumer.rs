@@ -133,6 +133,14 @@ impl Acker {
         Ok(())
     }
 
+    /// Starts the ack wait of a message anew.
+    pub(in crate::bus) fn progress(&self, message: &Stored) {
+        let sequence = message.sequence;
+        self.kept.change(self.durable, |durable, now| {
+            durable.cursor.progress(sequence, now);
+        });
+    }
+
     /// Settles a message and waits until the store has it.
     pub(in crate::bus) async fn confirm(&self, message: &Stored) -> Result<(), AckError> {
         self.say(message, Ack::Done).await?;

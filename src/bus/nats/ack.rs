@@ -31,6 +31,17 @@ impl Acker {
         }
     }
 
+    /// Starts the ack wait anew; returns whether the server says that it did.
+    pub(in crate::bus) fn confirm_progress(&self) -> impl Future<Output = bool> + Send + use<> {
+        let (link, reply) = (self.link.clone(), self.reply.clone());
+        async move {
+            let request = Request::new().payload(word(Ack::Working)).timeout(None);
+            let asking = link.client().send_request(reply, request);
+            link.is_connected()
+                && matches!(timeout(CONFIRM_WAIT, asking).await, Ok(Ok(answer)) if answer.status.is_none())
+        }
+    }
+
     pub(in crate::bus) async fn confirm(&self, message: &Stored) -> Result<(), AckError> {
         if !self.link.is_connected() {
             return Err(failed(message, "no connection"));

@@ -55,6 +55,8 @@ pub(in crate::bus) struct Consumer {
     last: Option<Subject>,
     /// The place among the deliveries of what came here last, and as whom.
     turn: (u64, Option<String>),
+    /// Whether another handle may have all that came here.
+    pub(super) stale: bool,
 }
 
 /// The sequence up to which all is acknowledged, as far as the server said.
@@ -100,6 +102,7 @@ impl Consumer {
             failures: 0,
             last: None,
             turn: (u64::MAX - 1, None),
+            stale: false,
         }
     }
 
@@ -186,23 +189,29 @@ impl Consumer {
         resumed
     }
 
-    pub(in crate::bus) async fn progress(&self) -> Result<Progress, ConsumerError> {
-        let (stream, name) = (self.stream.name(), &self.config.name);
-        let subject = format!("CONSUMER.INFO.{stream}.{name}");
-        let asking = self.stream.link().ask::<Info>(subject, &Nothing {});
-        let info = match timeout(LOOK_WITHIN * 2, asking).await {
-            Ok(Ok(info)) => info,
-            Ok(Err(error)) => return Err(unavailable(&self.config, error.to_string())),
-            Err(_) => return Err(unavailable(&self.config, "no answer".into())),
-        };
-        self.floor.raise(info.ack_floor.stream_sequence);
-        Ok(Progress {
-            floor: info.ack_floor.stream_sequence,
-            delivered: info.delivered.stream_sequence,
-            turns: info.delivered.consumer_sequence,
-            outstanding: info.num_ack_pending,
-            ours: is_ours(&info, self.pull.pin()),
-        })
+    pub(in crate::bus) fn progress(
+        &self,
+    ) -> impl Future<Output = Result<Progress, ConsumerError>> + Send + use<> {
+        let (stream, config) = (self.stream.clone(), self.config.clone());
+        let pin = self.pull.pin().map(str::to_owned);
+        let floor = Arc::clone(&self.floor);
+        async move {
+            let subject = format!("CONSUMER.INFO.{}.{}", stream.name(), config.name);
+            let asking = stream.link().ask::<Info>(subject, &Nothing {});
+            let info = match timeout(LOOK_WITHIN * 2, asking).await {
+                Ok(Ok(info)) => info,
+                Ok(Err(error)) => return Err(unavailable(&config, error.to_string())),
+                Err(_) => return Err(unavailable(&config, "no answer".into())),
+            };
+            floor.raise(info.ack_floor.stream_sequence);
+            Ok(Progress {
+                floor: info.ack_floor.stream_sequence,
+                delivered: info.delivered.stream_sequence,
+                turns: info.delivered.consumer_sequence,
+                outstanding: info.num_ack_pending,
+                ours: is_ours(&info, pin.as_deref()),
+            })
+        }
     }
 
     /// Builds the pull again, and the consumer too if it is gone.

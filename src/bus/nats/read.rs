@@ -20,7 +20,10 @@ use async_nats::jetstream::{
 };
 use bytes::Bytes;
 use metrics::counter;
-use std::{mem, time::Duration};
+use std::{
+    mem,
+    time::{Duration, SystemTime},
+};
 use tokio::time::{Instant, sleep};
 
 const PLAN: Plan = Plan {
@@ -54,6 +57,17 @@ impl Stream {
         self.read_stored(filters, from).await
     }
 
+    /// Reads what was stored on a subject at a time or later.
+    pub(in crate::bus) async fn read_since(
+        &self,
+        subject: &str,
+        since: SystemTime,
+    ) -> Result<Reader, ReadError> {
+        let mut reader = self.read(subject, 1).await?;
+        reader.since = Some(since);
+        Ok(reader)
+    }
+
     pub(in crate::bus) async fn read_partition(
         &self,
         partition: u32,
@@ -79,6 +93,7 @@ impl Stream {
             stream: self.clone(),
             filters,
             from: from.max(1),
+            since: None,
             end,
             stuck: None,
             state,
@@ -164,6 +179,8 @@ pub(in crate::bus) struct Reader {
     stream: Stream,
     filters: Vec<String>,
     from: u64,
+    /// Where it begins instead, as long as nothing came.
+    since: Option<SystemTime>,
     end: u64,
     stuck: Option<Instant>,
     state: State,
@@ -228,6 +245,7 @@ impl Reader {
         }
         source.seen = place.turn;
         self.stuck = None;
+        self.since = None;
         self.from = place.sequence + 1;
         if place.sequence >= self.end {
             self.state = State::Done;
@@ -235,12 +253,20 @@ impl Reader {
         (place.sequence <= self.end).then(|| self.stream.delivered(message, place))
     }
 
+    fn start(&self) -> DeliverPolicy {
+        match self.since {
+            Some(since) => DeliverPolicy::ByStartTime { start_time: since.into() },
+            None => DeliverPolicy::ByStartSequence { start_sequence: self.from },
+        }
+    }
+
     /// Makes a consumer that begins where the read is.
     async fn open(&mut self) -> Result<(), ReadError> {
         let deadline = *self.stuck.get_or_insert_with(Instant::now) + PATIENCE;
         let mut failures = 0;
         loop {
-            let error = match self.stream.source(&self.filters, self.from).await {
+            let start = self.start();
+            let error = match self.stream.source(&self.filters, start).await {
                 Ok(source) => {
                     self.state = State::Reading(Box::new(source));
                     return Ok(());
@@ -299,11 +325,15 @@ impl Reader {
 impl Stream {
     /// Makes a consumer for one read: it knows no acknowledgements, and goes
     /// by itself soon after nobody asks any more.
-    async fn source(&self, filters: &[String], from: u64) -> Result<Source, ApiError> {
+    async fn source(
+        &self,
+        filters: &[String],
+        deliver_policy: DeliverPolicy,
+    ) -> Result<Source, ApiError> {
         let name = format!("read-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let config = pull::Config {
             name: Some(name.clone()),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
+            deliver_policy,
             ack_policy: AckPolicy::None,
             inactive_threshold: Duration::from_secs(15),
             max_waiting: 16,

@@ -24,6 +24,12 @@ impl Consumer {
         timeout(patience, self.pull().drain()).await.ok();
     }
 
+    /// Lets go without a word: a word on what another handle may have by now
+    /// would bring it there a second time, and the pin may be another's.
+    pub(in crate::bus) fn abandon(mut self) {
+        self.stale = true;
+    }
+
     /// Gives back what was not returned, then the pin, and waits until that is sent.
     pub(in crate::bus) async fn close(mut self) {
         let giving_back = async {
@@ -33,7 +39,10 @@ impl Consumer {
             // Who is pinned next must find what came back, or newer messages come first.
             self.settled().await;
             let unpin = self.unpin();
-            send_all(client, unpin).await;
+            // After a while without requests the pin is another's.
+            if !unpin.is_empty() && self.progress().await.is_ok_and(|progress| progress.ours) {
+                send_all(client, unpin).await;
+            }
         };
         timeout(SEND_WAIT, giving_back).await.ok();
     }
@@ -63,6 +72,9 @@ impl Consumer {
 /// As [`Consumer::close`], but nobody waits for it.
 impl Drop for Consumer {
     fn drop(&mut self) {
+        if self.stale {
+            return;
+        }
         let mut messages = again(self.pull().leftovers(), AFTER_US);
         messages.extend(self.unpin());
         self.link().send_later(messages);
