@@ -37,6 +37,8 @@ enum Trouble {
     Always,
     /// Works for five minutes.
     Long,
+    /// Works for longer than a held event may go without a sign of life.
+    Slow,
 }
 
 impl Event for Sown {
@@ -71,6 +73,10 @@ async fn sown(log: &mut Log, sown: Sown, ctx: &Context) -> Result<(), Failure> {
         Trouble::Always => Err(Failure::retry("drought")),
         Trouble::PanicUntil(good) => {
             assert!(attempt >= good, "thunder");
+            Ok(())
+        }
+        Trouble::Slow => {
+            sleep(Duration::from_secs(12)).await;
             Ok(())
         }
         Trouble::Long => {
@@ -231,6 +237,42 @@ async fn a_handler_that_takes_too_long_is_cut_off_and_its_key_is_parked_at_last(
     assert_eq!(parked.reason, "it ran longer than its 30s");
     let told = (&*parked.child, &*parked.key, &*parked.kind, parked.attempts);
     assert_eq!(told, ("barn/farmer", "a", "farm.sown", 3));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_retry_after_the_window_of_ids_says_nothing_twice() -> Verdict {
+    let log = Log::default();
+    let rare = Duration::from_mins(5);
+    let slow = farmer(&log).retry(Retry::new(9).backoff(rare, rare));
+    let heard = Replay::of(barn(slow))
+        .given(event("a", Trouble::Until(3)))
+        .settle()
+        .await?;
+    assert_eq!(log.lines(), ["a 1", "a 2", "a 3"]);
+    assert_eq!(heard.events::<Grown>().len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_node_that_stops_waits_for_what_it_handles_and_nobody_handles_it_again() -> Verdict {
+    let way = Way::nats(true).await?;
+    let log = Log::default();
+    let first = way.node("n").drain_within(Duration::from_secs(30));
+    let first = first.group(barn(farmer(&log))).start().await?;
+    let client = way.client();
+    client.publish(event("a", Trouble::Slow)).await?;
+    client.publish(event("a", Trouble::None)).await?;
+    log.of(1).await;
+    let second = way.node("m").group(barn(farmer(&log))).start().await?;
+    first.stop().await?;
+    client.publish(event("b", Trouble::None)).await?;
+    let lines = log.of(3).await;
+    let mut fields: Vec<_> = lines.iter().map(|line| &line[..1]).collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["a", "a", "b"]);
+    second.stop().await?;
+    assert_eq!(log.lines().len(), 3, "nothing came twice");
     Ok(())
 }
 

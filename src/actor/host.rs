@@ -199,6 +199,7 @@ impl<A: 'static> Host<A> {
                 cause.came_as = came_as;
                 cause.trace.clone_from(&envelope.trace);
                 cause.attempt = receipt.attempt;
+                cause.since = receipt.since;
                 let input = Input::Encoded(envelope.payload.clone());
                 let receipt = Mutex::new(Some(receipt));
                 (cause, Source::Event { envelope, receipt }, input)

@@ -1,7 +1,10 @@
 use crate::message::{Id, Trace};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::SystemTime,
 };
 use tokio::time::Instant;
 
@@ -17,6 +20,9 @@ pub(crate) struct Cause {
     pub(crate) trace: Option<Trace>,
     pub(crate) deadline: Option<Instant>,
     pub(crate) attempt: u32,
+    /// Since when what follows from it may be there already, if it may have been
+    /// handled before, and so long ago that streams have forgotten the ids.
+    pub(crate) since: Option<SystemTime>,
     pub(crate) by: Arc<str>,
     /// Whether the sender of the command at hand may send it again under its id.
     pub(crate) named: bool,
@@ -34,6 +40,7 @@ impl Cause {
             trace: None,
             deadline: None,
             attempt: 1,
+            since: None,
             by,
             named: false,
             came_as: None,

@@ -54,7 +54,7 @@ pub use operator::{
 pub(crate) use parcel::{
     Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,
 };
-pub(crate) use parks::{ParkRecord, ParkingError, Parks};
+pub(crate) use parks::{Batch, ParkRecord, ParkingError, Parks};
 pub use publish::{Publish, Published};
 #[cfg(feature = "test-util")]
 pub(crate) use record::Noted;

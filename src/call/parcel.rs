@@ -83,6 +83,9 @@ pub(crate) enum Content {
 pub(crate) struct Receipt {
     pub(crate) slot: usize,
     pub(crate) attempt: u32,
+    /// Since when what follows from the message may be there already, if that is
+    /// to be looked up; see [`Cause`](super::Cause).
+    pub(crate) since: Option<SystemTime>,
     pub(crate) ended: Option<mpsc::UnboundedSender<(usize, Ended)>>,
     /// Whether its reader may still have it handled; nothing if it always may.
     pub(crate) pulse: Option<Pulse>,
@@ -134,7 +137,19 @@ impl Receipt {
         ended: &mpsc::UnboundedSender<(usize, Ended)>,
         pulse: Option<&Pulse>,
     ) -> Self {
-        Self { slot, attempt, ended: Some(ended.clone()), pulse: pulse.cloned() }
+        Self {
+            slot,
+            attempt,
+            since: None,
+            ended: Some(ended.clone()),
+            pulse: pulse.cloned(),
+        }
+    }
+
+    /// Has what follows from the message looked up before it is stored.
+    pub(crate) const fn again(mut self, since: Option<SystemTime>) -> Self {
+        self.since = since;
+        self
     }
 
     /// Whether its reader may have lost the message to another.

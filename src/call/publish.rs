@@ -1,15 +1,28 @@
 use super::{Cause, Client, PublishError};
 use crate::{
-    bus::{Append, Expect, Message},
-    message::{Envelope, Event, Id, Key, LONGEST_ID, codec},
+    bus::{Append, Expect, Message, Stream},
+    message::{Envelope, Event, Id, Key, LONGEST_ID, codec, headers::MSG_ID},
 };
-use std::{borrow::Cow, fmt, pin::Pin};
+use std::{
+    borrow::Cow,
+    fmt,
+    pin::Pin,
+    time::{Duration, SystemTime},
+};
+use tokio::time::timeout;
+
+/// How long it may take to look up whether an event is there already.
+const FIND_WITHIN: Duration = Duration::from_secs(20);
 
 /// An event about to be published; awaiting it returns once the stream has it.
 ///
 /// What is survived then is what the bus promises: the embedded bus keeps
 /// events in memory; a NATS server has written them, and by default syncs them
 /// to disk later.
+///
+/// A handler's event is stored once however often its message comes back: within
+/// two minutes by its id, and later, when the message is known to come back, by
+/// reading the events of its key since the message was stored.
 ///
 /// # Errors
 ///
@@ -68,6 +81,17 @@ impl<'a, E: Event> Publish<'a, E> {
             .events(subject.domain())
             .await
             .map_err(|reason| PublishError::Stream { subject, reason })?;
+        if let Some(since) = self.cause.and_then(|cause| cause.since) {
+            // Boxed, so that the common way does not carry the room this one needs.
+            let finding = Box::pin(find(&stream, &message, since));
+            let found = finding.await.map_err(|reason| {
+                let id = id.clone();
+                PublishError::Unknown { subject, id, reason }
+            })?;
+            if let Some(sequence) = found {
+                return Ok(Published { id, sequence, duplicate: true });
+            }
+        }
         match stream.append(message, self.expect).await {
             Ok(Append::Committed { sequence, duplicate }) => {
                 Ok(Published { id, sequence, duplicate })
@@ -120,6 +144,25 @@ impl<'a, E: Event> Publish<'a, E> {
             .event(subject.domain(), &envelope.key);
         Ok((Message::new(to, envelope.payload).headers(headers), id))
     }
+}
+
+/// Returns an event's place if an earlier attempt at its cause stored it, so long
+/// ago that the stream does not know its id any more.
+async fn find(
+    stream: &Stream,
+    message: &Message,
+    since: SystemTime,
+) -> Result<Option<u64>, String> {
+    let subject = &message.subject;
+    let id = message.headers.get(MSG_ID).unwrap_or_default();
+    let reason = match timeout(FIND_WITHIN, stream.find(subject, id, since)).await {
+        Ok(Ok(found)) => return Ok(found),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => format!("what came on {subject} since is not looked through in {FIND_WITHIN:?}"),
+    };
+    Err(format!(
+        "an earlier attempt may have stored it, and that cannot be looked up: {reason}"
+    ))
 }
 
 impl<'a, E: Event> IntoFuture for Publish<'a, E> {

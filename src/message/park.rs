@@ -34,6 +34,9 @@ const ACTS: [(Act, &str); 7] = [
     (Act::Redriven, "callboard.redriven"),
 ];
 
+/// More events than a message can have.
+const MAX_INDEX: u32 = 1 << 24;
+
 impl Act {
     /// Returns the type of the event that tells of it.
     pub(crate) fn kind(self) -> &'static str {
@@ -83,8 +86,12 @@ pub(crate) struct Park {
 
 impl Park {
     /// Writes it as a CloudEvents message.
-    pub(crate) fn write(&self, act: Act, source: String) -> Result<(Headers, Bytes), ParkError> {
-        let id = Id::new();
+    pub(crate) fn write(
+        &self,
+        act: Act,
+        source: String,
+        id: Id,
+    ) -> Result<(Headers, Bytes), ParkError> {
         let key = Key::from_token(&self.key)?;
         let payload = codec::encode(self)?;
         let envelope = Envelope {
@@ -113,14 +120,46 @@ impl Park {
         let Some(act) = Act::of(&envelope.kind) else {
             return Err(ParkError::Kind { kind: envelope.kind });
         };
-        Ok((act, codec::decode(&envelope.payload)?))
+        let park: Self = codec::decode(&envelope.payload)?;
+        if park.fits(origin.subject) {
+            Ok((act, park))
+        } else {
+            let subject = origin.subject.to_owned();
+            Err(ParkError::Misplaced { subject })
+        }
+    }
+
+    /// Whether it is about what its subject names: anybody may publish there.
+    fn fits(&self, subject: &str) -> bool {
+        let mut tokens = subject.split('.').skip(2);
+        let (Some(kind), Some(child), Some(domain), Some(_), Some(last), None) = (
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+            tokens.next(),
+        ) else {
+            return false;
+        };
+        let names_it = match kind {
+            "key" => last == self.key,
+            _ => last.parse::<u64>().is_ok(),
+        };
+        names_it
+            && Key::from_token(&self.key).is_ok()
+            && child == self.child.replace('/', "_")
+            && domain == self.domain
+            && self.from <= self.sequence
+            && self.sequence < u64::MAX
+            && self.index < MAX_INDEX
     }
 
     /// Returns where to go on after what the operator or a reader did: at which
     /// message, at which of its events, and with which payload instead of its own.
     pub(crate) fn position(&self, act: Act) -> (u64, u32, Option<Bytes>) {
         match act {
-            Act::Skipped => (self.sequence, self.index + 1, None),
+            Act::Skipped => (self.sequence, self.index.saturating_add(1), None),
             _ => (self.sequence, self.index, self.amended.clone()),
         }
     }
@@ -141,6 +180,8 @@ pub(crate) enum ParkError {
     Envelope(#[from] EnvelopeError),
     #[error("`{kind}` says nothing of a parked key")]
     Kind { kind: String },
+    #[error("the record is not about what its subject `{subject}` names")]
+    Misplaced { subject: String },
 }
 
 #[cfg(test)]
@@ -168,7 +209,7 @@ mod tests {
     #[test]
     fn a_record_reads_back_as_it_was_written() {
         for (act, kind) in ACTS {
-            let (headers, payload) = park().write(act, "/shop/cli/op".into()).unwrap();
+            let (headers, payload) = park().write(act, "/shop/cli/op".into(), Id::new()).unwrap();
             assert_eq!(headers.get("ce-type"), Some(kind));
             let origin = Origin {
                 stream: "shop_PARK",
@@ -179,6 +220,25 @@ mod tests {
             let read = Park::read(&headers, origin, payload).unwrap();
             assert_eq!(read, (act, park()));
         }
+    }
+
+    #[test]
+    fn a_record_is_read_under_its_own_subject_only() {
+        let misplaced = |subject: &str, park: Park| {
+            let (headers, payload) = park.write(Act::Parked, "/x".into(), Id::new()).unwrap();
+            let time = std::time::SystemTime::UNIX_EPOCH;
+            let origin = Origin { stream: "shop_PARK", sequence: 1, subject, time };
+            let read = Park::read(&headers, origin, payload);
+            matches!(read, Err(ParkError::Misplaced { .. }))
+        };
+        assert!(misplaced("shop.park.key.shop_desk.orders.0.o=202", park()));
+        assert!(misplaced("shop.park.key.shop_desk.carts.0.o=201", park()));
+        let own = "shop.park.key.shop_desk.orders.0.o=201";
+        assert!(!misplaced(own, park()));
+        let far = Park { index: u32::MAX, ..park() };
+        assert!(misplaced(own, far));
+        let late = Park { from: 5, ..park() };
+        assert!(misplaced(own, late));
     }
 
     #[test]

@@ -13,9 +13,13 @@ use std::{
     borrow::Cow,
     collections::HashSet,
     error::Error,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
+use tokio::time::sleep;
 
 pub(crate) const SHORT: Duration = Duration::from_millis(5);
 
@@ -39,6 +43,8 @@ pub(crate) struct Farm {
     pub(crate) log: Log,
     bad: Arc<Mutex<HashSet<String>>>,
     discards: Arc<Mutex<HashSet<String>>>,
+    /// How many milliseconds an event takes.
+    pace: Arc<AtomicU64>,
 }
 
 impl Farm {
@@ -56,6 +62,12 @@ impl Farm {
         Self::set(&self.discards).insert(name.to_owned());
     }
 
+    /// Lets every event take so long.
+    pub(crate) fn pace(&self, pace: Duration) {
+        let pace = u64::try_from(pace.as_millis()).unwrap_or(u64::MAX);
+        self.pace.store(pace, Relaxed);
+    }
+
     /// Lets all events be handled again.
     pub(crate) fn mend(&self) {
         Self::set(&self.bad).clear();
@@ -69,6 +81,10 @@ impl Farm {
         }
         if Self::set(&self.bad).contains(&name) {
             return Err(Failure::retry("drought"));
+        }
+        let pace = self.pace.load(Relaxed);
+        if pace > 0 {
+            sleep(Duration::from_millis(pace)).await;
         }
         self.log.note(name);
         Ok(())

@@ -5,9 +5,15 @@
 mod support;
 
 mod batch;
+mod beside;
+mod claims;
+mod crowded;
 mod farm;
+mod foreign;
 mod keys;
 mod letters;
+mod once;
 mod operator;
+mod reasons;
 mod takeover;
 mod versions;

@@ -4,11 +4,11 @@ use crate::{
     farm::{Farm, SHORT, free, operator, parked, sow},
     support::{
         log::Log,
-        way::{Verdict, both_buses},
+        way::{Verdict, both_buses, until},
     },
 };
 use callboard::{
-    Actor, Context, Event, Failure, Group, Retry, Subject,
+    Actor, Context, Event, Failure, Group, Query, Retry, Subject,
     message::{EventError, Older},
 };
 use serde::{Deserialize, Serialize};
@@ -43,11 +43,75 @@ impl Event for SownLater {
 
 struct Updated(Log);
 
+/// A type that only the newer program knows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Reaped {
+    field: String,
+}
+
+impl Event for Reaped {
+    const SUBJECT: Subject = Subject::new("farm.reaped");
+
+    fn key(&self) -> Cow<'_, str> {
+        (&self.field).into()
+    }
+}
+
 impl Updated {
     async fn sown(&mut self, sown: SownLater, _: &Context) -> Result<(), Failure> {
         self.0.note(format!("{}{}", sown.field, sown.row));
         Ok(())
     }
+}
+
+impl Updated {
+    async fn reaped(&mut self, reaped: Reaped, _: &Context) -> Result<(), Failure> {
+        self.0.note(format!("{} reaped", reaped.field));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn in_a_rolling_deploy_what_only_the_newer_program_knows_goes_to_it() -> Verdict {
+    both_buses(async |way| {
+        let farm = Farm::default();
+        let old = farm.start(way).await?;
+        // Each is filed in another partition, and the old program reads them all.
+        let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        for key in keys {
+            sow(way, &format!("{key}1")).await?;
+        }
+        farm.log.of(keys.len()).await;
+        let log = Log::default();
+        let noting = log.clone();
+        let farmer = Actor::new("farmer", async move || Ok(Updated(noting.clone())))
+            .on(Updated::sown)
+            .on(Updated::reaped);
+        let new = way.node("m").group(Group::new("barn").child(farmer));
+        let new = new.start().await?;
+        until("the newer program known", async || {
+            let roster = old.client().roster();
+            roster.find(&Query::of("barn")).len() == 2
+        })
+        .await;
+        let client = way.client();
+        for key in keys {
+            let later = SownLater { field: key.into(), row: 2 };
+            client.publish(later).await?;
+            client.publish(Reaped { field: key.into() }).await?;
+        }
+        let mut lines = log.of(2 * keys.len()).await;
+        lines.sort();
+        let expected = keys
+            .iter()
+            .flat_map(|key| [format!("{key} reaped"), format!("{key}2")]);
+        assert_eq!(lines, expected.collect::<Vec<_>>());
+        parked(way, 0).await;
+        assert_eq!(way.dead_letters().await?.len(), 0);
+        old.stop().await?;
+        Ok(new.stop().await?)
+    })
+    .await
 }
 
 #[tokio::test]

@@ -3,23 +3,42 @@ use crate::{
     message::{Envelope, Origin, batch},
 };
 use bytes::Bytes;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
+
+/// How long streams know the ids of what they store for sure: less than the
+/// two minutes that they are asked for.
+const KNOWN: Duration = Duration::from_secs(30);
+
+/// By how much the clocks of two streams may differ.
+const SKEW: Duration = Duration::from_mins(1);
 
 /// A message on its way through the actor, event by event.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Held {
     pub(super) source: Source,
     /// Which of its events is at hand.
     pub(super) at: usize,
     /// What the operator put in the place of that event's payload.
     pub(super) amended: Option<Bytes>,
+    /// Which attempt of this reader it is: so many does it get.
     pub(super) attempt: u32,
+    /// How often it was delivered before, which may have been attempts elsewhere.
+    before: u32,
     /// When it is tried again, if it failed.
     pub(super) due: Option<Instant>,
     /// How it ends, if that could not be written down yet.
     pub(super) end: Option<End>,
     pub(super) running: bool,
+    /// Whether what becomes of it is being written down.
+    pub(super) writing: bool,
+    /// Whether it is left to another reader, which is being noted.
+    pub(super) left: bool,
+    /// Whether it waits until it is known who has its key.
+    pub(super) waits: bool,
+    /// Why it failed last.
+    pub(super) why: Option<String>,
     /// How many events it has, once that is known.
     count: Option<usize>,
     /// Its events, if it has several.
@@ -31,8 +50,8 @@ pub(super) struct Held {
 pub(super) enum Source {
     /// The consumer delivered it.
     Live(Delivery),
-    /// It waited behind a parked event, and was read from the stream.
-    Drained(Stored),
+    /// It waited behind a parked event, and was read from the stream by a drain.
+    Drained(Stored, u64),
     /// It is handled again because of a dead letter, by its number.
     Letter(u64, Stored),
 }
@@ -46,16 +65,35 @@ pub(super) enum End {
     Parked { reason: String },
 }
 
+impl Source {
+    /// Returns the delivery, if the consumer delivered it.
+    pub(super) fn delivery(self) -> Option<Delivery> {
+        match self {
+            Self::Live(delivery) => Some(delivery),
+            Self::Drained(..) | Self::Letter(..) => None,
+        }
+    }
+}
+
 impl Held {
-    pub(super) const fn new(source: Source, attempt: u32) -> Self {
+    pub(super) fn new(source: Source) -> Self {
+        let before = match &source {
+            Source::Live(delivery) => delivery.attempt.saturating_sub(1),
+            Source::Drained(..) | Source::Letter(..) => 0,
+        };
         Self {
             source,
+            before,
             at: 0,
             amended: None,
-            attempt,
+            attempt: 1,
             due: None,
             end: None,
             running: false,
+            writing: false,
+            left: false,
+            waits: false,
+            why: None,
             count: None,
             events: Vec::new(),
         }
@@ -71,8 +109,48 @@ impl Held {
     pub(super) const fn stored(&self) -> &Stored {
         match &self.source {
             Source::Live(delivery) => &delivery.message,
-            Source::Drained(stored) | Source::Letter(_, stored) => stored,
+            Source::Drained(stored, _) | Source::Letter(_, stored) => stored,
         }
+    }
+
+    /// Returns the delivery, if the consumer delivered it.
+    pub(super) const fn delivery(&self) -> Option<&Delivery> {
+        match &self.source {
+            Source::Live(delivery) => Some(delivery),
+            Source::Drained(..) | Source::Letter(..) => None,
+        }
+    }
+
+    /// Returns the drain that read it, if one did.
+    pub(super) const fn drain(&self) -> Option<u64> {
+        match &self.source {
+            Source::Drained(_, number) => Some(*number),
+            Source::Live(_) | Source::Letter(..) => None,
+        }
+    }
+
+    /// Returns which attempt it is for its handler.
+    pub(super) const fn told(&self) -> u32 {
+        self.before.saturating_add(self.attempt)
+    }
+
+    /// Whether it failed and is to be tried again.
+    pub(super) const fn fails(&self) -> bool {
+        let at_rest = !self.running && !self.writing && self.end.is_none();
+        at_rest && self.due.is_some() && self.why.is_some()
+    }
+
+    /// Since when what follows from it may be there, if it may have been handled
+    /// before. What was stored a moment ago is left to the streams, which know
+    /// the ids of the last two minutes.
+    pub(super) fn again(&self, now: SystemTime) -> Option<SystemTime> {
+        let stored = self.stored().time;
+        let young = now.duration_since(stored).unwrap_or_default() < KNOWN;
+        let again = match &self.source {
+            Source::Live(delivery) => !young && (self.attempt > 1 || delivery.attempt > 1),
+            Source::Drained(..) | Source::Letter(..) => true,
+        };
+        again.then(|| stored.checked_sub(SKEW).unwrap_or(stored))
     }
 
     /// Returns the key's token.
@@ -94,8 +172,10 @@ impl Held {
         }
         self.at += 1;
         self.attempt = 1;
+        self.before = 0;
         self.amended = None;
         self.due = None;
+        self.why = None;
     }
 
     /// Passes over all that is left.

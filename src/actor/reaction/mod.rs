@@ -1,10 +1,16 @@
 //! How an actor hears events: one reader per domain and partition.
 
+mod beside;
 mod drain;
+mod ending;
+mod handled;
 mod held;
+mod letters;
 mod parking;
 mod reading;
+mod redriven;
 mod register;
+mod stranger;
 mod takeover;
 mod turns;
 
@@ -39,6 +45,9 @@ const PARK_AGAIN: Duration = Duration::from_secs(30);
 /// How often the records of parked keys are read, should a poke be lost.
 const LOOK_UP: Duration = Duration::from_secs(30);
 
+/// For how long a partition is left to a newer program.
+const STAND_BY: Duration = Duration::from_secs(30);
+
 /// How many keys that were parked are handled side by side.
 const DRAINS: usize = 8;
 
@@ -50,6 +59,10 @@ const DRAINS: usize = 8;
 /// event is acknowledged, and so is what comes behind it. When the operator
 /// says how to go on, all of it is read from the stream and handled in order.
 /// What is held when the node stops is handed back.
+///
+/// Whatever needs another stream than the consumer is done beside the loop:
+/// dead letters, records of parked keys, looks at them. The keys concerned
+/// wait for it, the others do not.
 #[derive(Debug)]
 pub(crate) struct Reaction {
     pub(crate) client: Client,
@@ -76,17 +89,41 @@ impl Reaction {
             let Err(error) = self.read(&mut stop).await else {
                 return;
             };
-            tracing::warn!(
-                child = &*self.path,
-                domain = self.domain,
-                error,
-                "reading events failed, trying again"
-            );
+            let wait = self.tell(&error);
             tokio::select! {
-                () = sleep(AGAIN) => {}
+                () = sleep(wait) => {}
                 _ = stop.changed() => {}
             }
         }
+    }
+
+    /// Tells why it does not read on; returns when it does again.
+    fn tell(&self, broken: &Broken) -> Duration {
+        let (child, domain) = (&*self.path, self.domain);
+        match broken {
+            Broken::Failed(error) => {
+                tracing::warn!(child, domain, error, "reading events failed, trying again");
+                AGAIN
+            }
+            Broken::Known(reason) => {
+                let partition = self.partition;
+                tracing::info!(
+                    child,
+                    domain,
+                    partition,
+                    reason,
+                    "a partition is left to another node"
+                );
+                STAND_BY
+            }
+        }
+    }
+
+    /// Returns the place of an event type's handler, if it is heard.
+    fn route(&self, kind: &str) -> Option<usize> {
+        let mut known = self.hears.iter();
+        let found = known.find(|(subject, _)| subject.as_str() == kind);
+        found.map(|(_, route)| *route)
     }
 
     /// Whether its actor was removed; then another node may have one.
@@ -106,6 +143,21 @@ impl Reaction {
             .await
             .map_err(|error| error.to_string())?;
         Ok((stream, consumer))
+    }
+}
+
+/// Why a reader does not read on.
+#[derive(Debug)]
+enum Broken {
+    /// Something failed.
+    Failed(String),
+    /// A newer program knows what this one does not.
+    Known(String),
+}
+
+impl From<String> for Broken {
+    fn from(reason: String) -> Self {
+        Self::Failed(reason)
     }
 }
 

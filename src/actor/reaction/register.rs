@@ -1,13 +1,14 @@
+use super::redriven::Redriven;
 use crate::{call::ParkRecord, message::Act};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 use tokio::time::Instant;
 
 /// How long a reader elsewhere may say nothing of a key that it lets go on.
-const SILENT: Duration = Duration::from_secs(30);
+pub(super) const SILENT: Duration = Duration::from_secs(30);
 
 /// Which keys of one partition are parked, as far as is known here.
 ///
@@ -19,8 +20,8 @@ pub(super) struct Register {
     passed: HashMap<Arc<str>, (u64, u64)>,
     /// Keys that shall go on and do not yet, in the order in which it was asked.
     queue: BTreeMap<u64, Arc<str>>,
-    /// Dead letters that shall be handled again, by their sequence.
-    letters: BTreeMap<u64, Letter>,
+    /// Dead letters that shall be handled again.
+    pub(super) letters: Redriven,
     /// The last record that was read.
     read: u64,
 }
@@ -47,17 +48,8 @@ enum Phase {
     Elsewhere(Instant),
     /// This reader does.
     Here,
-}
-
-/// A dead letter that shall be handled again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Letter {
-    pub(super) record: u64,
-    pub(super) key: Arc<str>,
-    pub(super) sequence: u64,
-    pub(super) index: u32,
-    /// Whether it is being handled.
-    pub(super) out: bool,
+    /// This reader did, and nothing waits any more; that is being noted.
+    Ending,
 }
 
 /// What becomes of an event that comes now.
@@ -78,10 +70,8 @@ pub(super) enum Standing {
 impl Register {
     /// Takes a record in. `me` is how this reader signs.
     pub(super) fn apply(&mut self, record: &ParkRecord, me: &str, now: Instant) {
-        self.read = self.read.max(record.sequence);
-        let mut tokens = record.subject.split('.');
-        if tokens.nth(2) == Some("letter") {
-            return self.apply_letter(record);
+        if record.subject.split('.').nth(2) == Some("letter") {
+            return self.letters.apply(record, me, now);
         }
         let park = &record.park;
         let key: Arc<str> = park.key.as_str().into();
@@ -93,7 +83,12 @@ impl Register {
             Act::Parked => Phase::Parked,
             Act::Retried | Act::Skipped | Act::Amended => Phase::Asked,
             Act::Draining if park.by.is_empty() => Phase::Asked,
-            Act::Draining if park.by == me => Phase::Here,
+            Act::Draining if park.by == me => match known {
+                // It reads what it wrote, maybe without hearing of it.
+                Some(known) if known.phase == Phase::Ending => Phase::Ending,
+                Some(known) if known.phase == Phase::Here => Phase::Here,
+                _ => Phase::Asked,
+            },
             Act::Draining => Phase::Elsewhere(now),
             Act::Released => {
                 let seen = known.map_or(0, |known| known.seen);
@@ -106,26 +101,6 @@ impl Register {
             Act::Redriven => return,
         };
         self.put(&key, (record.sequence, park.from), phase);
-    }
-
-    fn apply_letter(&mut self, record: &ParkRecord) {
-        let number = record.subject.rsplit('.').next();
-        let Some(number) = number.and_then(|number| number.parse().ok()) else {
-            return;
-        };
-        if record.act != Act::Redriven {
-            self.letters.remove(&number);
-            return;
-        }
-        let park = &record.park;
-        let letter = Letter {
-            record: record.sequence,
-            key: park.key.as_str().into(),
-            sequence: park.sequence,
-            index: park.index,
-            out: false,
-        };
-        self.letters.entry(number).or_insert(letter);
     }
 
     fn put(&mut self, key: &Arc<str>, (record, from): (u64, u64), phase: Phase) {
@@ -151,6 +126,26 @@ impl Register {
         self.put(key, (record, from), Phase::Here);
     }
 
+    /// Notes that nothing of a key waits here, which is not written down yet.
+    pub(super) fn ending(&mut self, key: &str) {
+        self.set(key, Phase::Ending);
+    }
+
+    /// Notes that somebody else wrote what is to become of a key.
+    pub(super) fn lost(&mut self, key: &str, now: Instant) {
+        let entry = self.keys.get(key);
+        if entry.is_some_and(|entry| matches!(entry.phase, Phase::Here | Phase::Ending)) {
+            self.set(key, Phase::Elsewhere(now));
+        }
+    }
+
+    fn set(&mut self, key: &str, phase: Phase) {
+        if let Some(entry) = self.keys.get_mut(key) {
+            self.queue.remove(&entry.record);
+            entry.phase = phase;
+        }
+    }
+
     /// Notes that nothing of a key waits any more.
     pub(super) fn released(&mut self, key: &Arc<str>, from: u64, through: u64) {
         if let Some(entry) = self.keys.remove(key) {
@@ -174,7 +169,7 @@ impl Register {
         match self.keys.get(key) {
             Some(entry) if sequence >= entry.from => match entry.phase {
                 Phase::Parked | Phase::Here => Standing::Waits,
-                Phase::Asked => Standing::Unclaimed,
+                Phase::Asked | Phase::Ending => Standing::Unclaimed,
                 Phase::Elsewhere(_) => Standing::Elsewhere,
             },
             _ => Standing::Free,
@@ -188,13 +183,22 @@ impl Register {
         }
     }
 
-    /// Returns the key that has waited longest to go on.
-    pub(super) fn next(&self) -> Option<Arc<str>> {
-        self.queue.values().next().map(Arc::clone)
+    /// Whether a key shall go on and nobody saw to it.
+    pub(super) fn is_asked(&self, key: &str) -> bool {
+        let entry = self.keys.get(key);
+        entry.is_some_and(|entry| entry.phase == Phase::Asked)
+    }
+
+    /// Returns the key that has waited longest to go on, of those that are not
+    /// being claimed.
+    pub(super) fn asked(&self, claims: &HashSet<Arc<str>>) -> Option<Arc<str>> {
+        let mut keys = self.queue.values();
+        keys.find(|key| !claims.contains(*key)).map(Arc::clone)
     }
 
     /// Takes over what readers elsewhere began and say nothing of any more.
     pub(super) fn inherit(&mut self, now: Instant) {
+        self.letters.inherit(now);
         for (key, entry) in &mut self.keys {
             if let Phase::Elsewhere(since) = entry.phase
                 && now.duration_since(since) >= SILENT
@@ -203,36 +207,6 @@ impl Register {
                 self.queue.insert(entry.record, Arc::clone(key));
             }
         }
-    }
-
-    /// Returns a dead letter that shall be handled and is not yet, and notes that it is.
-    pub(super) fn take_letter(&mut self) -> Option<(u64, Letter)> {
-        let (number, letter) = self.letters.iter_mut().find(|(_, letter)| !letter.out)?;
-        letter.out = true;
-        Some((*number, letter.clone()))
-    }
-
-    pub(super) fn letter(&self, number: u64) -> Option<&Letter> {
-        self.letters.get(&number)
-    }
-
-    /// Lets a dead letter be taken again, or forgets it.
-    pub(super) fn put_letter(&mut self, number: u64, done: bool) {
-        if done {
-            self.letters.remove(&number);
-        } else if let Some(letter) = self.letters.get_mut(&number) {
-            letter.out = false;
-        }
-    }
-
-    /// Returns how many dead letters are being handled.
-    pub(super) fn letters_out(&self) -> usize {
-        self.letters.values().filter(|letter| letter.out).count()
-    }
-
-    /// Whether a dead letter shall be handled and is not yet.
-    pub(super) fn has_letter(&self) -> bool {
-        self.letters.values().any(|letter| !letter.out)
     }
 
     /// Forgets what came by, once the consumer will not bring it again.
@@ -255,9 +229,14 @@ impl Register {
         self.keys.is_empty() && self.passed.is_empty() && self.letters.is_empty()
     }
 
-    /// Returns the last record that was read.
+    /// Returns the last place that was read.
     pub(super) const fn read(&self) -> u64 {
         self.read
+    }
+
+    /// Notes up to where the records were read, and what is none.
+    pub(super) fn looked_at(&mut self, through: u64) {
+        self.read = self.read.max(through);
     }
 }
 
@@ -300,7 +279,8 @@ mod tests {
         let standing = [4, 5, 9].map(|sequence| parked.standing("k", sequence));
         assert_eq!(standing, [Standing::Free, Standing::Waits, Standing::Waits]);
         assert_eq!(parked.standing("other", 9), Standing::Free);
-        assert_eq!((parked.next(), parked.has_letter()), (None, false));
+        let asked = parked.asked(&HashSet::new());
+        assert_eq!((asked, parked.letters.is_empty()), (None, true));
     }
 
     #[test]
@@ -308,22 +288,33 @@ mod tests {
         let parked = record(Act::Parked, 1, (5, 5), "x");
         let asked = record(Act::Retried, 2, (5, 5), "op");
         let mut register = register(&[parked, asked]);
+        let next = |register: &Register| register.asked(&HashSet::new()).is_some();
         assert_eq!(register.standing("k", 6), Standing::Unclaimed);
-        assert_eq!(register.next().as_deref(), Some("k"));
+        assert!(next(&register));
+        assert_eq!(register.asked(&HashSet::from(["k".into()])), None);
         register.apply(
             &record(Act::Draining, 3, (5, 5), "other"),
             "me",
             Instant::now(),
         );
-        assert_eq!(register.next(), None);
+        assert!(!next(&register));
         register.inherit(Instant::now());
-        assert_eq!(register.next(), None, "it may still be at work");
+        assert!(!next(&register), "it may still be at work");
         assert_eq!(register.standing("k", 6), Standing::Elsewhere);
         register.inherit(Instant::now() + SILENT);
-        assert_eq!(register.next().as_deref(), Some("k"));
+        assert!(next(&register));
         register.claimed(&"k".into(), 4, 5);
         assert_eq!(register.standing("k", 6), Standing::Waits);
-        assert_eq!(register.next(), None);
+        assert!(!next(&register));
+        register.ending("k");
+        let standing = register.standing("k", 6);
+        assert_eq!(standing, Standing::Unclaimed, "it would be behind the end");
+    }
+
+    #[test]
+    fn what_this_reader_wrote_without_a_drain_of_it_is_asked_for() {
+        let register = register(&[record(Act::Draining, 1, (5, 5), "me")]);
+        assert_eq!(register.asked(&HashSet::new()).as_deref(), Some("k"));
     }
 
     #[test]
@@ -345,6 +336,6 @@ mod tests {
         let mut register = register(&[record(Act::Parked, 1, (5, 5), "x")]);
         register.seen("k", 9);
         register.apply(&record(Act::Released, 2, (5, 8), "x"), "me", Instant::now());
-        assert_eq!(register.next().as_deref(), Some("k"));
+        assert_eq!(register.asked(&HashSet::new()).as_deref(), Some("k"));
     }
 }

@@ -1,4 +1,4 @@
-use super::{Operator, OperatorError};
+use super::{LastRecord, Operator, OperatorError};
 use crate::{
     bus::{PARTITIONS, Stored, StreamConfig, partition},
     message::{
@@ -120,10 +120,10 @@ impl Operator {
         {
             let mut letter = Letter::of(stored, &prefix);
             if let Ok(subject) = self.letter_subject(&letter)
-                && let Some(record) = records.get(&subject)
+                && let Some(LastRecord { record, .. }) = records.get(&subject)
             {
                 letter.state = match (record.act, &record.park.note) {
-                    (Act::Redriven, _) => LetterState::Redriven,
+                    (Act::Redriven | Act::Draining, _) => LetterState::Redriven,
                     (_, Some(reason)) => LetterState::Failed { reason: reason.clone() },
                     _ => LetterState::Handled,
                 };
@@ -153,7 +153,7 @@ impl Operator {
             return Err(letter.no_event(reason));
         };
         let (last, after) = parks.last(&subject).await?;
-        if last.is_some_and(|last| last.act == Act::Redriven) {
+        if last.is_some_and(|last| matches!(last.act, Act::Redriven | Act::Draining)) {
             let (number, child) = (letter.number, letter.child.clone());
             return Err(OperatorError::Asked { number, child });
         }

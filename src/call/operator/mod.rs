@@ -16,7 +16,15 @@ use crate::{
     message::{Namespace, ParkError},
 };
 use bytes::Bytes;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime},
+};
+
+/// How long a reader may say nothing of a key that it lets go on; after that
+/// the operator may act.
+const LEASE: Duration = Duration::from_mins(1);
 
 /// Looks at parked keys and dead letters, and says how to go on with them.
 ///
@@ -73,25 +81,33 @@ impl Operator {
         Ok(stream.map(parks))
     }
 
-    /// Returns the last record of each subject that matches and is not over.
+    /// Returns the last record of each subject that matches and is not over, and
+    /// the place of what is last there, which may be no record.
     async fn records(
         &self,
         filter: &str,
         is_over: impl Fn(&ParkRecord) -> bool,
-    ) -> Result<BTreeMap<String, ParkRecord>, OperatorError> {
-        let mut last = BTreeMap::new();
+    ) -> Result<BTreeMap<String, LastRecord>, OperatorError> {
+        let mut last: BTreeMap<String, LastRecord> = BTreeMap::new();
         let Some(parks) = self.parks().await? else {
             return Ok(last);
         };
         let mut records = parks.since(filter, 1).await?;
         while let Some(stored) = records.next().await? {
-            let Some(record) = parks.read(&stored) else {
-                continue;
-            };
-            if is_over(&record) {
-                last.remove(&record.subject);
-            } else {
-                last.insert(record.subject.clone(), record);
+            let end = stored.sequence;
+            match parks.read(&stored) {
+                Some(record) if is_over(&record) => {
+                    last.remove(&record.subject);
+                }
+                Some(record) => {
+                    let found = LastRecord { record, time: stored.time, end };
+                    last.insert(stored.subject, found);
+                }
+                None => {
+                    if let Some(known) = last.get_mut(&stored.subject) {
+                        known.end = end;
+                    }
+                }
             }
         }
         Ok(last)
@@ -120,6 +136,16 @@ impl Operator {
     }
 }
 
+/// The last record of a subject.
+#[derive(Clone, Debug)]
+struct LastRecord {
+    record: ParkRecord,
+    /// When it was stored.
+    time: SystemTime,
+    /// The place of what is last on its subject.
+    end: u64,
+}
+
 impl fmt::Debug for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Operator({} on {})", self.source, self.bus)
@@ -135,13 +161,18 @@ pub enum OperatorError {
     Changed,
     /// A reader is at work on it.
     #[error(
-        "`{child}` is handling what waits of key `{key}` now; wait until it is done or parked again"
+        "`{child}` is handling what waits of key `{key}` now, and said so {} ago; wait until it is \
+         done or parked again, or says nothing for {}",
+        humantime::format_duration(Duration::from_secs(.silent.as_secs())),
+        humantime::format_duration(LEASE)
     )]
     Draining {
         /// The path of the actor.
         child: String,
         /// The key.
         key: String,
+        /// How long it has said nothing.
+        silent: Duration,
     },
     /// The dead letter was asked for already.
     #[error("dead letter {number} was redriven already and waits for `{child}`; is its node up?")]

@@ -1,12 +1,16 @@
-use super::{Operator, OperatorError};
+use super::{LEASE, LastRecord, Operator, OperatorError};
 use crate::{
     bus::{PARTITIONS, Reader, partition},
     call::ParkRecord,
     message::{Act, Key, Park},
-    time::from_unix_ms,
+    time::{Clock, from_unix_ms},
 };
 use bytes::Bytes;
 use std::time::SystemTime;
+
+/// How many bytes the payload of an amended event may have: a record has room
+/// for it and for what else it says, as long as that may be.
+const MAX_AMENDED: usize = 240 * 1024;
 
 /// A key that could not go on, as it is now.
 #[derive(Clone, Debug)]
@@ -34,7 +38,11 @@ pub struct Parked {
     pub amended: Option<Bytes>,
     /// What is being done about it.
     pub state: ParkedState,
+    /// When that was said last.
+    pub noted: SystemTime,
     record: ParkRecord,
+    /// The place of what is last on its subject.
+    end: u64,
 }
 
 /// What is being done about a parked key.
@@ -67,7 +75,8 @@ impl ParkedState {
 }
 
 impl Parked {
-    fn of(record: ParkRecord) -> Option<Self> {
+    fn of(last: LastRecord) -> Option<Self> {
+        let LastRecord { record, time, end } = last;
         let state = match record.act {
             Act::Parked => ParkedState::Parked,
             Act::Retried => ParkedState::Retried,
@@ -90,7 +99,9 @@ impl Parked {
             since: from_unix_ms(park.since),
             amended: park.amended.clone(),
             state,
+            noted: time,
             record,
+            end,
         })
     }
 }
@@ -178,15 +189,24 @@ impl Operator {
         parked: &Parked,
         payload: impl Into<Bytes>,
     ) -> Result<(), OperatorError> {
-        let amended = Some(payload.into());
+        let payload = payload.into();
+        if payload.len() > MAX_AMENDED {
+            let bytes = payload.len();
+            let reason = format!("a payload of {bytes} bytes; {MAX_AMENDED} is the most");
+            return Err(OperatorError::Record { reason });
+        }
+        let amended = Some(payload);
         let park = Park { amended, ..parked.record.park.clone() };
         self.act(parked, Act::Amended, park).await
     }
 
     async fn act(&self, parked: &Parked, act: Act, mut park: Park) -> Result<(), OperatorError> {
-        if parked.state == ParkedState::Draining {
+        let now = Clock::system().now();
+        let silent = now.duration_since(parked.noted).unwrap_or_default();
+        // Whoever was at it and says nothing any more does not lock the operator out.
+        if parked.state == ParkedState::Draining && silent < LEASE {
             let (child, key) = (parked.child.clone(), parked.key.clone());
-            return Err(OperatorError::Draining { child, key });
+            return Err(OperatorError::Draining { child, key, silent });
         }
         let Some(parks) = self.parks().await? else {
             return Err(OperatorError::Changed);
@@ -196,9 +216,7 @@ impl Operator {
         let subject = self
             .namespace
             .park(&park.child, &park.domain, at, &park.key);
-        parks
-            .append(act, &park, (subject, parked.record.sequence))
-            .await?;
+        parks.append(act, &park, (subject, parked.end)).await?;
         self.poke(&park.child).await
     }
 }
