@@ -11,7 +11,7 @@ use callboard::{
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::HashMap, time::Duration};
 
-/// Buys for an amount; what is wrapped how is a map, which has no order.
+/// Buys for an amount.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Buy {
     order: String,
