@@ -69,6 +69,7 @@ fn card(number: usize, revision: u64) -> Card {
         depends_on: ["service-0".to_owned()].into(),
         answers: (0..8).map(|at| format!("service-{name}.do-{at}")).collect(),
         hears: (0..4).map(|at| format!("service-{at}.done")).collect(),
+        repeats: [].into(),
         schemas: (0..4).map(|at| (format!("service-{at}.done"), 1)).collect(),
         publishes: [format!("service-{name}.done")].into(),
         calls: ["service-0".to_owned()].into(),

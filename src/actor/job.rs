@@ -4,24 +4,26 @@ use super::{
     repetition::{COMMAND, Repetition},
 };
 use crate::{
-    bus::{PARTITIONS, Stored, StreamError},
+    bus::{PARTITIONS, Stored, Subscription},
     call::{Client, Door},
     message::{
-        Id, Request, Subject,
+        Id, Key, Request, Subject,
         headers::{CB_CORRELATION, CB_ID, MSG_ID, SCHEDULE},
     },
+    roster::Status,
 };
 use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-/// How often a domain that has no jobs looks whether it has some now.
+/// How often a domain that never had a job looks whether it has one now, should
+/// it not have heard of it.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How a group does the jobs of one domain.
 ///
-/// A domain's stream of jobs is made by whoever sends the first one. Until
-/// then it is only listened for; then each partition is read by one node at a
-/// time, in order per key and side by side across keys.
+/// Until the domain has its first job it is only listened for; then each
+/// partition is read by one node at a time, in order per key and side by side
+/// across keys.
 #[derive(Clone, Debug)]
 pub(crate) struct Jobs {
     pub(crate) client: Client,
@@ -55,7 +57,7 @@ impl Jobs {
         if self.repetitions.is_empty() {
             let mut waiting = stop.clone();
             tokio::select! {
-                () = self.await_stream() => {}
+                () = self.await_first() => {}
                 _ = waiting.wait_for(|stop| *stop) => return,
             }
         }
@@ -78,34 +80,45 @@ impl Jobs {
         }
     }
 
-    /// Waits until the domain has a stream of jobs.
-    async fn await_stream(&self) {
+    /// Waits until the domain has a job, or a timer, for the first time.
+    async fn await_first(&self) {
         let (bus, namespace) = (self.client.bus(), self.client.namespace());
-        let (call, stream) = (
-            namespace.job_call(&self.domain),
-            namespace.job_stream(&self.domain),
-        );
-        let mut told = bus.subscribe(&call, None).await.ok();
+        let (jobs, timers) = (namespace.jobs(&self.domain), namespace.timers(&self.domain));
+        let mut jobs = bus.subscribe(&jobs, None).await.ok();
+        let mut timers = bus.subscribe(&timers, None).await.ok();
         loop {
-            match bus.has_stream(&stream).await {
+            match self.has_any().await {
                 Ok(true) => return,
-                Ok(false) | Err(StreamError::Unavailable { .. }) => {}
-                Err(error) => tracing::warn!(domain = &*self.domain, %error, "jobs are not seen"),
-            }
-            let listen = async {
-                let heard = match &mut told {
-                    Some(told) => told.next().await,
-                    None => None,
-                };
-                if heard.is_none() {
-                    std::future::pending::<()>().await;
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::warn!(domain = &*self.domain, error, "jobs are not seen");
                 }
-            };
+            }
             tokio::select! {
-                () = listen => {}
+                () = heard(&mut jobs) => return,
+                () = heard(&mut timers) => return,
                 () = sleep(LOOK) => {}
             }
         }
+    }
+
+    /// Whether there was ever a job, or a timer.
+    async fn has_any(&self) -> Result<bool, String> {
+        let stream = self.client.jobs(&self.domain).await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        let info = stream.info().await.map_err(|error| error.to_string())?;
+        Ok(info.last_sequence > 0)
+    }
+}
+
+/// Waits for a message; for ever if there can be none.
+async fn heard(subscription: &mut Option<Subscription>) {
+    let message = match subscription {
+        Some(subscription) => subscription.next().await,
+        None => None,
+    };
+    if message.is_none() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -115,10 +128,19 @@ pub(super) enum Task<'a> {
     Command(&'a Worker),
     /// To run a handler once more.
     Repetition(&'a Repetition),
-    /// Something that nobody here can do.
-    Unknown(String),
+    /// Something that nobody here can do: another version may.
+    Unknown(Wanted),
     /// Nothing: why.
     Nothing(&'static str),
+}
+
+/// What a group lacks to do a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The answer to a command, by its full name.
+    Answer(String),
+    /// A repetition, by its actor's path and its name.
+    Repetition(String),
 }
 
 impl Jobs {
@@ -140,21 +162,33 @@ impl Jobs {
         let (command, key) = tokens(stored);
         if command == COMMAND {
             let mut repetitions = self.repetitions.iter();
-            return repetitions
-                .find(|repetition| repetition.key.as_str() == key)
-                .map_or(
-                    Task::Nothing("nobody repeats it any more"),
-                    Task::Repetition,
-                );
+            return match repetitions.find(|repetition| repetition.key.as_str() == key) {
+                Some(repetition) => Task::Repetition(repetition),
+                None => Task::Unknown(Wanted::Repetition(decoded(key))),
+            };
         }
         let mut routes = self.routes.iter();
         match routes.find(|route| route.command.name() == command) {
             Some(route) => Task::Command(&route.worker),
-            None => Task::Unknown(format!(
-                "the group `{}` answers no command `{}.{command}`; see its table of `.answer`",
-                self.path, self.domain
-            )),
+            None => Task::Unknown(Wanted::Answer(format!("{}.{command}", self.domain))),
         }
+    }
+
+    /// Whether another node that is there can do what is wanted here.
+    pub(super) fn is_known_elsewhere(&self, wanted: &Wanted) -> bool {
+        let (own, roster) = (&*self.client.ways().instance, self.client.roster());
+        let others = match wanted {
+            Wanted::Answer(_) => roster.answering(&self.domain),
+            Wanted::Repetition(_) => roster.of(&self.path),
+        };
+        let mut others = others.iter().filter(|other| {
+            let stays = !matches!(other.service().status, Status::Draining | Status::Unknown);
+            stays && other.id() != own
+        });
+        others.any(|other| match wanted {
+            Wanted::Answer(command) => other.service().answers.contains(command),
+            Wanted::Repetition(name) => other.service().repeats.contains(name),
+        })
     }
 
     /// Returns who answers for a message, and how often it is tried.
@@ -184,6 +218,11 @@ fn tokens(stored: &Stored) -> (&str, &str) {
     let mut tokens = stored.subject.rsplit('.');
     let key = tokens.next().unwrap_or_default();
     (tokens.next().unwrap_or_default(), key)
+}
+
+/// Returns the text that a token stands for.
+fn decoded(token: &str) -> String {
+    Key::from_token(token).map_or_else(|_| token.to_owned(), |key| key.decode())
 }
 
 /// Reads what came with a job; one without an id gets one that it keeps.

@@ -15,7 +15,10 @@ mod dead;
 mod host;
 mod inbox;
 mod job;
+mod job_limbo;
 mod job_reader;
+mod job_takeover;
+mod job_turns;
 mod lanes;
 mod meter;
 mod pattern;
@@ -27,6 +30,7 @@ mod retry;
 mod route;
 mod spec;
 mod taken;
+mod tried;
 
 pub(crate) use blueprint::{Answered, Blueprint, Repeated, Review};
 pub(crate) use bounds::guarded;

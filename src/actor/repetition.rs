@@ -6,9 +6,9 @@ use crate::{
         Id, Key, Request,
         headers::{CB_CRON, CB_DUE, MSG_ID},
     },
-    time::unix_ms,
+    time::{from_unix_ms, unix_ms},
 };
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::sleep;
 
 /// Stands for the command in the subjects of repetitions; no command has this name.
@@ -20,6 +20,20 @@ const SOON: Duration = Duration::from_millis(50);
 const OFTEN: u32 = 100;
 /// How long to wait before something that must succeed is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// How far a run may be due after it was stored: more than any clock is off, and
+/// less than a time that nobody meant.
+const AHEAD: Duration = Duration::from_hours(1);
+
+/// Returns when a run was due; a time that cannot be so is when it was stored.
+fn due_of(run: &Stored) -> Option<SystemTime> {
+    let due = run.headers.get(CB_DUE)?.parse().ok().map(from_unix_ms)?;
+    Some(if due <= run.time + AHEAD {
+        due
+    } else {
+        run.time
+    })
+}
 
 /// A handler that the group runs again and again, on one of its nodes.
 ///
@@ -52,10 +66,12 @@ impl Repetition {
         domain: &str,
         run: &Stored,
     ) -> Result<(), String> {
-        self.arm(client, domain, run.headers.get(CB_DUE)).await
+        self.arm(client, domain, Some(run)).await
     }
 
-    async fn arm(&self, client: &Client, domain: &str, fired: Option<&str>) -> Result<(), String> {
+    async fn arm(&self, client: &Client, domain: &str, run: Option<&Stored>) -> Result<(), String> {
+        let fired = run.and_then(|run| run.headers.get(CB_DUE));
+        let after = run.and_then(due_of);
         let stream = client
             .jobs(domain)
             .await
@@ -77,22 +93,29 @@ impl Repetition {
                     last.sequence
                 }
             };
-            if self.store(client, domain, &stream, expected).await? {
+            if self
+                .store(client, (domain, &stream), expected, after)
+                .await?
+            {
                 return Ok(());
             }
         }
         Err(format!("what is scheduled on {timer} does not settle"))
     }
 
-    /// Stores the next run; returns false if another was stored meanwhile.
+    /// Stores the next run after now, and after the one at hand: a clock that is
+    /// behind the server's has not come to that yet. Returns false if another was
+    /// stored meanwhile.
     async fn store(
         &self,
         client: &Client,
-        domain: &str,
-        stream: &Stream,
+        (domain, stream): (&str, &Stream),
         expected: u64,
+        after: Option<SystemTime>,
     ) -> Result<bool, String> {
-        let Some(due) = self.pattern.after(client.clock().now()) else {
+        let now = client.clock().now();
+        let after = after.map_or(now, |due| due.max(now));
+        let Some(due) = self.pattern.after(after) else {
             let (child, pattern) = (&*self.worker.path, self.pattern.to_string());
             tracing::error!(child, pattern, "a repetition has no next time");
             return Ok(true);

@@ -1,5 +1,5 @@
 use crate::{
-    bus::{AppendError, CancelError, RequestError, SendError, StreamError},
+    bus::{AppendError, CancelError, ReadError, RequestError, SendError, StreamError},
     message::{HeaderError, Id, KeyError, Status, Subject},
     policy::again,
 };
@@ -90,6 +90,19 @@ pub enum CallError<R> {
         /// After how long it is worth asking again.
         retry_after: Option<Duration>,
     },
+    /// The callee could not be asked, and whether the command is stored as a job is
+    /// not known: it may be done later. Calling it again with the same id is harmless.
+    #[error(
+        "whether {subject} is put off as the job {id} is not known, it may be done later: {reason}; call it again with the same id"
+    )]
+    MaybePutOff {
+        /// The command.
+        subject: Subject,
+        /// The job's id, which is the command's.
+        id: Id,
+        /// What stood in the way, of the call and of the job.
+        reason: String,
+    },
     /// The callee failed while it ran the command.
     #[error("{subject} failed: {reason}")]
     Failed {
@@ -179,6 +192,9 @@ impl<R> CallError<R> {
             Self::StillRunning { subject, reason, retry_after } => {
                 CallError::StillRunning { subject, reason, retry_after }
             }
+            Self::MaybePutOff { subject, id, reason } => {
+                CallError::MaybePutOff { subject, id, reason }
+            }
             Self::Failed { subject, reason } => CallError::Failed { subject, reason },
             Self::Refused { subject, status, reason } => {
                 CallError::Refused { subject, status, reason }
@@ -201,6 +217,7 @@ impl<R> CallError<R> {
             Self::Limited { .. } => "limited",
             Self::PutOff { .. } => "put_off",
             Self::StillRunning { .. } => "still_running",
+            Self::MaybePutOff { .. } => "maybe_put_off",
             Self::Failed { .. } => "failed",
             Self::Refused { .. } => "refused",
             Self::Codec { .. } => "codec",
@@ -375,6 +392,20 @@ pub enum JobError {
         /// Why.
         reason: AppendError,
     },
+    /// What waits under the job's name cannot be read; nothing was stored.
+    #[error("{subject} cannot be sent: {reason}")]
+    Unreadable {
+        /// The command.
+        subject: Subject,
+        /// Why.
+        reason: ReadError,
+    },
+    /// Others store jobs under the same name all the time; this one is not stored.
+    #[error("{subject} was not sent: others replace the job of this name at the same time")]
+    Contended {
+        /// The command.
+        subject: Subject,
+    },
     /// The job could not be cancelled.
     #[error("{subject} was not cancelled: {reason}")]
     Cancel {
@@ -405,7 +436,8 @@ impl JobError {
             Self::Key { .. } | Self::Name { .. } | Self::Header { .. } | Self::Codec { .. } => {
                 "invalid"
             }
-            Self::Stream { .. } => "no_stream",
+            Self::Stream { .. } | Self::Unreadable { .. } => "no_stream",
+            Self::Contended { .. } => "conflict",
             Self::Refused { .. } | Self::Cancel { .. } => "refused",
             Self::Unknown { .. } => "unknown",
         }

@@ -1,7 +1,7 @@
 //! Calls to targets with a policy: the one place that decides about retries.
 
 use super::{
-    CallError, Cause, Client,
+    CallError, Cause, Client, JobError,
     ask::{TIMEOUT, attempt},
     job::Job,
     meaning::Again,
@@ -349,6 +349,10 @@ impl Guarded<'_> {
             Ok(_) => {
                 self.spared("job");
                 CallError::PutOff { subject, id, reason }
+            }
+            Err(JobError::Unknown { reason: trouble, .. }) => {
+                let reason = format!("{reason}; {trouble}");
+                CallError::MaybePutOff { subject, id, reason }
             }
             Err(trouble) => {
                 tracing::warn!(%subject, %trouble, "a call could not be put off");

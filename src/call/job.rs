@@ -1,8 +1,8 @@
 use super::{Cause, Client, JobError, ask::request};
 use crate::{
-    bus::{Append, Expect, Message, within_reach},
+    bus::{Append, AppendError, Expect, Message, Stream, within_reach},
     message::{
-        Command, Id, Key, Subject, codec,
+        Command, Headers, Id, Key, Subject, codec,
         headers::{CB_DUE, MSG_ID},
     },
     telemetry::JOBS_SENT_TOTAL,
@@ -30,7 +30,8 @@ const KEYLESS: &str = "=";
 ///
 /// With a time it is a timer: the command waits in the stream until it is due,
 /// also while nothing runs. It is done a few milliseconds later, on NATS up to
-/// 250 ms, and never earlier.
+/// 250 ms, and never earlier by the clock of the node that does it; `send_in`
+/// counts from the clock of who sends.
 ///
 /// # Errors
 ///
@@ -138,13 +139,15 @@ impl<'a, C: Command> Job<'a, C> {
         let message = self.address(message, &id, (due, now))?;
         let stream = self.client.jobs(subject.domain()).await;
         let stream = stream.map_err(|reason| JobError::Stream { subject, reason })?;
-        match stream.append(message, Expect::Any).await {
+        let appended = if self.name.is_some() {
+            replace(&stream, message, subject).await?
+        } else {
+            stream.append(message, Expect::Any).await
+        };
+        match appended {
             Ok(Append::Committed { duplicate, .. }) => Ok(Sent { id, due, duplicate }),
             Ok(Append::Unknown { reason }) => Err(JobError::Unknown { subject, id, reason }),
-            Ok(Append::Conflict) => {
-                let reason = "an expectation failed that was never made".to_owned();
-                Err(JobError::Unknown { subject, id, reason })
-            }
+            Ok(Append::Conflict) => Err(JobError::Contended { subject }),
             Err(reason) => Err(JobError::Refused { subject, reason }),
         }
     }
@@ -179,6 +182,38 @@ impl<'a, C: Command> Job<'a, C> {
         message.subject = namespace.timer(subject, &key_of(subject, &key)?, &name);
         Ok(message.scheduled(due, &job))
     }
+}
+
+/// How often a timer is put in the place of another before it is given up: each
+/// time somebody else was faster.
+const OFTEN: u32 = 20;
+
+/// Stores a timer in the place of what waits on its subject now, and of nothing
+/// else: should the message be on its way for so long that it was given up and
+/// another was stored, it changes nothing any more.
+async fn replace(
+    stream: &Stream,
+    message: Message,
+    subject: Subject,
+) -> Result<Result<Append, AppendError>, JobError> {
+    for _ in 0..OFTEN {
+        let last = stream.last(&message.subject).await;
+        let last = last.map_err(|reason| JobError::Unreadable { subject, reason })?;
+        let id = |headers: &Headers| headers.get(MSG_ID).map(str::to_owned);
+        let expected = match last {
+            Some(last) if id(&last.headers) == id(&message.headers) => {
+                let sequence = last.sequence;
+                return Ok(Ok(Append::Committed { sequence, duplicate: true }));
+            }
+            Some(last) => last.sequence,
+            None => 0,
+        };
+        let appended = stream.append(message.clone(), Expect::Last(expected)).await;
+        if !matches!(appended, Ok(Append::Conflict)) {
+            return Ok(appended);
+        }
+    }
+    Ok(Ok(Append::Conflict))
 }
 
 /// Longer than any job can wait, and short enough for every clock.

@@ -29,9 +29,11 @@ impl<R> CallError<R> {
             Self::StillRunning { .. } => Status::StillRunning,
             Self::Failed { .. } => Status::Failed,
             Self::Refused { status, .. } => *status,
-            Self::PutOff { .. } | Self::Codec { .. } | Self::Header { .. } | Self::Send(_) => {
-                return None;
-            }
+            Self::PutOff { .. }
+            | Self::MaybePutOff { .. }
+            | Self::Codec { .. }
+            | Self::Header { .. }
+            | Self::Send(_) => return None,
         })
     }
 

@@ -125,6 +125,7 @@ impl Own {
             depends_on: self.about.depends_on.clone(),
             answers: text(&self.says.answers),
             hears: text(&self.says.hears),
+            repeats: self.says.repeats.clone(),
             schemas: self.schemas(),
             publishes: ways.traffic.published_by(&self.name),
             calls: ways.traffic.called_by(&self.name),

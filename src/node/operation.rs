@@ -373,18 +373,19 @@ async fn refuse_captured(bus: &Bus, namespace: &Namespace) -> Result<(), NodeErr
 /// Opens the streams that the groups speak and hear on, so that a wrong one is
 /// known before anything runs.
 async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeError> {
+    let (namespace, replicas) = (&settings.namespace, settings.replicas);
     let domains: std::collections::BTreeSet<_> = plots
         .iter()
         .flat_map(|plot| plot.domains.iter().chain(&plot.hears))
         .collect();
     for domain in domains {
-        let config = StreamConfig::events(&settings.namespace, domain).replicas(settings.replicas);
+        let config = StreamConfig::events(namespace, domain).replicas(replicas);
         settings.bus.stream(&config).await?;
-        // Jobs have a stream once somebody sends one.
-        let jobs = StreamConfig::jobs(&settings.namespace, domain).replicas(settings.replicas);
-        if settings.bus.has_stream(&jobs.name).await? {
-            settings.bus.stream(&jobs).await?;
-        }
+    }
+    // Also before there is a job: whoever sends one with a plain client makes no stream.
+    for domain in plots.iter().flat_map(|plot| &plot.jobs) {
+        let config = StreamConfig::jobs(namespace, domain).replicas(replicas);
+        settings.bus.stream(&config).await?;
     }
     let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;

@@ -25,7 +25,7 @@ pub struct PlanItem {
     /// Whether it was made just now.
     pub made: bool,
     /// Whether whoever needs it first makes it, unless nodes may not: streams of
-    /// jobs, of snapshots and of what is left out of entities.
+    /// snapshots, of what wakes sagas and of what is left out of entities.
     pub on_demand: bool,
 }
 

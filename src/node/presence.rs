@@ -96,7 +96,7 @@ pub(super) fn refuse_much(groups: &[Group]) -> Result<(), GroupError> {
 /// Returns how many bytes of a card a group takes before it has done anything.
 fn said(group: &Group) -> usize {
     let (about, says) = (group.about(), group.says());
-    let table = (&says.answers, &says.hears, &says.schemas);
+    let table = (&says.answers, &says.hears, &says.repeats, &says.schemas);
     let all = (
         group.name(),
         &about.tags,

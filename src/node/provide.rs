@@ -99,7 +99,8 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
             name: stream.name.clone(),
             found,
             made: false,
-            on_demand: stream.schedules || stream.last_per_subject,
+            // Jobs are in partitions; what sagas wait for is not.
+            on_demand: stream.last_per_subject || (stream.schedules && stream.partitions == 0),
         });
     }
     for (stream, consumers) in &needs.readers {

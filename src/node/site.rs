@@ -5,7 +5,7 @@ use crate::{
     call::Settings,
     supervision::{Group, Member, Soil, plant},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// The thread that hosts a group.
@@ -24,6 +24,8 @@ pub(super) struct Plot {
     pub(super) domains: BTreeSet<&'static str>,
     /// The domains whose events it hears.
     pub(super) hears: BTreeSet<&'static str>,
+    /// The domains whose jobs it does.
+    pub(super) jobs: BTreeSet<Arc<str>>,
     orders: mpsc::Sender<Order>,
 }
 
@@ -96,6 +98,11 @@ async fn tend(
             .reactions
             .iter()
             .map(|reaction| reaction.domain)
+            .collect(),
+        jobs: plants
+            .jobs
+            .iter()
+            .map(|jobs| Arc::clone(&jobs.domain))
             .collect(),
         orders,
     };

@@ -53,6 +53,10 @@ pub struct Service {
     /// The events that it hears, as `domain.name`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hears: BTreeSet<String>,
+    /// What it repeats for all its nodes, each by its actor's path and its name, such as
+    /// `bank/clerk/nightly`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub repeats: BTreeSet<String>,
     /// The schemas that its program reads: each event type, as `domain.name`, and the
     /// newest version that it knows of it, the least of its readers'. Programs from
     /// before this was told say nothing.

@@ -263,6 +263,7 @@ mod tests {
             depends_on: BTreeSet::default(),
             answers: BTreeSet::default(),
             hears: BTreeSet::default(),
+            repeats: BTreeSet::default(),
             schemas: BTreeMap::new(),
             publishes: BTreeSet::default(),
             calls: BTreeSet::default(),

@@ -1,6 +1,6 @@
 //! What a group says of itself to who looks for it.
 
-use super::{Group, GroupError, child::Kind};
+use super::{Group, GroupError, child::Kind, group::join};
 use crate::message::is_name;
 use futures_util::future::LocalBoxFuture;
 use std::{
@@ -71,12 +71,14 @@ fn is_tag(text: &str) -> bool {
     visible && text.len() <= LONGEST_TAG && !text.chars().any(char::is_control)
 }
 
-/// What a group's table says: the commands it answers, the events it hears,
-/// and up to which version it reads each event type.
+/// What a group's table says: the commands it answers, the events it hears, what it
+/// repeats, and up to which version it reads each event type.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Says {
     pub(crate) answers: BTreeSet<&'static str>,
     pub(crate) hears: BTreeSet<&'static str>,
+    /// What it repeats, by the actor's path and the name.
+    pub(crate) repeats: BTreeSet<String>,
     pub(crate) schemas: BTreeMap<&'static str, u32>,
 }
 
@@ -135,20 +137,24 @@ impl Group {
     /// Returns what its table says, with all that is below it.
     pub(crate) fn says(&self) -> Says {
         let mut says = Says::default();
-        self.add_words(&mut says);
+        self.add_words("", &mut says);
         says
     }
 
-    fn add_words(&self, says: &mut Says) {
+    fn add_words(&self, parent: &str, says: &mut Says) {
+        let path = join(parent, self.name());
         for child in &self.children {
             match &child.0 {
-                Kind::Group(group) => group.add_words(says),
+                Kind::Group(group) => group.add_words(&path, says),
                 Kind::Actor(actor) => {
                     let answers = actor.answers.iter();
                     says.answers
                         .extend(answers.map(|answered| answered.subject.as_str()));
                     says.hears
                         .extend(actor.hears.iter().map(|(event, _)| event.as_str()));
+                    let repeated = actor.repeats.iter();
+                    says.repeats
+                        .extend(repeated.map(|it| format!("{path}/{}/{}", actor.name, it.name)));
                     for (event, &version) in &actor.schemas {
                         // Of several readers, the one that knows least decides.
                         let known = says.schemas.entry(event).or_insert(version);

@@ -3,8 +3,10 @@
 
 mod bank;
 mod doing;
+mod order;
 mod outage;
 mod repeating;
 #[path = "../support/mod.rs"]
 mod support;
+mod unknown;
 mod waiting;

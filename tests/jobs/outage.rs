@@ -8,7 +8,12 @@ use crate::{
         way::{Verdict, until},
     },
 };
-use callboard::{Bus, Node, bus::StreamConfig, time::Clock};
+use callboard::{
+    Bus, CallError, Client, Node,
+    bus::StreamConfig,
+    policy::{Fallback, Policies, Policy},
+    time::Clock,
+};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_millis(1_500);
@@ -53,4 +58,21 @@ async fn timers_that_fall_due_while_the_server_is_down_are_done_once_when_it_is_
         "none waits"
     );
     Ok(node.stop().await?)
+}
+
+#[tokio::test]
+async fn who_cannot_know_whether_a_call_was_put_off_is_told_so() -> Verdict {
+    let mut server = Server::start();
+    let bus = Bus::nats(server.url()).await?;
+    let fallback = Policy::new().idempotent().fallback(Fallback::Job);
+    let client = Client::new(bus, "shop".parse()?).policies(Policies::new().otherwise(fallback))?;
+    // From now on it knows the stream.
+    client.send(fine("a")).await?;
+    server.kill();
+    let called = client.call(fine("b")).await;
+    let Err(error @ CallError::MaybePutOff { .. }) = called else {
+        return Err(format!("{called:?}").into());
+    };
+    assert!(!error.certainly_not_run());
+    Ok(())
 }

@@ -8,7 +8,15 @@ use crate::{
         way::{Verdict, both_buses, until},
     },
 };
-use callboard::{Actor, Bus, Context, Failure, Group, Node, Replay, Retry, time::Clock};
+use callboard::{
+    Actor, Bus, Context, Failure, Group, Node, Replay, Retry,
+    bus::{Expect, Message, StreamConfig},
+    message::{
+        Headers, Key,
+        headers::{CB_CRON, CB_DUE, MSG_ID},
+    },
+    time::Clock,
+};
 use std::time::{Duration, SystemTime};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -65,6 +73,57 @@ async fn two_nodes_repeat_once_and_go_on_when_one_is_gone() -> Verdict {
         let once = times.windows(2).all(|pair| pair[0] < pair[1]);
         assert!(once, "each time once, in order: {lines:?}");
         Ok(second.stop().await?)
+    })
+    .await
+}
+
+/// As where the server's clock is ahead: the run comes before its time.
+#[tokio::test]
+async fn a_run_that_comes_before_its_time_happens_once_and_at_its_time() -> Verdict {
+    both_buses(async |way| {
+        let own = Log::default();
+        let noted = own.clone();
+        let period = 3 * SECOND;
+        let drummer = Actor::new("drummer", async move || Ok(noted.clone())).every_durably(
+            "beat",
+            period,
+            async |log: &mut Log, ctx: &Context| {
+                let due = ctx.due().map_or(0, seconds);
+                log.note(format!(
+                    "{due} {}",
+                    ctx.now() >= ctx.due().unwrap_or(ctx.now())
+                ));
+                Ok(())
+            },
+        );
+        let node = way.node("n").group(band(drummer)).start().await?;
+        let last: u64 = own.of(1).await[0]
+            .split(' ')
+            .next()
+            .unwrap_or("0")
+            .parse()?;
+        let next = last + period.as_secs();
+        let key = Key::new("band/drummer/beat")?;
+        let config = StreamConfig::jobs(&way.names(), "band");
+        let stream = way.bus.stream(&config).await?;
+        let timer = format!("{}.tmr.band.=cron.{key}", way.namespace);
+        until("the next timer", async || {
+            stream.cancel(&timer).await.is_ok_and(|was_there| was_there)
+        })
+        .await;
+        let mut headers = Headers::new();
+        headers.insert(MSG_ID, "early")?;
+        headers.insert(CB_DUE, (next * 1_000).to_string())?;
+        headers.insert(CB_CRON, "@every 3s")?;
+        let job = format!("{}.job.band.=cron.{key}", way.namespace);
+        let message = Message::new(job, "").headers(headers);
+        stream.append(message, Expect::Any).await?;
+        let lines = own.of(3).await;
+        let expected: Vec<_> = (0..3)
+            .map(|run| format!("{} true", last + run * period.as_secs()))
+            .collect();
+        assert_eq!(lines, expected, "each once, and not too early");
+        Ok(node.stop().await?)
     })
     .await
 }

@@ -5,11 +5,20 @@ use crate::{
     support::{
         folder::Folder,
         log::Log,
-        way::{Verdict, both_buses, until},
+        way::{Verdict, Way, both_buses, until},
     },
 };
-use callboard::{Bus, Client, JobError, Node, Replay, bus::StreamConfig, message::Id, time::Clock};
-use std::time::Duration;
+use callboard::{
+    Bus, Client, JobError, Node, Replay,
+    bus::StreamConfig,
+    message::{Id, headers::MSG_ID},
+    time::Clock,
+};
+use std::{error::Error, io, time::Duration};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
 
 const SOON: Duration = Duration::from_millis(600);
 const FAR: Duration = Duration::from_hours(1);
@@ -168,4 +177,77 @@ async fn a_day_of_timers_passes_in_a_replay() -> Verdict {
     assert_eq!(jobs.len(), 2, "attempts count");
     assert_eq!(jobs[0].0, fine("a"));
     Ok(())
+}
+
+/// A plain connection that sees what is sent, and can send the like.
+struct Tap(BufReader<TcpStream>);
+
+impl Tap {
+    async fn on(url: &str, filter: &str) -> Result<Self, Box<dyn Error>> {
+        let address = url.trim_start_matches("nats://");
+        let mut tap = Self(BufReader::new(TcpStream::connect(address).await?));
+        let hello = r#"CONNECT {"verbose":false,"headers":true}"#;
+        tap.say(&format!("{hello}\r\nSUB {filter} 1\r\nPING\r\n"))
+            .await?;
+        while tap.line().await? != "PONG" {}
+        Ok(tap)
+    }
+
+    async fn say(&mut self, text: &str) -> io::Result<()> {
+        self.0.write_all(text.as_bytes()).await
+    }
+
+    async fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        self.0.read_line(&mut line).await?;
+        Ok(line.trim_end().to_owned())
+    }
+
+    /// Returns the next message: its subject, its headers and its payload.
+    async fn message(&mut self) -> Result<(String, String, Vec<u8>), Box<dyn Error>> {
+        loop {
+            let line = self.line().await?;
+            let words: Vec<_> = line.split(' ').collect();
+            let ["HMSG", subject, .., headers, whole] = words[..] else {
+                continue;
+            };
+            let (headers, whole): (usize, usize) = (headers.parse()?, whole.parse()?);
+            let mut content = vec![0; whole + 2];
+            self.0.read_exact(&mut content).await?;
+            let payload = content[headers..whole].to_vec();
+            content.truncate(headers);
+            return Ok((subject.to_owned(), String::from_utf8(content)?, payload));
+        }
+    }
+}
+
+/// A timer that was given up and comes after all has what its sender wrote into it
+/// when it was sent.
+#[tokio::test]
+async fn a_timer_that_was_given_up_does_not_win_over_the_one_that_replaced_it() -> Verdict {
+    let way = Way::nats(true).await?;
+    let (log, client) = (Log::default(), way.client());
+    let node = start(&way, "n", &log).await?;
+    let timers = way.names().timers("bank");
+    let mut tap = Tap::on(&way.url().ok_or("a server")?, &timers).await?;
+    let named = |account: &str, wait| client.send_in(fine(account), wait).named("timeout");
+    let first = named("a", FAR).await?;
+    let (timer, headers, payload) = tap.message().await?;
+    named("a", FAR).id(Id::from("the second")).await?;
+    // As one that never came: the stream does not know its id.
+    let late = headers.replace(&format!("{MSG_ID}: {}", first.id), "Nats-Msg-Id: given-up");
+    assert_ne!(late, headers, "it has an id");
+    let (length, whole) = (late.len(), late.len() + payload.len());
+    tap.say(&format!("HPUB {timer} {length} {whole}\r\n{late}"))
+        .await?;
+    tap.0.write_all(&payload).await?;
+    tap.say("\r\nPING\r\n").await?;
+    while tap.line().await? != "PONG" {}
+    // What is stored after it was handled after it.
+    client.send(fine("b")).await?;
+    let config = StreamConfig::jobs(&way.names(), "bank");
+    let last = way.bus.stream(&config).await?.last(&timer).await?;
+    let last = last.ok_or("a timer")?;
+    assert_eq!(last.headers.get(MSG_ID), Some("the second"));
+    Ok(node.stop().await?)
 }
