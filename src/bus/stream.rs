@@ -1,8 +1,8 @@
 #[cfg(feature = "nats")]
 use super::nats;
 use super::{
-    AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, ReadError, Reader,
-    Stored, embedded, names::size,
+    AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, Progress,
+    ReadError, Reader, Stored, embedded, names::size,
 };
 use crate::message::{Namespace, headers::MSG_ID};
 use std::time::{Duration, SystemTime};
@@ -345,6 +345,26 @@ impl Stream {
             Kind::Embedded(stream) => stream.consumer(config).await.map(Consumer::embedded),
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.consumer(config).await.map(Consumer::nats),
+        }
+    }
+
+    /// Returns how far a durable consumer is; nothing if there is none of that name.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConsumerError`] if that could not be found out.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub(crate) async fn progress_of(
+        &self,
+        consumer: &str,
+    ) -> Result<Option<Progress>, ConsumerError> {
+        match &self.0 {
+            Kind::Embedded(stream) => Ok(stream.progress_of(consumer)),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.progress_of(consumer).await,
         }
     }
 

@@ -1,6 +1,6 @@
 use super::{Cause, Client, JobError, ask::request};
 use crate::{
-    bus::{Append, AppendError, Expect, Message, Stream, within_reach},
+    bus::{Append, AppendError, Expect, Message, ReadError, Stream, within_reach},
     message::{
         Command, Headers, Id, Key, Subject, codec,
         headers::{CB_DUE, MSG_ID},
@@ -140,7 +140,8 @@ impl<'a, C: Command> Job<'a, C> {
         let stream = self.client.jobs(subject.domain()).await;
         let stream = stream.map_err(|reason| JobError::Stream { subject, reason })?;
         let appended = if self.name.is_some() {
-            replace(&stream, message, subject).await?
+            let replaced = put_in_place(&stream, message).await;
+            replaced.map_err(|reason| JobError::Unreadable { subject, reason })?
         } else {
             stream.append(message, Expect::Any).await
         };
@@ -191,14 +192,12 @@ const OFTEN: u32 = 20;
 /// Stores a timer in the place of what waits on its subject now, and of nothing
 /// else: should the message be on its way for so long that it was given up and
 /// another was stored, it changes nothing any more.
-async fn replace(
+pub(super) async fn put_in_place(
     stream: &Stream,
     message: Message,
-    subject: Subject,
-) -> Result<Result<Append, AppendError>, JobError> {
+) -> Result<Result<Append, AppendError>, ReadError> {
     for _ in 0..OFTEN {
-        let last = stream.last(&message.subject).await;
-        let last = last.map_err(|reason| JobError::Unreadable { subject, reason })?;
+        let last = stream.last(&message.subject).await?;
         let id = |headers: &Headers| headers.get(MSG_ID).map(str::to_owned);
         let expected = match last {
             Some(last) if id(&last.headers) == id(&message.headers) => {

@@ -49,7 +49,8 @@ pub(crate) use local::{LocalCall, LocalReply};
 pub use many::CallAll;
 pub(crate) use named::{Named, ask_named};
 pub use operator::{
-    Letter, LetterState, Operator, OperatorError, Parked, ParkedState, SkippedMessage,
+    JobState, Letter, LetterState, NewJob, Operator, OperatorError, Parked, ParkedState,
+    SkippedMessage, WaitingJob, WaitingJobs,
 };
 pub(crate) use parcel::{
     Arrived, Content, Door, Doors, Ended, Errand, NotTaken, Parcel, Pulse, Receipt, Work,

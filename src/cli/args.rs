@@ -1,7 +1,7 @@
 use super::{
     breakers, dead, entity,
     filter::Filter,
-    limits, parked,
+    jobs, limits, parked,
     place::Place,
     policies, roster, routes, saga, store,
     target::{Target, id, kind, wait},
@@ -91,7 +91,19 @@ Examples:
   callboard dead show 17
   callboard dead redrive 17               hand it again to the actor that gave it up
   callboard dead redrive --all
-A redriven event goes to that actor only, once; the stream has it once as before.";
+  callboard dead redrive --all --reason 'bank is down'
+A redriven event goes to that actor only, once; the stream has it once as before.
+A redriven job is stored again, under its own id.";
+
+const JOBS: &str = "\
+Examples:
+  callboard jobs list payments            timers, and jobs that are not done
+  callboard jobs list payments --json | jq -r 'select(.state == \"timer\") | .due'
+  callboard jobs send payments.charge '{\"order\":\"o-1\",\"amount\":25}' --key o-1
+  callboard jobs send payments.charge @charge.json --key o-1 --in 2h --name retry
+  callboard jobs cancel payments.charge --key o-1 --name retry
+A timer of a name replaces the one that waits under it. What `list` shows as
+delivered is with a node: how often it was tried is in that node's log.";
 
 const ENTITY: &str = "\
 Examples:
@@ -240,6 +252,9 @@ pub(super) enum Command {
     /// Leaves a message out of the entity on whose subject it stands, or takes that back.
     #[command(after_help = ENTITY)]
     Entity(entity::Args),
+    /// Shows jobs and timers that wait, takes timers back, and sends jobs.
+    #[command(after_help = JOBS)]
+    Jobs(jobs::Args),
     /// Shows sagas step by step, and tells them to go on or to turn back.
     #[command(after_help = SAGA)]
     Saga(saga::Args),

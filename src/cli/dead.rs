@@ -4,7 +4,7 @@ use super::{
     error::CommandError,
     json,
     line::{nanos, time, word},
-    out::{Out, plain, warn},
+    out::{Out, note, plain, warn},
     parked::Data,
     place::Place,
 };
@@ -47,7 +47,8 @@ enum Act {
         #[arg(long)]
         json: bool,
     },
-    /// Hands an event again to the actor that gave it up, and to no other.
+    /// Hands an event again to the actor that gave it up, and to no other; stores a
+    /// job again.
     Redrive {
         /// The letter's number, as `list` shows it.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
@@ -55,6 +56,9 @@ enum Act {
         /// Hands over all that were not handled since.
         #[arg(long)]
         all: bool,
+        /// Of all, hands over those whose reason has this text in it.
+        #[arg(long, value_name = "TEXT", requires = "all")]
+        reason: Option<String>,
     },
 }
 
@@ -63,16 +67,19 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     match args.act {
         Act::List { json, all, from } => {
-            let mut pages = Pages { operator: &operator, next: from };
+            let (mut pages, mut is_empty) = (Pages { operator: &operator, next: from }, true);
             while let Some(letters) = pages.next().await? {
-                let handled = |letter: &&Letter| all || letter.state != LetterState::Handled;
-                for letter in letters.iter().filter(handled) {
+                for letter in letters.iter().filter(|letter| all || is_open(letter)) {
+                    is_empty = false;
                     out.line(&if json {
                         json::text(&Facts::of(letter, None))
                     } else {
                         line(letter)
                     })?;
                 }
+            }
+            if is_empty {
+                note("there are no dead letters");
             }
         }
         Act::Show { number, json } => {
@@ -84,7 +91,9 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
             operator.redrive(&letter).await?;
             redriven(&letter, out)?;
         }
-        Act::Redrive { .. } => redrive_all(&operator, out).await?,
+        Act::Redrive { reason, .. } => {
+            redrive_all(&operator, reason.as_deref(), out).await?;
+        }
     }
     bus.close().await;
     Ok(())
@@ -118,14 +127,20 @@ async fn find(operator: &Operator, number: u64) -> Result<Letter, CommandError> 
         })
 }
 
-async fn redrive_all(operator: &Operator, out: &mut Out) -> Result<(), CommandError> {
-    let mut failed = None;
+async fn redrive_all(
+    operator: &Operator,
+    reason: Option<&str>,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let wanted = |letter: &Letter| reason.is_none_or(|text| state(letter).1.contains(text));
+    let (mut failed, mut is_empty) = (None, true);
     let mut pages = Pages { operator, next: 1 };
     while let Some(letters) = pages.next().await? {
         for letter in &letters {
-            if matches!(letter.state, LetterState::Handled | LetterState::Redriven) {
+            if !is_open(letter) || letter.state == LetterState::Redriven || !wanted(letter) {
                 continue;
             }
+            is_empty = false;
             match operator.redrive(letter).await {
                 Ok(()) => redriven(letter, out)?,
                 // What is no event is left where it is.
@@ -137,12 +152,25 @@ async fn redrive_all(operator: &Operator, out: &mut Out) -> Result<(), CommandEr
             }
         }
     }
+    if is_empty {
+        note("there is no such dead letter");
+    }
     failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Whether something is left to do about a letter.
+const fn is_open(letter: &Letter) -> bool {
+    !matches!(letter.state, LetterState::Handled | LetterState::Resent)
 }
 
 fn redriven(letter: &Letter, out: &mut Out) -> Result<(), CommandError> {
     let (number, child) = (letter.number, word(&letter.child));
-    out.line(&format!("{number} goes to {child} again"))?;
+    let goes = if letter.stream.contains("_JOB_") {
+        "is stored as a job of"
+    } else {
+        "goes to"
+    };
+    out.line(&format!("{number} {goes} {child} again"))?;
     Ok(())
 }
 
@@ -173,6 +201,7 @@ fn state(letter: &Letter) -> (&'static str, &str) {
         LetterState::Redriven => ("redriven", &letter.reason),
         LetterState::Failed { reason } => ("failed again", reason),
         LetterState::Handled => ("handled", &letter.reason),
+        LetterState::Resent => ("sent again", &letter.reason),
     }
 }
 
@@ -206,7 +235,7 @@ fn show(letter: &Letter, json: bool, out: &mut Out) -> Result<(), CommandError> 
     }
     out.line(&line(letter))?;
     let (stream, sequence) = (plain(&letter.stream), letter.sequence);
-    out.line(&format!("event    {stream} {sequence}"))?;
+    out.line(&format!("original {stream} {sequence}"))?;
     for (name, value) in letter.stored.headers.iter() {
         out.line(&format!("header   {}: {}", plain(name), plain(value)))?;
     }

@@ -113,6 +113,7 @@ impl CommandError {
             | Self::NoNode(_)
             | Self::Operator(
                 OperatorError::Changed
+                | OperatorError::NoStream { .. }
                 | OperatorError::Draining { .. }
                 | OperatorError::Asked { .. },
             )

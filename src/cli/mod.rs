@@ -18,6 +18,7 @@ mod exit;
 mod feed;
 mod filter;
 mod input;
+mod jobs;
 mod json;
 mod limits;
 mod line;
@@ -102,6 +103,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Parked(parked) => parked::run(place, parked, out).await,
         Command::Dead(dead) => dead::run(place, dead, out).await,
         Command::Entity(entity) => entity::run(place, entity, out).await,
+        Command::Jobs(jobs) => jobs::run(place, jobs, out).await,
         Command::Saga(saga) => saga::run(place, saga, out).await,
         Command::Nodes(nodes) => roster::nodes(place, nodes, out).await,
         Command::Services(services) => roster::services(place, services, out).await,

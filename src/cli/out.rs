@@ -44,6 +44,12 @@ pub(super) fn warn(text: &str) {
     writeln!(io::stderr().lock(), "callboard: {}", safe(text)).ok();
 }
 
+/// Says what there is to know of a result, where it does not get in its way.
+pub(super) fn note(text: &str) {
+    // Nobody is left to be told that standard error is closed.
+    writeln!(io::stderr().lock(), "{}", safe(text)).ok();
+}
+
 /// Writes a text of others so that it cannot command the terminal; its line
 /// breaks stay.
 fn safe(text: &str) -> String {

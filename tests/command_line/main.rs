@@ -7,6 +7,7 @@ mod ask;
 mod breakers;
 mod connect;
 mod entity;
+mod jobs;
 mod limits;
 mod look;
 mod mesh;

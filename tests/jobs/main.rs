@@ -3,6 +3,7 @@
 
 mod bank;
 mod doing;
+mod operating;
 mod order;
 mod outage;
 mod repeating;

@@ -95,6 +95,13 @@ impl Kept {
         lock(&self.state).durables[seat.durable].progress(seat.handle)
     }
 
+    /// Returns how far a consumer is, by its name; nothing if there is none.
+    pub(super) fn progress_of(&self, name: &str) -> Option<Progress> {
+        let state = lock(&self.state);
+        let durable = *state.names.get(name)?;
+        Some(state.durables[durable].progress(0))
+    }
+
     /// Changes a consumer and wakes who can go on then.
     pub(super) fn change(&self, durable: usize, change: impl FnOnce(&mut Durable, Instant)) {
         let now = Instant::now();

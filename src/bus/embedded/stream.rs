@@ -1,7 +1,7 @@
 use super::{Broker, Consumer, Reader, lease::Lease, log::Outcome, record::Record, store::Disk};
 use crate::{
     bus::{
-        Append, AppendError, CancelError, ConsumerConfig, ConsumerError, Expect, Message,
+        Append, AppendError, CancelError, ConsumerConfig, ConsumerError, Expect, Message, Progress,
         ReadError, Stored, StreamInfo,
         declared::keeps,
         names::{is_filter, is_subject},
@@ -111,6 +111,10 @@ impl Stream {
     ) -> Result<Consumer, ConsumerError> {
         let seat = self.kept.seat(config)?;
         Ok(Consumer::new(self.kept.clone(), seat))
+    }
+
+    pub(in crate::bus) fn progress_of(&self, consumer: &str) -> Option<Progress> {
+        self.kept.progress_of(consumer)
     }
 
     pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {

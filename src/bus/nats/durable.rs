@@ -8,7 +8,9 @@ use super::{
     streams::Stream,
     subjects::Subjects,
 };
-use crate::bus::{ConsumerConfig, ConsumerError, Presence, Start, StreamConfig, declared};
+use crate::bus::{
+    ConsumerConfig, ConsumerError, Presence, Progress, Start, StreamConfig, declared,
+};
 use async_nats::jetstream::{
     ErrorCode,
     consumer::{
@@ -61,6 +63,31 @@ impl Stream {
         let pull = Pull::new(self.link(), self.name(), &config.name, plan).await;
         let pull = pull.map_err(|trouble| unavailable(config, trouble.to_string()))?;
         Ok(Consumer::new(self, config, wanted, (plan, pull), &info))
+    }
+
+    pub(in crate::bus) async fn progress_of(
+        &self,
+        name: &str,
+    ) -> Result<Option<Progress>, ConsumerError> {
+        let subject = format!("CONSUMER.INFO.{}.{name}", self.name());
+        match self
+            .link()
+            .ask_patiently::<Info>(&subject, &Nothing {})
+            .await
+        {
+            Ok(info) => Ok(Some(Progress {
+                floor: info.ack_floor.stream_sequence,
+                delivered: info.delivered.stream_sequence,
+                turns: info.delivered.consumer_sequence,
+                outstanding: info.num_ack_pending,
+                ours: false,
+            })),
+            Err(ApiError::Refused(error)) if is_missing(error.error_code()) => Ok(None),
+            Err(error) => {
+                let (name, reason) = (name.to_owned(), error.to_string());
+                Err(ConsumerError::Unavailable { name, reason })
+            }
+        }
     }
 
     /// Makes the consumer, or takes up the one that is there.

@@ -2,7 +2,7 @@ use super::{LastRecord, Operator, OperatorError};
 use crate::{
     bus::{PARTITIONS, Stored, StreamConfig, partition},
     message::{
-        Act, Key, Park, batch,
+        Act, Key, Namespace, Park, batch,
         headers::{
             CB_DEAD_ATTEMPTS, CB_DEAD_INDEX, CB_DEAD_REASON, CB_DEAD_SEQUENCE, CB_DEAD_STREAM,
             CB_DEAD_SUBJECT,
@@ -19,7 +19,7 @@ pub struct Letter {
     pub number: u64,
     /// The path of the actor that gave it up.
     pub child: String,
-    /// The type of the event; empty if it had none.
+    /// The type of the event, or the command of the job; empty if it had none.
     pub kind: String,
     /// The subject it was published on first.
     pub subject: String,
@@ -54,17 +54,20 @@ pub enum LetterState {
     },
     /// It was handled at last.
     Handled,
+    /// The job was stored again. Should that fail too, there is another letter.
+    Resent,
 }
 
 impl Letter {
-    fn of(stored: Stored, prefix: &str) -> Self {
+    fn of(stored: Stored, namespace: &Namespace) -> Self {
+        let prefix = format!("{namespace}.dead.");
         let header = |name| stored.headers.get(name).unwrap_or_default();
         let number = |name| header(name).parse().unwrap_or_default();
         let index = u32::try_from(number(CB_DEAD_INDEX)).unwrap_or(u32::MAX);
         let kinds: Vec<_> = batch::types(&stored.headers).collect();
         let kind = kinds.get(index as usize).or_else(|| kinds.first());
-        let path = stored.subject.strip_prefix(prefix).unwrap_or_default();
-        Self {
+        let path = stored.subject.strip_prefix(&prefix).unwrap_or_default();
+        let mut letter = Self {
             number: stored.sequence,
             child: path.replace('.', "/"),
             kind: kind.copied().unwrap_or_default().to_owned(),
@@ -76,10 +79,14 @@ impl Letter {
             attempts: u32::try_from(number(CB_DEAD_ATTEMPTS)).unwrap_or(u32::MAX),
             state: LetterState::Dead,
             stored,
+        };
+        if let Some((domain, command, _)) = job_place(&letter, namespace) {
+            letter.kind = format!("{domain}.{command}");
         }
+        letter
     }
 
-    fn no_event(&self, reason: String) -> OperatorError {
+    pub(super) fn no_event(&self, reason: String) -> OperatorError {
         OperatorError::NoEvent { number: self.number, reason }
     }
 
@@ -112,17 +119,17 @@ impl Operator {
         };
         let filter = format!("{}.park.letter.>", self.namespace);
         let records = self.records(&filter, |_| false).await?;
-        let prefix = format!("{}.dead.", self.namespace);
         let mut letters = Vec::new();
         let mut reader = stream.read(&self.namespace.all_dead(), from).await?;
         while letters.len() < most
             && let Some(stored) = reader.next().await?
         {
-            let mut letter = Letter::of(stored, &prefix);
+            let mut letter = Letter::of(stored, &self.namespace);
             if let Ok(subject) = self.letter_subject(&letter)
                 && let Some(LastRecord { record, .. }) = records.get(&subject)
             {
                 letter.state = match (record.act, &record.park.note) {
+                    (Act::Redriven, _) if self.is_of_a_job(&letter) => LetterState::Resent,
                     (Act::Redriven | Act::Draining, _) => LetterState::Redriven,
                     (_, Some(reason)) => LetterState::Failed { reason: reason.clone() },
                     _ => LetterState::Handled,
@@ -134,16 +141,21 @@ impl Operator {
     }
 
     /// Asks the actor that gave an event up to handle it again; nobody else
-    /// hears it, and the stream has it once as before.
+    /// hears it, and the stream has it once as before. A job is stored again,
+    /// behind the others of its key and under its own id.
     ///
     /// # Errors
     ///
-    /// Returns [`OperatorError`] if it was asked for already, or is no event.
+    /// Returns [`OperatorError`] if it was asked for already, or is neither an
+    /// event nor a job.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future may or may not ask.
     pub async fn redrive(&self, letter: &Letter) -> Result<(), OperatorError> {
+        if self.is_of_a_job(letter) {
+            return self.resend(letter).await;
+        }
         let subject = self.letter_subject(letter)?;
         let place = letter.place(self.namespace.as_str());
         let (domain, key) = place.map_err(|reason| letter.no_event(reason))?;
@@ -178,6 +190,9 @@ impl Operator {
 
     /// Returns where it is told that a letter is handled again.
     fn letter_subject(&self, letter: &Letter) -> Result<String, OperatorError> {
+        if let Some((domain, _, key)) = job_place(letter, &self.namespace) {
+            return Ok(self.resent_subject(letter, domain, key));
+        }
         let place = letter.place(self.namespace.as_str());
         let (domain, key) = place.map_err(|reason| letter.no_event(reason))?;
         let at = partition(key, PARTITIONS);
@@ -185,4 +200,21 @@ impl Operator {
             .namespace
             .redrive(&letter.child, domain, at, letter.number))
     }
+
+    fn is_of_a_job(&self, letter: &Letter) -> bool {
+        job_place(letter, &self.namespace).is_some()
+    }
+}
+
+/// Returns the domain, the command and the key of a job that was given up, as
+/// subject tokens; nothing if the letter is of none.
+pub(super) fn job_place<'a>(
+    letter: &'a Letter,
+    namespace: &Namespace,
+) -> Option<(&'a str, &'a str, &'a str)> {
+    let rest = letter.subject.strip_prefix(namespace.as_str())?;
+    let mut tokens = rest.strip_prefix(".job.")?.split('.');
+    let place = (tokens.next()?, tokens.next()?, tokens.next()?);
+    let whole = tokens.next().is_none() && Key::from_token(place.2).is_ok();
+    whole.then_some(place)
 }

@@ -1,17 +1,20 @@
-//! What an operator can do about events that could not be handled.
+//! What an operator can do about events that could not be handled, and about jobs.
 
 mod dead;
+mod jobs;
 mod parked;
 mod skips;
 
 pub use dead::{Letter, LetterState};
+pub use jobs::{JobState, NewJob, WaitingJob, WaitingJobs};
 pub use parked::{Parked, ParkedState};
 pub use skips::SkippedMessage;
 
 use super::{ParkRecord, Parks, client::open_as_declared};
 use crate::{
     bus::{
-        AppendError, Bus, Message, ReadError, Reader, SendError, Stream, StreamConfig, StreamError,
+        AppendError, Bus, CancelError, ConsumerError, Message, ReadError, Reader, SendError,
+        Stream, StreamConfig, StreamError,
     },
     message::{Namespace, ParkError},
 };
@@ -26,7 +29,7 @@ use std::{
 /// the operator may act.
 const LEASE: Duration = Duration::from_mins(1);
 
-/// Looks at parked keys and dead letters, and says how to go on with them.
+/// Looks at parked keys, dead letters and jobs, and says how to go on with them.
 ///
 /// What is said is a record in the stream of parked keys: it works also while
 /// the actor's node is down, and only once. The command `callboard` does the
@@ -182,7 +185,7 @@ pub enum OperatorError {
         /// The path of the actor.
         child: String,
     },
-    /// The dead letter is not of an event.
+    /// The dead letter is neither of an event nor of a job, or nothing is left of it.
     #[error("dead letter {number} cannot be redriven: {reason}")]
     NoEvent {
         /// The letter's number.
@@ -215,6 +218,18 @@ pub enum OperatorError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What was asked about is in no stream: no node was there that makes it.
+    #[error("there is no stream {stream}; was a node of that domain started in this namespace?")]
+    NoStream {
+        /// The stream.
+        stream: String,
+    },
+    /// A timer could not be taken back.
+    #[error(transparent)]
+    Cancel(#[from] CancelError),
+    /// It cannot be found out how far a reader is.
+    #[error(transparent)]
+    Consumer(#[from] ConsumerError),
     /// A stream cannot be opened.
     #[error(transparent)]
     Stream(#[from] StreamError),
