@@ -32,6 +32,16 @@ pub(crate) struct Repeated {
 
 pub(crate) type Peek = fn(&Bytes) -> Option<(Box<dyn Any + Send>, String)>;
 
+/// Where a listener that is new begins to hear events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// With the oldest: none is lost because nobody listened.
+    #[default]
+    AtTheOldest,
+    /// With those to come.
+    Now,
+}
+
 /// Finds live sagas that could not go on with the code at hand: their ids, and why.
 pub(crate) type Review = Arc<
     dyn Fn(Client) -> LocalBoxFuture<'static, Result<Vec<(String, String)>, BoxError>>
@@ -44,6 +54,9 @@ pub(crate) struct Blueprint {
     pub(crate) name: &'static str,
     pub(crate) answers: Vec<Answered>,
     pub(crate) hears: Vec<(Subject, usize)>,
+    /// Where it begins to hear them if it is new, and how it was called before.
+    pub(crate) begins: Begins,
+    pub(crate) formerly: Option<String>,
     /// The event types that it reads, and up to which version of each.
     pub(crate) schemas: BTreeMap<&'static str, u32>,
     pub(crate) ticks: Vec<(Duration, usize)>,

@@ -134,7 +134,8 @@ impl Context {
         &self.cause.correlation
     }
 
-    /// Returns which attempt at this message this is, from 1.
+    /// Returns which attempt at this message this is, from 1, as the node at hand
+    /// counts: after a fail-over it is 1 again.
     pub const fn attempt(&self) -> u32 {
         self.cause.attempt
     }

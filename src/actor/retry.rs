@@ -16,6 +16,10 @@ impl Retry {
     /// Allows this many attempts, at least one: after the last failure the
     /// event's key is parked, until the operator says how to go on; a job
     /// becomes a dead letter.
+    ///
+    /// Counted is what the node at hand tried: what only waited, or was handed back
+    /// by a node that stopped, has used nothing up, and after a fail-over the next
+    /// node begins with the first attempt.
     pub const fn new(attempts: u32) -> Self {
         let attempts = if attempts == 0 { 1 } else { attempts };
         Self {

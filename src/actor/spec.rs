@@ -1,6 +1,6 @@
 use super::{
     Context, Heard, Poke, Restart, Retry, Taken,
-    blueprint::{Answered, Blueprint, Repeated, Review},
+    blueprint::{Answered, Begins, Blueprint, Repeated, Review},
     cell,
     host::{Birth, Factory, Plan},
     pattern::{Cron, Pattern},
@@ -63,6 +63,8 @@ pub struct Actor<A> {
     retry: Retry,
     lag: Option<Arc<AtomicU64>>,
     review: Option<Review>,
+    begins: Begins,
+    formerly: Option<String>,
 }
 
 impl<A: 'static> Actor<A> {
@@ -120,6 +122,8 @@ impl<A: 'static> Actor<A> {
             retry: Retry::default(),
             lag: None,
             review: None,
+            begins: Begins::default(),
+            formerly: None,
         }
     }
 
@@ -173,8 +177,9 @@ impl<A: 'static> Actor<A> {
     /// until this one is updated; then the key wants a retry.
     ///
     /// An actor that is new begins with the oldest event of the domain's stream,
-    /// one that was there before where it left off. Its path names its place: one
-    /// that is renamed, or moves to another group, is new.
+    /// unless it says [`from_now`](Self::from_now); one that was there before goes on
+    /// where it left off. Its path names its place: one that is renamed, or moves to
+    /// another group, is new, unless it says [`formerly`](Self::formerly).
     pub fn on<E: Event, F>(mut self, handler: F) -> Self
     where
         F: AsyncFn(&mut A, E, &Context) -> Result<(), Failure> + Clone + Send + Sync + 'static,
@@ -330,6 +335,33 @@ impl<A: 'static> Actor<A> {
         self
     }
 
+    /// Lets it begin, when it is new, with the events that are published once its
+    /// first node has started, and leave those from before.
+    ///
+    /// For whom the past means nothing, such as one that writes to customers: by
+    /// default an actor hears all of it. One that is there already is where it is.
+    pub const fn from_now(mut self) -> Self {
+        self.begins = Begins::Now;
+        self
+    }
+
+    /// Lets it begin, when it is new, with the oldest event, as it does by default.
+    pub const fn from_beginning(mut self) -> Self {
+        self.begins = Begins::AtTheOldest;
+        self
+    }
+
+    /// Lets it go on, when it is new, where the actor of another path stood, such as
+    /// `orders/desk`: it was renamed, or moved to another group.
+    ///
+    /// Keys that are parked under that path go over to it. What the other one had
+    /// handled out of turn comes again; and while nodes with the other one still run,
+    /// both hear what is new: stop these first where handling twice does harm.
+    pub fn formerly(mut self, path: impl Into<String>) -> Self {
+        self.formerly = Some(path.into());
+        self
+    }
+
     /// Sets how long building the state may take; 30 s by default.
     pub const fn start_within(mut self, limit: Duration) -> Self {
         self.plan.start_within = limit;
@@ -383,6 +415,8 @@ impl<A: 'static> Actor<A> {
             retry: self.retry,
             lag: self.lag,
             review: self.review,
+            begins: self.begins,
+            formerly: self.formerly,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),
         }
     }

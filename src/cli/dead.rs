@@ -134,9 +134,15 @@ async fn redrive_all(
 ) -> Result<(), CommandError> {
     let wanted = |letter: &Letter| reason.is_none_or(|text| state(letter).1.contains(text));
     let (mut failed, mut is_empty) = (None, true);
+    // What fails again meanwhile is a new letter, for another time.
+    let mut last = 0;
+    let mut pages = Pages { operator, next: 1 };
+    while pages.next().await?.is_some() {
+        last = pages.next - 1;
+    }
     let mut pages = Pages { operator, next: 1 };
     while let Some(letters) = pages.next().await? {
-        for letter in &letters {
+        for letter in letters.iter().filter(|letter| letter.number <= last) {
             if !is_open(letter) || letter.state == LetterState::Redriven || !wanted(letter) {
                 continue;
             }
@@ -150,6 +156,9 @@ async fn redrive_all(
                     failed = Some(error);
                 }
             }
+        }
+        if pages.next > last {
+            break;
         }
     }
     if is_empty {

@@ -1,5 +1,5 @@
 use crate::{
-    bus::{ConnectError, ConsumerError, SendError, StreamError, SubscribeError},
+    bus::{ConnectError, ConsumerError, ReadError, SendError, StreamError, SubscribeError},
     error::BoxError,
     message::NamespaceError,
     policy::PoliciesError,
@@ -99,6 +99,17 @@ pub enum NodeError {
     /// A stream is not as it must be.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// The keys that are parked under an actor's former path cannot be taken over.
+    #[error("the keys that are parked under `{path}` cannot be taken over: {reason}")]
+    Parked {
+        /// The path.
+        path: String,
+        /// What stood in the way.
+        reason: String,
+    },
+    /// A stream cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The journals of sagas cannot be read.
     #[error("the sagas `{saga}` cannot be checked: {reason}")]
     Review {

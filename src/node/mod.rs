@@ -9,6 +9,7 @@
 mod assembly;
 mod error;
 mod intake;
+mod listeners;
 mod operation;
 mod plan;
 mod presence;
@@ -23,6 +24,7 @@ mod threads;
 
 pub use assembly::Node;
 pub use error::NodeError;
+pub use listeners::Past;
 #[cfg(feature = "test-util")]
 pub(crate) use operation::{Operation, operate};
 pub use plan::{Plan, PlanItem};

@@ -2,6 +2,7 @@
 
 use super::{
     NodeError, Profile,
+    listeners::Listener,
     presence::{self, Facts, Presence},
     provide,
     running::Handles,
@@ -18,7 +19,7 @@ use crate::{
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
 };
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -180,6 +181,7 @@ impl Station {
         let (losing, lost) = mpsc::channel(1);
         let (mut members, mut plots) = (Vec::new(), Vec::new());
         let facts: Vec<_> = plan.groups.iter().map(Facts::of).collect();
+        let listeners = plan.listeners();
         for (place, group) in plan.groups.into_iter().enumerate() {
             let site = &sites[place % sites.len()];
             let (member, plot) = site
@@ -189,6 +191,7 @@ impl Station {
             plots.push(plot);
         }
         open_streams(&settings, &plots).await?;
+        settle_listeners(&settings, &listeners).await?;
         let groups_within = Member::stop_limits(&members);
         let live: Vec<_> = members
             .iter()
@@ -391,6 +394,14 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     settings.bus.stream(&config).await?;
     let config = StreamConfig::parked(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;
+    Ok(())
+}
+
+/// Makes the places of listeners that are new, before anything is published here.
+async fn settle_listeners(settings: &Settings, listeners: &[Listener]) -> Result<(), NodeError> {
+    let client = Client::of(settings.clone(), "node");
+    let settling = listeners.iter().map(|listener| listener.settle(&client));
+    try_join_all(settling).await?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-use super::NodeError;
+use super::{NodeError, Past};
 use crate::bus::Presence;
 use std::fmt;
 
@@ -27,6 +27,9 @@ pub struct PlanItem {
     /// Whether whoever needs it first makes it, unless nodes may not: streams of
     /// snapshots, of what wakes sagas and of what is left out of entities.
     pub on_demand: bool,
+    /// What becomes of the events that are there already, if it is a listener that
+    /// is new.
+    pub past: Option<Past>,
 }
 
 impl Plan {
@@ -87,7 +90,10 @@ impl fmt::Display for PlanItem {
             Presence::Missing => f.write_str(": missing"),
             Presence::Same => Ok(()),
             Presence::Differs { difference } => write!(f, ": {difference}"),
-        }
+        }?;
+        self.past
+            .as_ref()
+            .map_or(Ok(()), |past| write!(f, "; {past}"))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Streams and consumers as the groups need them: compared, and made.
 
-use super::{NodeError, Plan, operation::Setup, plan::PlanItem};
+use super::{NodeError, Plan, listeners::Listener, operation::Setup, plan::PlanItem};
 use crate::{
-    actor::reads,
-    bus::{Bus, ConsumerConfig, PARTITIONS, Presence, StreamConfig},
+    actor::Begins,
+    bus::{Bus, ConsumerConfig, Presence, StreamConfig},
+    call::Client,
     message::Namespace,
     supervision::{Group, Needs},
 };
@@ -14,8 +15,9 @@ use std::collections::BTreeSet;
 pub(super) struct Declared {
     bus: Bus,
     streams: Vec<StreamConfig>,
-    /// Each stream that a reaction reads, and its consumers, one for a partition.
-    readers: Vec<(StreamConfig, Vec<ConsumerConfig>)>,
+    /// Each stream that a reaction reads, and who reads it.
+    readers: Vec<(StreamConfig, Listener)>,
+    client: Client,
 }
 
 impl Setup {
@@ -47,13 +49,27 @@ impl Setup {
             .into_iter()
             .map(|stream| stream.replicas(replicas))
             .collect();
-        let readers = all.flat_map(|needs| &needs.hears);
-        let readers = readers.map(|(path, domain)| {
-            let consumers = (0..PARTITIONS).map(|partition| reads(path, partition));
-            (events(domain), consumers.collect())
-        });
-        Declared { bus: self.bus.clone(), streams, readers: readers.collect() }
+        let readers = all.flat_map(listeners);
+        let readers = readers.map(|listener| (events(listener.domain), listener));
+        let readers = readers.collect();
+        let client = Client::new(self.bus.clone(), self.namespace.clone()).replicas(replicas);
+        Declared { bus: self.bus.clone(), streams, readers, client }
     }
+
+    /// Returns who hears events.
+    pub(super) fn listeners(&self) -> Vec<Listener> {
+        let needs = self.groups.iter().map(Group::needs);
+        needs.flat_map(|needs| listeners(&needs)).collect()
+    }
+}
+
+fn listeners(needs: &Needs) -> Vec<Listener> {
+    let hears = needs.hears.iter();
+    let listener = |(&(ref path, domain), (begins, formerly)): (&(String, _), &(Begins, _))| {
+        let (path, formerly) = (path.clone(), Option::clone(formerly));
+        Listener { path, domain, begins: *begins, formerly }
+    };
+    hears.map(listener).collect()
 }
 
 /// Returns the domains whose events are told or heard.
@@ -62,7 +78,7 @@ fn domains<'a>(all: impl Iterator<Item = &'a Needs>) -> BTreeSet<&'static str> {
         needs
             .answers
             .iter()
-            .chain(needs.hears.iter().map(|(_, domain)| domain))
+            .chain(needs.hears.keys().map(|(_, domain)| domain))
     })
     .copied()
     .collect()
@@ -101,16 +117,20 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
             made: false,
             // Jobs are in partitions; what sagas wait for is not.
             on_demand: stream.last_per_subject || (stream.schedules && stream.partitions == 0),
+            past: None,
         });
     }
-    for (stream, consumers) in &needs.readers {
+    for (stream, listener) in &needs.readers {
+        let consumers = &listener.consumers();
         let found = compare_all(&needs.bus, stream, consumers).await?;
+        let past = listener.past(&needs.bus, needs.client.namespace()).await?;
         items.push(PlanItem {
             kind: "consumers",
             name: named(stream, consumers),
             found,
             made: false,
             on_demand: false,
+            past,
         });
     }
     Ok(Plan { items })
@@ -126,11 +146,12 @@ pub(super) async fn apply(needs: &Declared) -> Result<Plan, NodeError> {
             item.made = true;
         }
     }
-    for (item, (stream, consumers)) in readers.iter_mut().zip(&needs.readers) {
+    for (item, (stream, listener)) in readers.iter_mut().zip(&needs.readers) {
         if item.found == Presence::Missing && needs.bus.compare(stream).await? == Presence::Same {
+            listener.settle(&needs.client).await?;
             let stream = needs.bus.stream(stream).await?;
-            for consumer in consumers {
-                stream.consumer(consumer).await?;
+            for consumer in listener.consumers() {
+                stream.consumer(&consumer).await?;
             }
             item.made = true;
         }

@@ -81,6 +81,8 @@ const STOP_WITHIN: Duration = Duration::from_secs(10);
 pub struct Saga<I, T> {
     pub(super) plan: Plan,
     table: Vec<Listing>,
+    from_beginning: bool,
+    formerly: Option<String>,
     types: PhantomData<fn(I) -> T>,
 }
 
@@ -110,11 +112,20 @@ where
                     .map_err(|error| Over::Unreadable(format!("what it ended with {error}")))
             })
         });
-        Self { plan: Plan::new(name, run), table: Vec::new(), types: PhantomData }
+        Self {
+            plan: Plan::new(name, run),
+            table: Vec::new(),
+            from_beginning: false,
+            formerly: None,
+            types: PhantomData,
+        }
     }
 
     /// Starts one with an event, under the event's key: with what its code takes,
     /// or with nothing if the event is not for it.
+    ///
+    /// A saga that is new begins with the events that are published once its first
+    /// node has started, unless it says [`from_beginning`](Self::from_beginning).
     ///
     /// # Examples
     ///
@@ -276,6 +287,22 @@ impl<I, T> Saga<I, T> {
         self
     }
 
+    /// Lets sagas be run for all events that are in the log already when the saga is
+    /// new; by default it begins with those that are published once its first node
+    /// has started.
+    pub const fn from_beginning(mut self) -> Self {
+        self.from_beginning = true;
+        self
+    }
+
+    /// Lets it go on, when it is new, where the saga's runner of another path stood,
+    /// such as `orders/checkout`: it moved to another group. See
+    /// [`Actor::formerly`].
+    pub fn formerly(mut self, path: impl Into<String>) -> Self {
+        self.formerly = Some(path.into());
+        self
+    }
+
     /// Sets how many of these sagas are run at once on all nodes; 4,096 by
     /// default. Those that wait for long do not count, and those that are
     /// started on top wait in the stream.
@@ -333,6 +360,15 @@ impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {
             .runs_sagas(review)
             .on_stop(Runner::close)
             .stop_within(STOP_WITHIN);
+        let runner = if saga.from_beginning {
+            runner
+        } else {
+            runner.from_now()
+        };
+        let runner = match saga.formerly {
+            Some(path) => runner.formerly(path),
+            None => runner,
+        };
         saga.table
             .into_iter()
             .fold(runner, |runner, list| list(runner))

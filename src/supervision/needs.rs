@@ -1,5 +1,5 @@
 use super::{Group, child::Kind, group::join};
-use crate::actor::Review;
+use crate::actor::{Begins, Review};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a group needs of the bus, by its actors' tables.
@@ -10,10 +10,13 @@ pub(crate) struct Needs {
     /// Whether it repeats something, for which it has jobs of its own.
     pub(crate) repeats: bool,
     /// The path of each actor that hears events, and the domain of these.
-    pub(crate) hears: BTreeSet<(String, &'static str)>,
+    pub(crate) hears: BTreeMap<(String, &'static str), Place>,
     /// The sagas whose journals it keeps.
     pub(crate) sagas: BTreeMap<&'static str, Review>,
 }
+
+/// Where an actor begins to hear events if it is new, and how it was called before.
+pub(crate) type Place = (Begins, Option<String>);
 
 impl Group {
     /// Returns what it needs, with all that is below it.
@@ -40,9 +43,10 @@ impl Group {
                     needs.repeats |= !actor.repeats.is_empty();
                     let path = join(&path, actor.name);
                     let heard = actor.hears.iter().map(|(event, _)| event.domain());
+                    let place = (actor.begins, actor.formerly.clone());
                     needs
                         .hears
-                        .extend(heard.map(|domain| (path.clone(), domain)));
+                        .extend(heard.map(|domain| ((path.clone(), domain), place.clone())));
                 }
             }
         }

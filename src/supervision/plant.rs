@@ -266,6 +266,7 @@ fn reactions(
             hears: Arc::clone(&hears),
             inboxes: Arc::clone(inboxes),
             retry: actor.retry,
+            begins: actor.begins,
         }));
     }
     reactions

@@ -56,6 +56,23 @@ pub(crate) async fn a_consumer_may_start_at_what_is_new(scope: Scope) -> Verdict
     Ok(())
 }
 
+pub(crate) async fn a_consumer_keeps_its_place_however_it_is_declared_to_begin(
+    scope: Scope,
+) -> Verdict {
+    let stream = scope.filled(2).await?;
+    let mut config = brisk("c");
+    config.start = Start::New;
+    drop(stream.consumer(&config).await?);
+    scope.order(&stream, "o-1", "new").await?;
+    for start in [Start::First, Start::Sequence(2), Start::New] {
+        config.start = start;
+        drop(stream.consumer(&config).await?);
+    }
+    let mut consumer = stream.consumer(&config).await?;
+    assert_eq!(acked(&mut consumer, 1).await?, [3]);
+    nothing_for(&mut consumer, A_WHILE).await
+}
+
 pub(crate) async fn a_consumer_may_read_one_subject(scope: Scope) -> Verdict {
     let stream = scope.filled(1).await?;
     let mut config = brisk("c");

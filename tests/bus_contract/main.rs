@@ -181,6 +181,7 @@ macro_rules! suite {
                 a_waiting_consumer_gets_what_is_published_then,
                 a_consumer_may_start_at_a_sequence,
                 a_consumer_may_start_at_what_is_new,
+                a_consumer_keeps_its_place_however_it_is_declared_to_begin,
                 a_consumer_may_read_one_subject,
                 a_consumer_may_read_by_wildcard,
                 a_filter_names_subjects_of_a_partitioned_stream_as_published,

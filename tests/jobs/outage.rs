@@ -62,14 +62,19 @@ async fn timers_that_fall_due_while_the_server_is_down_are_done_once_when_it_is_
 
 #[tokio::test]
 async fn who_cannot_know_whether_a_call_was_put_off_is_told_so() -> Verdict {
-    let mut server = Server::start();
+    let server = Server::start();
     let bus = Bus::nats(server.url()).await?;
     let fallback = Policy::new().idempotent().fallback(Fallback::Job);
     let client = Client::new(bus, "shop".parse()?).policies(Policies::new().otherwise(fallback))?;
     // From now on it knows the stream.
     client.send(fine("a")).await?;
-    server.kill();
-    let called = client.call(fine("b")).await;
+    // It is there, and says nothing any more.
+    let pid = server.pid().ok_or("a server")?.to_string();
+    let stopped = std::process::Command::new("kill")
+        .args(["-STOP", &pid])
+        .status()?;
+    assert!(stopped.success());
+    let called = client.call(fine("b")).timeout(SOON).await;
     let Err(error @ CallError::MaybePutOff { .. }) = called else {
         return Err(format!("{called:?}").into());
     };

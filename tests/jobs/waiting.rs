@@ -198,9 +198,9 @@ impl Tap {
     }
 
     async fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        self.0.read_line(&mut line).await?;
-        Ok(line.trim_end().to_owned())
+        let mut line = Vec::new();
+        self.0.read_until(b'\n', &mut line).await?;
+        Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
     }
 
     /// Returns the next message: its subject, its headers and its payload.

@@ -9,6 +9,7 @@ mod declared;
 mod farm;
 mod lifecycle;
 mod load;
+mod pasts;
 mod peers;
 mod refusals;
 mod signals;

@@ -14,9 +14,9 @@ mod stranger;
 mod takeover;
 mod turns;
 
-use super::{Inbox, Retry};
+use super::{Begins, Inbox, Retry};
 use crate::{
-    bus::{Consumer, ConsumerConfig, Stream},
+    bus::{Consumer, ConsumerConfig, Start, Stream},
     call::Client,
     message::Subject,
 };
@@ -74,6 +74,8 @@ pub(crate) struct Reaction {
     pub(crate) hears: Arc<[(Subject, usize)]>,
     pub(crate) inboxes: Arc<[Inbox]>,
     pub(crate) retry: Retry,
+    /// Where it begins if it is new.
+    pub(crate) begins: Begins,
 }
 impl Reaction {
     /// Reads until told to stop, and starts over when the bus fails.
@@ -137,7 +139,7 @@ impl Reaction {
             .events(self.domain)
             .await
             .map_err(|error| error.to_string())?;
-        let config = reads(&self.path, self.partition);
+        let config = reads(&self.path, self.partition, self.begins);
         let consumer = stream
             .consumer(&config)
             .await
@@ -162,11 +164,15 @@ impl From<String> for Broken {
 }
 
 /// Describes how an actor's reaction reads a partition, by the actor's path.
-pub(crate) fn reads(path: &str, partition: u32) -> ConsumerConfig {
+pub(crate) fn reads(path: &str, partition: u32, begins: Begins) -> ConsumerConfig {
     let mut config = ConsumerConfig::new(format!("{}_{partition}", path.replace('/', "_")));
     config.partition = Some(partition);
     config.ack_wait = ACK_WAIT;
     config.max_ack_pending = HELD;
     config.pinned = true;
+    config.start = match begins {
+        Begins::AtTheOldest => Start::First,
+        Begins::Now => Start::New,
+    };
     config
 }
