@@ -36,6 +36,7 @@ const LONGEST: Duration = Duration::from_hours(365 * 24);
 ///
 /// Dropping the future stops waiting; the command may or may not be run.
 #[must_use = "a command is sent when awaited"]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Call<'a, C> {
     pub(super) client: &'a Client,
     pub(super) command: C,
@@ -46,6 +47,8 @@ pub struct Call<'a, C> {
     timeout: Option<Duration>,
     once: bool,
     firsthand: bool,
+    /// Whether it may take longer than the message that it follows from.
+    detached: bool,
     /// How many attempts its caller has made before.
     passed: u32,
     headers: Vec<(&'static str, String)>,
@@ -62,6 +65,7 @@ impl<'a, C: Command> Call<'a, C> {
             timeout: None,
             once: false,
             firsthand: false,
+            detached: false,
             passed: 0,
             headers: Vec::new(),
         }
@@ -97,6 +101,18 @@ impl<'a, C: Command> Call<'a, C> {
     /// itself being tried again: one place decides about retries.
     pub const fn once(mut self) -> Self {
         self.once = true;
+        self
+    }
+
+    /// Gives it a deadline of its own, in the place of what is left of that of the
+    /// message at hand: for what must be done although whoever asked has stopped
+    /// waiting, such as booking what a bank said yes to.
+    ///
+    /// It waits its [`timeout`](Self::timeout), 5 s by default, and its handler has
+    /// no longer than [`handle_within`](crate::Actor::handle_within) all the same.
+    /// What must outlive the handler is sent as a job.
+    pub const fn detached(mut self) -> Self {
+        self.detached = true;
         self
     }
 
@@ -184,7 +200,8 @@ impl<'a, C: Command> Call<'a, C> {
             Some(line) if !line.binds(self.client.domain()) => (None, Some(line)),
             line => (line, None),
         };
-        let deadline = self.cause.and_then(|cause| cause.deadline);
+        let cause = self.cause.filter(|_| !self.detached);
+        let deadline = cause.and_then(|cause| cause.deadline);
         let left = deadline.map_or(LONGEST, |deadline| deadline.duration_since(started));
         let timeout = self.patience(line.as_deref()).min(left).min(LONGEST);
         if timeout.is_zero() {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod detached;
 mod till;
 
 use callboard::{
