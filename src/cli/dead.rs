@@ -57,7 +57,7 @@ enum Act {
         #[arg(long)]
         all: bool,
         /// Of all, hands over those whose reason has this text in it.
-        #[arg(long, value_name = "TEXT", requires = "all")]
+        #[arg(long, value_name = "TEXT", conflicts_with = "number")]
         reason: Option<String>,
     },
 }

@@ -105,14 +105,12 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
             if let Some(due) = at.or_else(|| after.map(|after| Clock::system().now() + after)) {
                 job = job.at(due);
             }
-            job = match name {
-                Some(name) => job.named(name),
-                None => job,
-            };
-            job = match id {
-                Some(id) => job.id(id),
-                None => job,
-            };
+            if let Some(name) = name {
+                job = job.named(name);
+            }
+            if let Some(id) = id {
+                job = job.id(id);
+            }
             let sent = operator.send_job(job).await?;
             let again = if sent.duplicate {
                 " duplicate: a job of this id was there"

@@ -190,13 +190,10 @@ impl Station {
             members.push(member);
             plots.push(plot);
         }
-        open_streams(&settings, &plots).await?;
-        settle_listeners(&settings, &listeners).await?;
+        open_streams(&settings, &plots, &listeners).await?;
         let groups_within = Member::stop_limits(&members);
-        let live: Vec<_> = members
-            .iter()
-            .map(|member| Arc::clone(Member::live(member)))
-            .collect();
+        let live = members.iter().map(Member::live);
+        let live: Vec<_> = live.map(Arc::clone).collect();
         let mesh = presence::mesh(&settings, &plan.presence, facts, &live);
         let own = presence::own_group(&settings, mesh.as_ref());
         let (own, plot) = sites[0]
@@ -374,8 +371,12 @@ async fn refuse_captured(bus: &Bus, namespace: &Namespace) -> Result<(), NodeErr
 }
 
 /// Opens the streams that the groups speak and hear on, so that a wrong one is
-/// known before anything runs.
-async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeError> {
+/// known before anything runs, and makes the places of listeners that are new.
+async fn open_streams(
+    settings: &Settings,
+    plots: &[Plot],
+    listeners: &[Listener],
+) -> Result<(), NodeError> {
     let (namespace, replicas) = (&settings.namespace, settings.replicas);
     let domains: std::collections::BTreeSet<_> = plots
         .iter()
@@ -394,11 +395,7 @@ async fn open_streams(settings: &Settings, plots: &[Plot]) -> Result<(), NodeErr
     settings.bus.stream(&config).await?;
     let config = StreamConfig::parked(&settings.namespace).replicas(settings.replicas);
     settings.bus.stream(&config).await?;
-    Ok(())
-}
-
-/// Makes the places of listeners that are new, before anything is published here.
-async fn settle_listeners(settings: &Settings, listeners: &[Listener]) -> Result<(), NodeError> {
+    // Before anything is published here.
     let client = Client::of(settings.clone(), "node");
     let settling = listeners.iter().map(|listener| listener.settle(&client));
     try_join_all(settling).await?;

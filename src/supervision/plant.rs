@@ -8,9 +8,7 @@ use super::{
     supervisor::{Policy, Supervisor},
 };
 use crate::{
-    actor::{
-        Answered, Blueprint, Hosted, Inbox, Jobs, Reaction, Report, Restart, Seat, instance,
-    },
+    actor::{Answered, Blueprint, Hosted, Inbox, Jobs, Reaction, Report, Restart, Seat, instance},
     bus::PARTITIONS,
     call::{Client, Content, Door, Parcel, Settings, Work},
 };

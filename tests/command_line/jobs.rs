@@ -1,4 +1,7 @@
-use super::{shell::run, support::nats::Server};
+use super::{
+    shell::{Ran, run},
+    support::nats::Server,
+};
 use callboard::{
     Actor, Answer, Bus, Command, Context, Failure, Group, Node, Rejection, Retry, Running, Subject,
 };
@@ -60,64 +63,40 @@ fn payload(amount: i64) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_are_sent_listed_and_cancelled() {
     let server = Server::start();
-    let send = ["jobs", "send", "payments.charge"];
-    let said = run(&server, &[&send[..], &["{}"]].concat()).await.failed(4);
-    assert!(
-        said.contains("there is no stream callboard_JOB_payments"),
-        "{said}"
-    );
+    let send = r#"jobs send payments.charge {"order":"o-1","amount":5} --key o-1"#;
+    let said = at_shell(&server, send).await.failed(4);
+    let none = "there is no stream callboard_JOB_payments";
+    assert!(said.contains(none), "{said}");
     let node = node(&server).await;
-    let empty = run(&server, &["jobs", "list", "payments"]).await;
-    assert!(
-        empty
-            .err
-            .contains("no job and no timer of `payments` waits"),
-        "{empty:?}"
-    );
+    let empty = at_shell(&server, "jobs list payments").await;
+    let none = "no job and no timer of `payments` waits";
+    assert!(empty.err.contains(none), "{empty:?}");
     assert_eq!(empty.done(), "");
-    let later = [
-        &send[..],
-        &[
-            &*payload(5),
-            "--key",
-            "o-1",
-            "--in",
-            "2h",
-            "--name",
-            "later",
-        ],
-    ];
-    let said = run(&server, &later.concat()).await.done();
+    let later = format!("{send} --in 2h --name later");
+    let said = at_shell(&server, &later).await.done();
     assert!(said.contains(" due 2"), "{said}");
-    let list = run(&server, &["jobs", "list", "payments"]).await.done();
+    let list = at_shell(&server, "jobs list payments").await.done();
     for part in ["timer", "due ", "payments.charge", "o-1", "later"] {
         assert!(list.contains(part), "{list}");
     }
-    let list = run(&server, &["jobs", "list", "payments", "--json"])
-        .await
-        .done();
+    let list = at_shell(&server, "jobs list payments --json").await.done();
     let told: Value = serde_json::from_str(&list).expect("each line is JSON");
-    assert_eq!(
-        (&told["state"], &told["key"]),
-        (&"timer".into(), &"o-1".into())
-    );
+    let (state, key) = (&told["state"], &told["key"]);
+    assert_eq!((state, key), (&"timer".into(), &"o-1".into()));
     assert_eq!(told["data"]["amount"], 5);
-    let cancel = [
-        "jobs",
-        "cancel",
-        "payments.charge",
-        "--key",
-        "o-1",
-        "--name",
-        "later",
-    ];
-    let said = run(&server, &cancel).await.done();
+    let cancel = "jobs cancel payments.charge --key o-1 --name later";
+    let said = at_shell(&server, cancel).await.done();
     assert!(said.contains("is cancelled"), "{said}");
-    let said = run(&server, &cancel).await.failed(1);
+    let said = at_shell(&server, cancel).await.failed(1);
     assert!(said.contains("no timer of payments.charge waits"), "{said}");
-    let bad = ["jobs", "send", "payments.charge", "{}", "--at", "tomorrow"];
-    run(&server, &bad).await.failed(2);
+    let bad = "jobs send payments.charge {} --at tomorrow";
+    at_shell(&server, bad).await.failed(2);
     node.stop().await.expect("it stops");
+}
+
+/// Runs a command whose words have no white space.
+async fn at_shell(server: &Server, line: &str) -> Ran {
+    run(server, &line.split(' ').collect::<Vec<_>>()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,7 +40,8 @@ async fn a_decision_that_lost_a_race_is_not_stored_after_its_callers_deadline() 
         .await?;
     let quick = node("quick", &bus).await?;
     let client = slow.client();
-    let asked = tokio::spawn(async move {
+    let mut asking = tokio::task::JoinSet::new();
+    asking.spawn(async move {
         client
             .call(deposit("a", 77))
             .timeout(Duration::from_millis(300))
@@ -49,7 +50,7 @@ async fn a_decision_that_lost_a_race_is_not_stored_after_its_callers_deadline() 
     tokio::task::spawn_blocking(move || has_reached.recv()).await??;
     // Somebody else is faster, so that the slow one has to decide again.
     assert_eq!(quick.client().call(deposit("a", 10)).await?, 10);
-    let late = asked.await?;
+    let late = asking.join_next().await.ok_or("it was asked")??;
     assert!(late.is_err(), "{late:?}");
     drop(go);
     assert_eq!(

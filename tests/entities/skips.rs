@@ -69,12 +69,12 @@ async fn an_entity_goes_on_without_a_stray_message_and_has_it_back() -> Verdict 
             })
         })
         .await;
-        let none = operator
+        let nothing = operator
             .skip_message("bank", "b", 2, "a stray message")
             .await;
         assert!(
-            matches!(none, Err(OperatorError::NoMessage { .. })),
-            "{none:?}"
+            matches!(nothing, Err(OperatorError::NoMessage { .. })),
+            "{nothing:?}"
         );
         operator
             .skip_message("bank", "a", 2, "a stray message")

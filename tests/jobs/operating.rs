@@ -4,12 +4,12 @@ use crate::{
     bank::{Pay, Sweep, Trouble, fine, payment, start},
     support::{
         log::Log,
-        way::{Verdict, both_buses, until},
+        way::{Verdict, Way, both_buses, until},
     },
 };
 use callboard::{
     Command,
-    bus::{Expect, Message, StreamConfig},
+    bus::{Expect, Message, Stored, Stream, StreamConfig},
     call::{JobState, LetterState, NewJob, Operator, OperatorError},
     message::{
         Headers, Id, codec,
@@ -104,6 +104,27 @@ async fn a_job_is_sent_by_name_and_a_timer_is_replaced_and_taken_back() -> Verdi
     .await
 }
 
+/// Returns what the messages have of a header, in order.
+fn values(messages: &[Stored], name: &str) -> Vec<String> {
+    let values = messages.iter().filter_map(|job| job.headers.get(name));
+    let mut values: Vec<_> = values.map(str::to_owned).collect();
+    values.sort_unstable();
+    values
+}
+
+/// Stores a job as a plain client does that gives it no id of its own, and as if it
+/// had waited for its time.
+async fn store_plainly(way: &Way, stream: &Stream) -> Verdict {
+    let mut headers = Headers::new();
+    headers.insert(MSG_ID, "plain")?;
+    headers.insert(CB_DUE, "1000")?;
+    let subject = format!("{}.job.bank.pay.b", way.namespace);
+    let payload = codec::encode(&payment("b", Trouble::Discard))?;
+    let message = Message::new(subject, payload).headers(headers);
+    stream.append(message, Expect::Any).await?;
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_job_that_was_given_up_is_done_again_as_it_was() -> Verdict {
     both_buses(async |way| {
@@ -114,15 +135,9 @@ async fn a_job_that_was_given_up_is_done_again_as_it_was() -> Verdict {
             .send(payment("a", Trouble::Until(4)))
             .id(Id::from("pay"))
             .await?;
-        // A timer that was passed on, from a plain client: its id is the stream's.
         let config = StreamConfig::jobs(&way.names(), "bank");
         let stream = way.bus.stream(&config).await?;
-        let mut headers = Headers::new();
-        headers.insert(MSG_ID, "plain")?;
-        headers.insert(CB_DUE, "1000")?;
-        let subject = format!("{}.job.bank.pay.b", way.namespace);
-        let message = Message::new(subject, codec::encode(&payment("b", Trouble::Discard))?);
-        stream.append(message.headers(headers), Expect::Any).await?;
+        store_plainly(way, &stream).await?;
         let operator = Operator::new(way.bus.clone(), way.names());
         let letters = async || operator.dead(1, 10).await.unwrap_or_default();
         until("two letters", async || letters().await.len() == 2).await;
@@ -151,16 +166,8 @@ async fn a_job_that_was_given_up_is_done_again_as_it_was() -> Verdict {
             "{again:?}"
         );
         let resent = stream.read(">", 3).await?.all().await?;
-        let of = |name: &str| {
-            let mut values: Vec<_> = resent
-                .iter()
-                .filter_map(|job| job.headers.get(name).map(str::to_owned))
-                .collect();
-            values.sort_unstable();
-            values
-        };
-        assert_eq!(of("cb-id"), ["pay", "plain"]);
-        assert_eq!(of(CB_DUE), ["1000"]);
+        assert_eq!(values(&resent, "cb-id"), ["pay", "plain"]);
+        assert_eq!(values(&resent, CB_DUE), ["1000"]);
         Ok(node.stop().await?)
     })
     .await

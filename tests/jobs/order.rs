@@ -10,7 +10,7 @@ use callboard::{
 };
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::Arc, time::Duration};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinSet};
 
 /// One of the steps of a key.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -196,14 +196,15 @@ async fn a_node_that_stops_lets_a_slow_job_end_and_it_is_done_once() -> Verdict 
     client.send(step("k0-", 2, false)).await?;
     walks.log.of(1).await;
     let second = walks.start(&way, "second").await?;
-    let stopping = tokio::spawn(first.stop());
+    let mut stopping = JoinSet::new();
+    stopping.spawn(first.stop());
     let late = Clock::system().now() + Duration::from_secs(12);
     until("the time", async || Clock::system().now() > late).await;
     let begun = walks.log.lines();
     assert_eq!(begun, ["k0-1 1 first"], "it is not begun elsewhere");
     walks.gate.add_permits(2);
     until("both steps", async || walks.of("k0-").len() == 2).await;
-    stopping.await??;
+    stopping.join_next().await.ok_or("it stops")???;
     client.send(step("k0-", 3, false)).await?;
     until("the third step", async || walks.of("k0-").len() == 3).await;
     assert_eq!(walks.of("k0-"), ["k0-1", "k0-2", "k0-3"]);
@@ -222,12 +223,13 @@ async fn a_job_that_only_waited_is_in_its_first_attempt_on_the_next_node() -> Ve
         }
         walks.log.of(1).await;
         let second = walks.start(way, "second").await?;
-        let stopping = tokio::spawn(first.stop());
+        let mut stopping = JoinSet::new();
+        stopping.spawn(first.stop());
         // By then it takes nothing more, and waits for what it began.
         let late = Clock::system().now() + Duration::from_secs(1);
         until("the time", async || Clock::system().now() > late).await;
         walks.gate.add_permits(1);
-        stopping.await??;
+        stopping.join_next().await.ok_or("it stops")???;
         until("all steps", async || walks.of("k0-").len() == 3).await;
         let lines = walks.log.lines();
         let expected = ["k0-1 1 first", "k0-2 1 second", "k0-3 1 second"];

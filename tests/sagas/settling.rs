@@ -105,12 +105,11 @@ async fn a_step_that_is_settled_as_done_goes_on_with_the_reply_and_can_be_undone
             .settle_done(order, "purse.pay", &35, "seen in the bank's books")
             .await?;
         let outcome = sagas.wait::<u64>(order, SOON).await?;
-        match is_undone {
-            false => assert_eq!(outcome, SagaOutcome::Completed(35)),
-            true => assert!(
-                matches!(outcome, SagaOutcome::Compensated(_)),
-                "{outcome:?}"
-            ),
+        if is_undone {
+            let undone = matches!(outcome, SagaOutcome::Compensated(_));
+            assert!(undone, "{outcome:?}");
+        } else {
+            assert_eq!(outcome, SagaOutcome::Completed(35));
         }
         assert_eq!(bank.repaid(), u32::from(is_undone));
         assert_eq!(
@@ -232,9 +231,10 @@ async fn what_is_undone_anyway_does_not_wait_for_its_outcome() -> Outcome {
     for passes in [false, true] {
         let bank = Silent::default();
         let saga = anyway();
-        let saga = match passes {
-            true => saga.deadline(Duration::from_secs(1)),
-            false => saga,
+        let saga = if passes {
+            saga.deadline(Duration::from_secs(1))
+        } else {
+            saga
         };
         let node = start(saga, bank.group()).await?;
         let sagas = Sagas::open(&node.client(), "anyway").await?;

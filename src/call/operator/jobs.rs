@@ -396,6 +396,7 @@ fn token(text: &str) -> Result<Key, OperatorError> {
     Key::new(text).map_err(record)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` calls")]
 fn record(reason: impl ToString) -> OperatorError {
     OperatorError::Record { reason: reason.to_string() }
 }
