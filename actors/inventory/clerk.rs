@@ -1,5 +1,5 @@
 use super::{
-    commands::{Free, Request, Sell, Settle, Ship, Take},
+    commands::{Free, NotTaken, Request, Sell, Settle, Ship, Take},
     hold::{Claim, Stage},
 };
 use crate::is_key;
@@ -9,23 +9,34 @@ use schemas::{
     inventory::{Hold, OutOfStock, Reserve, StockReleased, StockRequested, StockSold},
     orders::OrderConfirmed,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+
+/// How often a claim is looked at again for one message.
+const ROUNDS: usize = 5;
+
+/// How many products a clerk keeps in mind.
+const PRODUCTS: usize = 10_000;
 
 /// Puts products aside, back, and out of the house, as an order's claim says.
 ///
 /// All that it does can be done again, by it or by another: the commands' ids
 /// follow from the event, and each product knows what an order had of it.
-#[derive(Debug)]
-pub(super) struct Clerk;
+#[derive(Debug, Default)]
+pub(super) struct Clerk {
+    /// How many orders each product was done with when it was heard of last.
+    seen: HashMap<ProductId, u64>,
+}
 
 impl Clerk {
     pub(super) async fn open() -> Result<Self, Failure> {
-        Ok(Self)
+        Ok(Self::default())
     }
 
     pub(super) async fn reserve(&mut self, reserve: Reserve, ctx: &Context) -> Answer<Reserve> {
         let Reserve { order, lines } = reserve;
-        let Claim { lines, stage } = fill(Request { order: order.clone(), lines }, ctx).await?;
+        let Claim { lines, stage } = self
+            .fill(Request { order: order.clone(), lines }, ctx)
+            .await?;
         match stage {
             Stage::Held | Stage::Sold => Ok(Hold { order, lines }),
             Stage::Refused(reason) => Err(reason.into()),
@@ -43,7 +54,7 @@ impl Clerk {
         ctx: &Context,
     ) -> Result<(), Failure> {
         let StockRequested { order, lines } = requested;
-        fill(Request { order, lines }, ctx).await?;
+        self.fill(Request { order, lines }, ctx).await?;
         Ok(())
     }
 
@@ -79,43 +90,94 @@ impl Clerk {
     }
 }
 
-/// Brings a claim to its end: all is held, or nothing is.
-async fn fill(request: Request, ctx: &Context) -> Result<Claim, Failure> {
-    let order = request.order.clone();
-    let mut claim = ctx.call(request).id(step(ctx, "request")).await?;
-    if claim.stage == Stage::Wanted {
-        let short = take(&order, &claim.lines, ctx).await?;
-        let settle = Settle { order: order.clone(), short };
-        claim = ctx.call(settle).id(step(ctx, "settle")).await?;
+impl Clerk {
+    /// Brings a claim to its end: all is held, or nothing is.
+    async fn fill(&mut self, request: Request, ctx: &Context) -> Result<Claim, Failure> {
+        let order = request.order.clone();
+        let claim = self.settle(request, ctx).await?;
+        if matches!(claim.stage, Stage::Refused(_) | Stage::Released) {
+            free(&order, &claim.lines, ctx).await?;
+        }
+        Ok(claim)
     }
-    if matches!(claim.stage, Stage::Refused(_) | Stage::Released) {
-        free(&order, &claim.lines, ctx).await?;
+
+    async fn settle(&mut self, request: Request, ctx: &Context) -> Result<Claim, Failure> {
+        for _ in 0..ROUNDS {
+            // What is known of the products has to be older than what is known of the claim.
+            let seen = self.seen_of(&request.lines);
+            // Under a new id each time: the reply of before would tell of a claim of before.
+            let claim = ctx.call(request.clone()).id(Id::new()).await?;
+            if claim.stage != Stage::Wanted {
+                return Ok(claim);
+            }
+            let order = request.order.clone();
+            let short = match self.take(&order, (&claim.lines, &seen), ctx).await? {
+                Taken::All => None,
+                Taken::Short(short) => Some(short),
+                Taken::Outdated => continue,
+            };
+            let settle = Settle { order, short };
+            return Ok(ctx.call(settle).id(step(ctx, "settle")).await?);
+        }
+        let order = &request.order;
+        Err(Failure::retry(format!(
+            "order `{order}` could not be filled: others were done too fast"
+        )))
     }
-    Ok(claim)
+
+    /// Puts all products aside, as far as they are there.
+    async fn take(
+        &mut self,
+        order: &OrderId,
+        (lines, seen): (&[Line], &BTreeMap<ProductId, u64>),
+        ctx: &Context,
+    ) -> Result<Taken, Failure> {
+        for (product, quantity) in sum(lines) {
+            if !is_key(product.as_str()) {
+                let wanted = u32::try_from(quantity).unwrap_or(u32::MAX);
+                let product = product.clone();
+                return Ok(Taken::Short(OutOfStock { product, wanted, available: 0 }));
+            }
+            let since = seen.get(product).copied().unwrap_or_default();
+            let id = step(ctx, &format!("take/{product}/{since}"));
+            let (order, product) = (order.clone(), product.clone());
+            let take = Take { product: product.clone(), order, quantity, since };
+            match ctx.call(take).id(id).outcome().await? {
+                Ok(closed) => self.note(product, closed),
+                Err(NotTaken::Short(short)) => return Ok(Taken::Short(short)),
+                Err(NotTaken::Outdated { closed }) => {
+                    self.note(product, closed);
+                    return Ok(Taken::Outdated);
+                }
+            }
+        }
+        Ok(Taken::All)
+    }
+
+    /// Returns how many orders the products of these lines were done with, as known.
+    fn seen_of(&self, lines: &[Line]) -> BTreeMap<ProductId, u64> {
+        let products = lines.iter().map(|line| &line.product);
+        products
+            .filter_map(|product| Some((product.clone(), *self.seen.get(product)?)))
+            .collect()
+    }
+
+    fn note(&mut self, product: ProductId, closed: u64) {
+        if self.seen.len() >= PRODUCTS && !self.seen.contains_key(&product) {
+            self.seen.clear();
+        }
+        let seen = self.seen.entry(product).or_default();
+        *seen = closed.max(*seen);
+    }
 }
 
-/// Puts all products aside, as far as they are there; returns the first that is short.
-async fn take(
-    order: &OrderId,
-    lines: &[Line],
-    ctx: &Context,
-) -> Result<Option<OutOfStock>, Failure> {
-    for (product, quantity) in sum(lines) {
-        if !is_key(product.as_str()) {
-            let wanted = u32::try_from(quantity).unwrap_or(u32::MAX);
-            return Ok(Some(OutOfStock {
-                product: product.clone(),
-                wanted,
-                available: 0,
-            }));
-        }
-        let id = step(ctx, &format!("take/{product}"));
-        let take = Take { product: product.clone(), order: order.clone(), quantity };
-        if let Err(short) = ctx.call(take).id(id).outcome().await? {
-            return Ok(Some(short));
-        }
-    }
-    Ok(None)
+/// How the taking went.
+enum Taken {
+    All,
+    /// This is short, and none of what comes after it was taken.
+    Short(OutOfStock),
+    /// What was known of the claim is too old for one of the products.
+    Outdated,
 }
 
 /// Puts all products back, also those that were never put aside: they may be

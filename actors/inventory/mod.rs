@@ -6,8 +6,14 @@
 //! carries out what a claim says, product by product. Whoever does that after a
 //! crash, or beside another, comes to the same end, because the claim decides
 //! and the products only follow: they are given back or shipped after that.
+//!
+//! A clerk who is slow may come to a product after the order is done with. So who
+//! takes says since when the order was open: how many orders the product was done
+//! with before the claim was read. The product knows its last thousand, and sends
+//! who has older news back to the claim.
 
 mod clerk;
+mod closed;
 mod commands;
 mod hold;
 mod shelf;
@@ -61,6 +67,7 @@ fn stock() -> Entity<Shelf> {
         .ignore::<StockReleased>()
         .ignore::<StockSold>()
         .snapshot_every(500)
+        .snapshot_version(2)
 }
 
 fn hold() -> Entity<Holding> {

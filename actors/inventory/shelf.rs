@@ -3,7 +3,10 @@
     reason = "the signature of a decision is fixed; not every one says no"
 )]
 
-use super::commands::{Free, Ship, Take};
+use super::{
+    closed::{Closed, Standing},
+    commands::{Free, NotTaken, Ship, Take},
+};
 use callboard::{Decision, Infallible};
 use schemas::{
     OrderId, ProductId,
@@ -12,20 +15,17 @@ use schemas::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::HashMap;
 
-/// How many orders a product remembers that get none of it any more: more than
-/// can pass while a clerk is at one.
-const CLOSED: usize = 10_000;
-
-/// The stock of one product.
+/// The stock of one product: it holds the orders that have some of it put aside,
+/// and knows only the last of those that it is done with.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Shelf {
     available: u64,
-    held: BTreeMap<OrderId, u32>,
-    /// Orders that got theirs or never will, by their [`mark`]s: a clerk who
-    /// comes late takes nothing.
-    closed: VecDeque<u64>,
+    reserved: u64,
+    held: HashMap<OrderId, u32>,
+    /// Orders that got theirs or never will: a clerk who comes late takes nothing.
+    closed: Closed,
 }
 
 impl Shelf {
@@ -40,30 +40,39 @@ impl Shelf {
         Ok(Decision::nothing().reply(self.count(get.product)))
     }
 
-    pub(super) fn take(&self, take: Take) -> Result<Decision<()>, OutOfStock> {
-        let Take { product, order, quantity: wanted } = take;
+    /// Puts some aside for an order that was open when so many were closed, and
+    /// replies how many are now.
+    pub(super) fn take(&self, take: Take) -> Result<Decision<u64>, NotTaken> {
+        let Take { product, order, quantity: wanted, since } = take;
+        let closed = self.closed.count();
         if self.held.contains_key(&order) {
-            return Ok(Decision::nothing());
+            return Ok(Decision::nothing().reply(closed));
         }
-        let available = if self.is_closed(&order) {
-            0
-        } else {
-            self.available
+        let available = match self.closed.standing(&order, since) {
+            Standing::Open => self.available,
+            Standing::Closed => 0,
+            Standing::Unknown => return Err(NotTaken::Outdated { closed }),
         };
         match u32::try_from(wanted) {
             Ok(quantity) if wanted <= available => {
-                Ok(StockHeld { product, order, quantity }.into())
+                Ok((StockHeld { product, order, quantity }, closed).into())
             }
-            _ => Err(OutOfStock { product, wanted: narrow(wanted), available: narrow(available) }),
+            _ => Err(NotTaken::Short(OutOfStock {
+                product,
+                wanted: narrow(wanted),
+                available: narrow(available),
+            })),
         }
     }
 
     pub(super) fn free(&self, free: Free) -> Result<Decision<()>, Infallible> {
         let Free { product, order } = free;
-        if self.is_closed(&order) {
-            return Ok(Decision::nothing());
-        }
-        let quantity = self.held.get(&order).copied().unwrap_or_default();
+        let quantity = match self.held.get(&order) {
+            Some(&quantity) => quantity,
+            None if self.closed.knows(&order) => return Ok(Decision::nothing()),
+            // Somebody may be about to take some for it.
+            None => 0,
+        };
         Ok(StockFreed { product, order, quantity }.into())
     }
 
@@ -81,7 +90,9 @@ impl Shelf {
 
     pub(super) fn held(&mut self, held: &StockHeld) {
         self.available = self.available.saturating_sub(held.quantity.into());
-        self.held.insert(held.order.clone(), held.quantity);
+        let before = self.held.insert(held.order.clone(), held.quantity);
+        self.reserved += u64::from(held.quantity);
+        self.reserved -= u64::from(before.unwrap_or_default());
     }
 
     pub(super) fn freed(&mut self, freed: &StockFreed) {
@@ -95,35 +106,55 @@ impl Shelf {
 
     /// Lets an order take nothing any more; returns what was put aside for it.
     fn close(&mut self, order: &OrderId) -> u32 {
-        self.closed.push_back(mark(order));
-        if self.closed.len() > CLOSED {
-            self.closed.pop_front();
-        }
-        self.held.remove(order).unwrap_or_default()
-    }
-
-    fn is_closed(&self, order: &OrderId) -> bool {
-        self.closed.contains(&mark(order))
+        self.closed.add(order);
+        let back = self.held.remove(order).unwrap_or_default();
+        self.reserved -= u64::from(back);
+        back
     }
 
     fn count(&self, product: ProductId) -> StockLevel {
-        let reserved = self
-            .held
-            .values()
-            .map(|&quantity| u64::from(quantity))
-            .sum();
-        StockLevel { product, available: narrow(self.available), reserved: narrow(reserved) }
+        StockLevel {
+            product,
+            available: narrow(self.available),
+            reserved: narrow(self.reserved),
+        }
     }
-}
-
-/// Tells an order from others in few bytes, the same in every version (FNV-1a).
-fn mark(order: &OrderId) -> u64 {
-    let bytes = order.as_str().bytes();
-    bytes.fold(0xcbf2_9ce4_8422_2325, |mark, byte| {
-        (mark ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 fn narrow(count: u64) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use callboard::message::codec;
+
+    fn take(order: &str, since: u64) -> Take {
+        Take { product: "tea".into(), order: order.into(), quantity: 1, since }
+    }
+
+    #[test]
+    fn who_comes_late_takes_nothing_however_many_orders_are_done_since() {
+        let mut shelf = Shelf::default();
+        shelf.added(&StockAdded { product: "tea".into(), quantity: 20_000 });
+        for n in 0..10_000 {
+            let (product, order) = (ProductId::new("tea"), OrderId::new(format!("o-{n}")));
+            let quantity = 1;
+            shelf.held(&StockHeld { product: product.clone(), order: order.clone(), quantity });
+            shelf.shipped(&StockShipped { product, order, quantity });
+            if n % 100 > 0 {
+                continue;
+            }
+            for late in [0, n / 2, n] {
+                let seen_open = late;
+                let took = shelf.take(take(&format!("o-{late}"), seen_open));
+                assert!(took.is_err(), "o-{late} was done, and now {n} others are");
+            }
+            let now = shelf.closed.count();
+            assert!(shelf.take(take("new", now)).is_ok(), "an open one gets it");
+        }
+        let size = codec::encode(&shelf).expect("it is small").len();
+        assert!(size < 16_000, "{size} bytes after 10,000 orders");
+    }
 }

@@ -4,7 +4,7 @@ use schemas::{
     LIST_LIMIT, UserId,
     notifications::{ListNotifications, Notification, NotificationList, NotificationSent},
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Knows who was told what.
 #[derive(Debug, Default)]
@@ -12,9 +12,9 @@ pub(super) struct Archive {
     sent: View<Sent>,
 }
 
-/// All notifications by user, the oldest first.
+/// The last notifications by user, as many as a list shows, the oldest first.
 #[derive(Debug, Default)]
-struct Sent(HashMap<UserId, Vec<Notification>>);
+struct Sent(HashMap<UserId, VecDeque<Notification>>);
 
 impl Archive {
     pub(super) async fn open() -> Result<Self, Failure> {
@@ -39,7 +39,11 @@ impl Fold for Sent {
     fn apply(&mut self, fact: &Fact) {
         if let Some(NotificationSent { about, user, order, text }) = fact.read() {
             let notification = Notification { about, order, text };
-            self.0.entry(user).or_default().push(notification);
+            let told = self.0.entry(user).or_default();
+            told.push_back(notification);
+            if told.len() > LIST_LIMIT {
+                told.pop_front();
+            }
         }
     }
 }

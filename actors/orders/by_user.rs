@@ -10,19 +10,24 @@ use schemas::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-/// Every user's orders, the latest last.
+/// Every user's last orders, as many as a list shows, the latest last.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct OrdersByUser {
     orders: HashMap<OrderId, Order>,
-    by_user: HashMap<UserId, Vec<OrderId>>,
+    by_user: HashMap<UserId, VecDeque<OrderId>>,
 }
 
 impl OrdersByUser {
     pub(super) fn placed(&mut self, placed: &OrderPlaced, _: &Seen) {
         let ids = self.by_user.entry(placed.user.clone()).or_default();
-        ids.push(placed.order.clone());
+        ids.push_back(placed.order.clone());
+        while ids.len() > LIST_LIMIT
+            && let Some(oldest) = ids.pop_front()
+        {
+            self.orders.remove(&oldest);
+        }
         self.orders
             .insert(placed.order.clone(), order::new(placed.clone()));
     }
