@@ -1,6 +1,6 @@
 //! Orders from the counter to their end.
 
-use callboard::{CallError, Replay, ReplayError};
+use callboard::{CallError, Replay, ReplayError, message::Status};
 use schemas::{
     Cents, Line,
     inventory::{Hold, OutOfStock, Release, Released, Reserve},
@@ -127,7 +127,8 @@ async fn an_order_without_an_id_fails_and_says_why() -> Result<(), ReplayError> 
     let answers = heard.answers::<PlaceOrder>();
     assert!(matches!(
         &answers[..],
-        [Err(CallError::Failed { reason, .. })] if reason.contains("the key is empty")
+        [Err(CallError::Refused { status: Status::Malformed, reason, .. })]
+            if reason.contains("the key is empty")
     ));
     Ok(())
 }

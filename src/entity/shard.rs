@@ -85,15 +85,8 @@ impl<S: 'static> Shard<S> {
     }
 
     /// Does a command's work outside, and puts it into its key's line then.
-    pub(super) async fn prepare<C: Command + Clone>(
-        &mut self,
-        taken: Taken<C>,
-        how: Prepare<S, C>,
-    ) {
+    pub(super) fn prepare<C: Command + Clone>(&mut self, taken: Taken<C>, how: Prepare<S, C>) {
         self.reap();
-        if let Err(reason) = Key::new(&taken.key) {
-            return refuse(taken, &reason).await;
-        }
         let (plan, table) = (Arc::clone(&self.plan), Rc::clone(&self.table));
         let shared = self.shared.clone();
         let span = taken.span();
@@ -103,6 +96,10 @@ impl<S: 'static> Shard<S> {
             let outside = guarded(how(&taken.command, &taken.ctx));
             let answer = match timeout(within, outside).await {
                 Ok(Ok(Ok(decide))) => {
+                    // Not before: what comes first may have an answer to a bad key.
+                    if let Err(reason) = Key::new(&taken.key) {
+                        return refuse(taken, &reason).await;
+                    }
                     let key = taken.key.clone();
                     if line_up(&table, &key, Commit { plan, shared, taken, decide }) {
                         work(table, key).await;

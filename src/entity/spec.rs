@@ -215,7 +215,7 @@ impl<S: 'static> Entity<S> {
         });
         self.decides.push(Box::new(move |actor| {
             actor.take(async move |shard: &mut Shard<S>, taken: Taken<C>| {
-                shard.prepare(taken, Arc::clone(&how)).await;
+                shard.prepare(taken, Arc::clone(&how));
             })
         }));
         self
