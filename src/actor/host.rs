@@ -142,10 +142,11 @@ impl<A: 'static> Host<A> {
         if let Some(receipt) = ctx.receipt() {
             receipt.settle(ended);
         } else if let (false, Ended::Failed(failure)) = (ctx.is_taken(), ended) {
-            let subject = self.plan.routes[route].0;
-            ctx.span(subject).in_scope(
-                || tracing::error!(child = &*self.path, subject, %failure, "a handler failed"),
-            );
+            let (child, subject) = (&*self.path, self.plan.routes[route].0);
+            ctx.span(subject).in_scope(|| match failure.not_run() {
+                None => tracing::error!(child, subject, %failure, "a handler failed"),
+                after => tracing::warn!(child, subject, %failure, ?after, "a command was not run"),
+            });
         }
         match crash {
             Some(reason) => Box::pin(self.end(Exit::Failed, reason)).await,

@@ -223,12 +223,14 @@ impl Reading<'_> {
         let attempt = held.attempt;
         let wait = match verdict {
             Verdict::Discard => None,
+            Verdict::Unavailable { after } => Some(after),
             Verdict::Retry | Verdict::Crash => retry.after(attempt, fastrand::f64()),
         };
         if let Some(wait) = wait {
             tracing::warn!(child = &*path, attempt, reason, again_in = ?wait, "a job could not be done");
             metrics::counter!(RETRIES_TOTAL, "child" => path.to_string()).increment(1);
-            held.attempt += 1;
+            // What was not tried uses up no attempt.
+            held.attempt += u32::from(!matches!(verdict, Verdict::Unavailable { .. }));
             self.put_off(slot, wait);
         } else {
             self.bury(slot, reason);

@@ -11,7 +11,7 @@ use crate::{
     bus::{Message, SendError},
     call::{Answer, CallError, Content, Ended, LocalCall, LocalReply, Refusal},
     error::Failure,
-    message::{self, Command, Event, EventError, Headers, Status, codec},
+    message::{self, Command, Event, EventError, Headers, Status, codec, headers::CB_RETRY_AFTER},
     telemetry::JOBS_REJECTED_TOTAL,
 };
 use bytes::Bytes;
@@ -212,10 +212,11 @@ pub(super) fn reply_local<C: Command>(
         Ok(Err(Refusal::Rejected(rejection))) => (Err(CallError::Rejected(rejection)), Ended::Done),
         Ok(Err(Refusal::Failed(failure))) => {
             let reason = failure.to_string();
-            (
-                Err(CallError::Failed { subject, reason }),
-                Ended::Failed(failure),
-            )
+            let error = match failure.not_run() {
+                after @ Some(_) => CallError::Unavailable { subject, reason, retry_after: after },
+                None => CallError::Failed { subject, reason },
+            };
+            (Err(error), Ended::Failed(failure))
         }
         Err(cut) => {
             let reason = cut.clone();
@@ -241,8 +242,7 @@ pub(super) async fn reply_remote<C: Command>(
             encoded::<C, _>(Status::Rejected.headers(&rejection.to_string()), &rejection)
         }
         Ok(Err(Refusal::Failed(failure))) => {
-            let headers = Status::Failed.headers(&failure.to_string());
-            (headers, Bytes::new(), Ended::Failed(failure))
+            (refusal(&failure), Bytes::new(), Ended::Failed(failure))
         }
         Err(cut) => (
             Status::Failed.headers(&cut),
@@ -252,6 +252,16 @@ pub(super) async fn reply_remote<C: Command>(
     };
     respond(ctx, headers, payload).await;
     ended
+}
+
+/// Writes what a caller is told of a failure.
+fn refusal(failure: &Failure) -> Headers {
+    let Some(after) = failure.not_run() else {
+        return Status::Failed.headers(&failure.to_string());
+    };
+    let mut headers = Status::Unavailable.headers(&failure.to_string());
+    headers.put(CB_RETRY_AFTER, after.as_millis().to_string());
+    headers
 }
 
 fn encoded<C: Command, T: Serialize>(headers: Headers, reply: &T) -> (Headers, Bytes, Ended) {

@@ -125,8 +125,9 @@ impl<C: Command> Taken<C> {
             receipt.settle(ended);
         } else if let Ended::Failed(failure) = ended {
             let (child, subject) = (self.ctx.path(), C::SUBJECT.as_str());
-            self.span().in_scope(|| {
-                tracing::error!(child, subject, %failure, "a decision failed");
+            self.span().in_scope(|| match failure.not_run() {
+                None => tracing::error!(child, subject, %failure, "a decision failed"),
+                after => tracing::warn!(child, subject, %failure, ?after, "a command was not run"),
             });
         }
     }

@@ -288,7 +288,9 @@ impl From<Failure> for Trouble {
     fn from(failure: Failure) -> Self {
         match failure.verdict() {
             Verdict::Crash => Self::Lasting(failure.to_string()),
-            Verdict::Retry | Verdict::Discard => Self::Passing(failure),
+            Verdict::Retry | Verdict::Discard | Verdict::Unavailable { .. } => {
+                Self::Passing(failure)
+            }
         }
     }
 }

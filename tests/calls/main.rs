@@ -5,6 +5,7 @@ mod support;
 
 mod detached;
 mod till;
+mod unavailable;
 
 use callboard::{
     CallError,

@@ -176,13 +176,15 @@ impl Reading<'_> {
         let (retry, attempt) = (self.reaction.retry, held.attempt);
         let wait = match verdict {
             Verdict::Discard => None,
+            Verdict::Unavailable { after } => Some(after),
             Verdict::Retry | Verdict::Crash => retry.after(attempt, fastrand::f64()),
         };
         let path = &*self.reaction.path;
         if let Some(wait) = wait {
             tracing::warn!(child = path, attempt, reason, again_in = ?wait, "an event could not be handled");
             metrics::counter!(RETRIES_TOTAL, "child" => path.to_owned()).increment(1);
-            held.attempt += 1;
+            // What was not tried uses up no attempt.
+            held.attempt += u32::from(!matches!(verdict, Verdict::Unavailable { .. }));
             held.why = Some(reason);
             self.put_off(slot, wait);
             return self.make_room();
