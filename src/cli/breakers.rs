@@ -87,7 +87,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
         return Ok(());
     }
     let (only, as_json) = (args.breaker.as_deref(), args.json);
-    watch::show(args.follow, out, async || {
+    watch::show(args.follow.in_json(as_json), out, async || {
         let panels = breaker::ask(&client, only, PATIENCE).await?;
         let lines = lines(&panels);
         if panels.is_empty() {

@@ -45,7 +45,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     let filter = Filter::default();
     let filter = node.iter().fold(filter, Filter::node);
     let filter = target.iter().fold(filter, Filter::target);
-    watch::show(follow, out, async || {
+    watch::show(follow.in_json(as_json), out, async || {
         let panels = limit::ask(&client, &filter, PATIENCE).await?;
         let lines = lines(&panels);
         if lines.is_empty() {

@@ -7,10 +7,12 @@ use super::{
     out::Out,
     place::{PATIENCE, Place},
     roster::nobody,
+    routes::warn_of_unanswered,
     watch::{self, Follow},
 };
 use crate::{
     breaker::{self, SetError, Table},
+    bus::Bus,
     call::Client,
     policy::{Policies, Policy},
 };
@@ -38,26 +40,23 @@ enum Act {
         /// TOML or JSON, whichever it is; `-` for standard input.
         file: String,
     },
+    /// Takes all policies away: all is called as it is without any.
+    Clear,
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
     // What is wrong with the file is said before anybody is asked.
     let table = match &args.act {
         Some(Act::Set { file }) => Some(read(file)?),
+        Some(Act::Clear) => Some(Policies::new()),
         None => None,
     };
-    let client = Client::new(place.connect().await?, place.namespace.clone());
+    let bus = place.connect().await?;
+    let client = Client::new(bus.clone(), place.namespace.clone());
     if let Some(table) = table {
-        let set = breaker::spread(&client, &table, PATIENCE).await;
-        let (version, nodes) = set.map_err(|error| match error {
-            SetError::Nobody { .. } => nobody(place),
-            SetError::Request(error) => error.into(),
-            other => CommandError::Policies(other),
-        })?;
-        let nodes = nodes.join(", ");
-        return Ok(out.line(&format!("version {version} holds on {nodes}"))?);
+        return set(place, (&bus, &client), &table, out).await;
     }
-    watch::show(args.follow, out, async || {
+    watch::show(args.follow.in_json(args.json), out, async || {
         let mut tables = breaker::policies(&client, PATIENCE).await?;
         tables.retain(|table| args.node.as_ref().is_none_or(|name| *name == table.node));
         if tables.is_empty() {
@@ -73,6 +72,25 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
             .collect())
     })
     .await
+}
+
+async fn set(
+    place: &Place,
+    (bus, client): (&Bus, &Client),
+    table: &Policies,
+    out: &mut Out,
+) -> Result<(), CommandError> {
+    let set = breaker::spread(client, table, PATIENCE).await;
+    let (version, nodes) = set.map_err(|error| match error {
+        SetError::Nobody { .. } => nobody(place),
+        SetError::Request(error) => error.into(),
+        other => CommandError::Policies(other),
+    })?;
+    let nodes = nodes.join(", ");
+    out.line(&format!("version {version} holds on {nodes}"))?;
+    let named = table.all().filter_map(|(name, _)| name);
+    warn_of_unanswered(bus, place, named).await;
+    Ok(())
 }
 
 fn nobody_of(place: &Place, node: Option<&str>) -> CommandError {
@@ -102,7 +120,8 @@ fn read(file: &str) -> Result<Policies, CommandError> {
     let refused = |reason: String| CommandError::File { name: name.to_owned(), reason };
     let text = input::text(file)?;
     if text.trim().is_empty() {
-        let cure = "it is empty; write `[domains]` if no target is to have a policy";
+        let cure = "it is empty; write `[domains]` if no target is to have a policy, \
+                    or `callboard policies clear`";
         return Err(refused(cure.to_owned()));
     }
     Policies::read(&text).map_err(|error| refused(error.to_string()))

@@ -91,7 +91,7 @@ pub(super) fn nobody(place: &Place) -> CommandError {
 pub(super) async fn nodes(place: &Place, args: Nodes, out: &mut Out) -> Result<(), CommandError> {
     let bus = place.connect().await?;
     let json = args.json;
-    watch::show(args.follow, out, async || {
+    watch::show(args.follow.in_json(json), out, async || {
         let mut known = ask(&bus, place).await?;
         known.sort_by(|a, b| a.card.node.cmp(&b.card.node));
         if json {
@@ -180,7 +180,7 @@ pub(super) async fn services(
     }
     let (json, stats) = (args.json, args.stats);
     let named = args.service.as_deref();
-    watch::show(args.follow, out, async || {
+    watch::show(args.follow.in_json(json), out, async || {
         let roster = roster(ask(&bus, place).await?);
         let found = roster.find(&query);
         if let (Some(named), true) = (named, found.is_empty()) {

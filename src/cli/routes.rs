@@ -77,7 +77,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
         return Ok(());
     }
     let as_json = args.json;
-    watch::show(args.follow, out, async || {
+    watch::show(args.follow.in_json(as_json), out, async || {
         let table = mesh::get_routes(&bus, &place.namespace)
             .await
             .map_err(|error| told(place, error))?;
@@ -116,15 +116,26 @@ async fn set(
         .await
         .map_err(|error| told(place, error))?;
     out.line(&format!("the nodes go by version {version}"))?;
+    let named = table.routes.iter().map(|route| &*route.to);
+    warn_of_unanswered(bus, place, named).await;
+    Ok(())
+}
+
+/// Warns of commands and domains that a table names and nobody answers.
+pub(super) async fn warn_of_unanswered(
+    bus: &Bus,
+    place: &Place,
+    named: impl Iterator<Item = &str>,
+) {
     // It is set: that who answers is not known is no reason to fail.
     let Ok((cards, _)) = mesh::cards(bus, &place.namespace, PATIENCE).await else {
-        return Ok(());
+        return;
     };
     let services = cards.iter().flat_map(|known| &known.card.services);
     let answered: BTreeSet<_> = services.flat_map(|service| &service.answers).collect();
-    for Route { to, .. } in &table.routes {
+    for to in named {
         let is_it = |command: &str| {
-            let rest = command.strip_prefix(&**to);
+            let rest = command.strip_prefix(to);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         if !answered.iter().any(|command| is_it(command)) {
@@ -133,7 +144,6 @@ async fn set(
             ));
         }
     }
-    Ok(())
 }
 
 fn shown(table: &RouteTable) -> Vec<String> {

@@ -52,7 +52,7 @@ async fn one(
     node: &str,
     wait: Duration,
 ) -> Result<Vec<Tree>, CommandError> {
-    let subject = place.namespace.system(&format!("node.{node}"));
+    let subject = place.namespace.system(&format!("ask.tree.{node}"));
     match bus.request(Message::new(subject, Bytes::new()), wait).await {
         Ok(reply) => Ok(read(&reply).into_iter().collect()),
         Err(RequestError::NoResponders { .. }) => Err(CommandError::NoNode(format!(
@@ -65,7 +65,7 @@ async fn one(
 
 /// Asks all nodes, and listens until they fall silent.
 async fn all(bus: &Bus, place: &Place, wait: Duration) -> Result<Vec<Tree>, CommandError> {
-    let question = Message::new(place.namespace.system("tree"), Bytes::new());
+    let question = Message::new(place.namespace.system("ask.tree"), Bytes::new());
     let answers = survey::poll(bus, question, wait).await?;
     Ok(answers.iter().filter_map(read).collect())
 }

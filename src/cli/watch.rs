@@ -1,6 +1,9 @@
 //! What is shown once, or again and again in its place.
 
-use super::{error::CommandError, out::Out};
+use super::{
+    error::CommandError,
+    out::{Out, warn},
+};
 use clap::Args as Options;
 use std::{io::IsTerminal, time::Duration};
 use tokio::time::sleep;
@@ -15,10 +18,32 @@ pub(super) struct Follow {
     /// Shows it every second, in its place; Ctrl-C ends it with exit code 0.
     #[arg(long)]
     pub(super) watch: bool,
+    /// Whether each line is one of JSON, and there are no others.
+    #[arg(skip)]
+    is_json: bool,
+}
+
+impl Follow {
+    /// Shows lines of JSON and nothing between, if so.
+    pub(super) const fn in_json(mut self, is_json: bool) -> Self {
+        self.is_json = is_json;
+        self
+    }
+}
+
+impl Follow {
+    /// Returns the lines that tell of an error; lines of JSON have it beside them.
+    fn told(self, error: &CommandError) -> Vec<String> {
+        if self.is_json {
+            warn(&error.to_string());
+            return Vec::new();
+        }
+        vec![error.to_string()]
+    }
 }
 
 /// Shows lines, once or until it is interrupted. Where nobody looks at a
-/// terminal, each time is followed by an empty line.
+/// terminal, each time is followed by an empty line, but for JSON.
 pub(super) async fn show(
     follow: Follow,
     out: &mut Out,
@@ -33,8 +58,11 @@ pub(super) async fn show(
                 shown
             }
             // Who watches wants to see it come, and come again.
-            Err(error @ CommandError::NoNode(_)) if follow.watch => vec![error.to_string()],
-            Err(error) if follow.watch && was_shown => vec![error.to_string()],
+            Err(error)
+                if follow.watch && (was_shown || matches!(error, CommandError::NoNode(_))) =>
+            {
+                follow.told(&error)
+            }
             Err(error) => return Err(error),
         };
         if in_place {
@@ -46,7 +74,7 @@ pub(super) async fn show(
         if !follow.watch {
             return Ok(());
         }
-        if !in_place {
+        if !in_place && !follow.is_json {
             out.line("")?;
         }
         out.flush()?;

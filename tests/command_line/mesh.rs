@@ -333,3 +333,18 @@ async fn who_is_left_out_is_shown_with_who_leaves_it_out() {
         node.stop().await.expect("it stops");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watching_in_json_writes_lines_of_json_only() {
+    let server = Server::start();
+    let one = start(&server, "n-1", vec![payments()]).await;
+    for what in ["services", "nodes", "routes", "policies", "limits"] {
+        let mut watching = Going::start(&server, &shop(&[what, "--json", "--watch"]));
+        for _ in 0..3 {
+            let line = watching.line().await;
+            let read = serde_json::from_str::<Value>(&line);
+            assert!(read.is_ok(), "{what}: {line:?}");
+        }
+    }
+    one.stop().await.expect("it stops");
+}

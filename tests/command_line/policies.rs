@@ -13,7 +13,7 @@ const TABLE: &str = r#"
 [default]
 deadline = "5s"
 
-[domains.payments]
+[commands."payments.charge"]
 deadline = "3s"
 try_within = "1s"
 retry = { attempts = 3, first = "100ms" }
@@ -25,7 +25,7 @@ cache = { entries = 500, ttl = "30s" }
 fallback = "last-reply"
 "#;
 
-const ROW: &str = "payments 3s, 1s each 3 attempts from 100ms, 0.2 of calls \
+const ROW: &str = "payments.charge 3s, 1s each 3 attempts from 100ms, 0.2 of calls \
                    5 or 0.5 slow in 10s, for 1m 100, 50 wait 1s 100 in 1s by user \
                    1000 in 1s by caller 500 for 30s last-reply";
 
@@ -117,5 +117,27 @@ async fn policies_are_set_from_a_file_that_is_checked_first() {
     assert_eq!(taken, "version 2 holds on n-1, n-2\n");
     let older = run(&server, &["policies", "set", &file]).await.failed(2);
     assert!(older.contains("from version 1, and 2 is there"), "{older}");
+    stop(nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_of_what_nobody_answers_is_set_and_told_and_all_are_cleared() {
+    let (server, folder) = (Server::start(), Folder::fresh());
+    let nodes = two(&server).await;
+    let table = "[domains.payments]\n[domains.paymentz]\n[commands.\"payments.charge\"]\n\
+                 [commands.\"payments.chrage\"]\n[default]\n";
+    let file = write(&folder, "nobody.toml", table);
+    let set = run(&server, &["policies", "set", &file]).await;
+    let told = &set.err;
+    assert_eq!(told.lines().count(), 2, "{told}");
+    for name in ["payments.chrage", "paymentz"] {
+        let warning = format!("nobody answers `{name}` now");
+        assert!(told.contains(&warning), "{told}");
+    }
+    assert_eq!(set.done(), "version 1 holds on n-1, n-2\n");
+    let cleared = run(&server, &["policies", "clear"]).await.done();
+    assert_eq!(cleared, "version 2 holds on n-1, n-2\n");
+    let shown = run(&server, &["policies"]).await.done();
+    assert_eq!(shown, "version 2: n-1, n-2; no policies\n");
     stop(nodes).await;
 }
