@@ -116,7 +116,7 @@ async fn write(bus: &Bus, locked: &Locked, going: &AtomicBool) {
         let number = usize::try_from(revision % 50).unwrap_or_default();
         let card = card(number, revision);
         let payload = codec::encode(&card).expect("a card is short");
-        let said = Message::new("callboard.sys.presence.news.card", payload);
+        let said = Message::new("callboard.sys.node.presence.news.card", payload);
         bus.send(said).await.expect("the bus is here");
         put(locked, &card);
     }

@@ -145,7 +145,7 @@ async fn crowd(bus: &Bus, node: &Running) -> Outcome {
             "region": "eu", "revision": 1, "ttl_ms": 3_600_000, "services": [service],
         }))?;
         let said = codec::encode(&card)?;
-        bus.send(Message::new("crowd.sys.presence.news.card", said))
+        bus.send(Message::new("crowd.sys.node.presence.news.card", said))
             .await?;
     }
     until("a crowd", async || node.roster().of("bench").len() > CROWD).await;

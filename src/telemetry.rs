@@ -69,6 +69,11 @@ pub const ROSTER_EXPIRED_TOTAL: &str = "callboard_roster_expired_total";
 pub const TABLES_REFUSED_TOTAL: &str = "callboard_tables_refused_total";
 /// Counts cards of nodes that were not taken in because too many are known.
 pub const ROSTER_FULL_TOTAL: &str = "callboard_roster_full_total";
+/// Counts cards of nodes that were not taken in because no node says such a thing of itself:
+/// too long, or out of bounds.
+pub const ROSTER_REFUSED_TOTAL: &str = "callboard_roster_refused_total";
+/// Counts what others said in the name of this node: that it has left, or what it is.
+pub const ROSTER_FORGED_TOTAL: &str = "callboard_roster_forged_total";
 /// Counts nodes whose clock was found more than 2 s from this node's.
 pub const CLOCKS_OFF_TOTAL: &str = "callboard_clocks_off_total";
 /// Counts connections made again to the server.

@@ -1,6 +1,6 @@
-use super::wire::{self, Panel, Question, Table};
+use super::wire::{self, Order, Panel, Question, Table};
 use crate::{
-    bus::{Message, RequestError},
+    bus::RequestError,
     call::{
         AskError, Client,
         survey::survey,
@@ -13,6 +13,10 @@ use crate::{
     policy::{Force, Policies, PoliciesError},
 };
 use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long nodes are asked at least whether they go by a table that was set.
+const LEAST: Duration = Duration::from_millis(300);
 
 /// Asks all nodes for a breaker, or for all of them.
 ///
@@ -31,7 +35,7 @@ pub async fn ask(
     breaker: Option<&str>,
     within: Duration,
 ) -> Result<Vec<Panel>, AskError> {
-    let question = Question { breaker: breaker.map(str::to_owned), force: None };
+    let question = Question { breaker: breaker.map(str::to_owned) };
     let subject = wire::question(client.namespace());
     let mut panels: Vec<Panel> = survey(client.bus(), subject, &question, within).await?;
     panels.retain(|panel| !panel.breakers.is_empty());
@@ -59,9 +63,9 @@ pub async fn force(
     force: Force,
     within: Duration,
 ) -> Result<Vec<Panel>, AskError> {
-    let question = Question { breaker: Some(breaker.to_owned()), force: Some(force) };
-    let subject = wire::question(client.namespace());
-    survey(client.bus(), subject, &question, within).await
+    let order = Order { breaker: Some(breaker.to_owned()), all: false, force: Some(force) };
+    let subject = wire::order(client.namespace());
+    survey(client.bus(), subject, &order, within).await
 }
 
 /// Asks all nodes for the policies that they go by.
@@ -117,11 +121,10 @@ pub(crate) async fn spread(
     table.check()?;
     let (bus, namespace) = (client.bus(), client.namespace());
     let nobody = || SetError::Nobody { namespace: namespace.to_string() };
-    // One node gives it its version; then each says whether it goes by it.
-    let asked = Message::new(
-        tables::set(namespace, tables::POLICIES),
-        codec::encode(table)?,
-    );
+    // One node gives it its version and tells it; then each says whether it goes by it.
+    let deadline = Instant::now() + within;
+    let to = tables::set(namespace, tables::POLICIES);
+    let asked = tables::order(to, codec::encode(table)?, (client.clock(), within));
     let answer = match bus.request(asked, within).await {
         Err(RequestError::NoResponders { .. }) => return Err(nobody()),
         answer => answer?,
@@ -131,19 +134,27 @@ pub(crate) async fn spread(
     }
     let Taken { version } = codec::decode(&answer.payload)
         .map_err(|error| SetError::NotTaken { reason: format!("the answer {error}") })?;
-    let subject = tables::told(namespace, tables::POLICIES);
     let table = table.clone().numbered(version);
-    let said: Vec<(String, Result<(), String>)> = survey(bus, subject, &table, within).await?;
-    let mut nodes = Vec::with_capacity(said.len());
-    for (node, outcome) in said {
-        match outcome {
-            Ok(()) => nodes.push(node),
-            Err(reason) => return Err(SetError::Refused { node, reason }),
+    let nodes = loop {
+        let subject = tables::holds(namespace, tables::POLICIES);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let said: Vec<(String, Result<(), String>)> =
+            survey(bus, subject, &table, left.max(LEAST)).await?;
+        let refused = said.iter().find_map(|(node, outcome)| {
+            let reason = outcome.as_ref().err()?.clone();
+            Some(SetError::Refused { node: node.clone(), reason })
+        });
+        match refused {
+            None => break said.into_iter().map(|(node, _)| node).collect::<Vec<_>>(),
+            // It may not have heard of it yet.
+            Some(_) if Instant::now() < deadline => {}
+            Some(refused) => return Err(refused),
         }
-    }
+    };
     if nodes.is_empty() {
         return Err(nobody());
     }
+    let mut nodes = nodes;
     nodes.sort_unstable();
     Ok((version, nodes))
 }

@@ -1,6 +1,6 @@
 use super::{
     tended::Tended,
-    wire::{self, News, Panel, Question, Table},
+    wire::{self, News, Order, Panel, Question, Table},
 };
 use crate::{
     actor::{Birth, Context},
@@ -8,7 +8,7 @@ use crate::{
     call::{Client, Lines, survey},
     error::Failure,
     message::codec,
-    policy::{Breaker, Change, Changes, Heard, State},
+    policy::{Breaker, Change, Changes, Force, Heard, State},
 };
 use std::{collections::BTreeSet, rc::Rc, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
@@ -33,6 +33,7 @@ impl Desk {
         let post = Rc::new(Post { tended, client, path });
         let (bus, namespace) = (post.client.bus(), post.client.namespace());
         let asked = bus.subscribe(&wire::question(namespace), None).await?;
+        let ordered = bus.subscribe(&wire::order(namespace), None).await?;
         let opened = bus.subscribe(&wire::opened(namespace), None).await?;
         let mut tasks = JoinSet::new();
         let own = Rc::clone(&post);
@@ -40,6 +41,8 @@ impl Desk {
         tasks.spawn_local(poke.clone().at_end_of(telling));
         let own = Rc::clone(&post);
         tasks.spawn_local(poke.clone().at_end_of(own.answer(asked)));
+        let own = Rc::clone(&post);
+        tasks.spawn_local(poke.clone().at_end_of(own.heed(ordered)));
         tasks.spawn_local(poke.clone().at_end_of(Rc::clone(&post).hear(opened)));
         if let Some(lines) = post.tended.lines().cloned() {
             let asked = bus.subscribe(&wire::policies(namespace), None).await?;
@@ -87,17 +90,38 @@ impl Post {
         survey::say(self.client.bus(), subject, &news).await;
     }
 
-    /// Answers what is asked of its breakers, and has them obey.
+    /// Answers what is asked of its breakers.
     async fn answer(self: Rc<Self>, asked: Subscription) {
-        let tell = |question| self.obey(question);
+        let tell = |Question { breaker }| self.panel(breaker.as_deref(), None);
         survey::answer(self.client.bus(), asked, tell).await;
     }
 
-    /// Does what is asked of its breakers; returns how they are, if any is meant.
-    fn obey(&self, Question { breaker, force }: Question) -> Option<Panel> {
+    /// Has its breakers obey an operator.
+    async fn heed(self: Rc<Self>, ordered: Subscription) {
+        let tell = |order: Order| {
+            let Some((breaker, force)) = order.read() else {
+                tracing::warn!(
+                    "an order to breakers was not obeyed: it has to name a breaker, or say \
+                     `all`, and what becomes of it"
+                );
+                return None;
+            };
+            let panel = self.panel(breaker.as_deref(), Some(force));
+            if let Some(Panel { breakers, .. }) = &panel {
+                let forced = breakers.len();
+                tracing::info!(breaker, ?force, forced, "an operator forces breakers");
+            }
+            panel
+        };
+        survey::answer(self.client.bus(), ordered, tell).await;
+    }
+
+    /// Returns how breakers are, once they were forced if they are to be; nothing if it
+    /// has none that is meant.
+    fn panel(&self, breaker: Option<&str>, force: Option<Force>) -> Option<Panel> {
         let mut breakers = self.tended.breakers();
-        if let Some(name) = &breaker {
-            breakers.retain(|breaker| breaker.name() == *name);
+        if let Some(name) = breaker {
+            breakers.retain(|breaker| breaker.name() == name);
             if breakers.is_empty() {
                 return None;
             }

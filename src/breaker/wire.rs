@@ -1,5 +1,5 @@
 use crate::{
-    message::Namespace,
+    message::{Namespace, known},
     policy::{Change, Force, Policies, Report, State},
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,7 @@ pub struct Table {
     /// The node.
     pub node: String,
     /// Its own, or those of all nodes if their version is above 0.
+    #[serde(deserialize_with = "known::field")]
     pub policies: Policies,
 }
 
@@ -46,18 +47,44 @@ pub struct Table {
 pub(super) struct Question {
     /// Which breaker it is about; all of them without.
     pub(super) breaker: Option<String>,
+}
+
+/// What an operator makes of breakers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Order {
+    /// Which breaker it is about.
+    pub(super) breaker: Option<String>,
+    /// Whether it is about all of them; without this a breaker has to be named.
+    pub(super) all: bool,
     /// What is to become of it.
     pub(super) force: Option<Force>,
 }
 
+impl Order {
+    /// Returns which breaker it is about, none being all of them; and what becomes of it.
+    pub(super) fn read(self) -> Option<(Option<String>, Force)> {
+        match (self.breaker, self.all, self.force?) {
+            (Some(name), false, force) => Some((Some(name), force)),
+            (None, true, force) => Some((None, force)),
+            _ => None,
+        }
+    }
+}
+
 /// The subject on which breakers are asked for.
 pub(super) fn question(namespace: &Namespace) -> String {
-    namespace.system("breakers")
+    namespace.system("ask.breakers")
+}
+
+/// The subject on which breakers are forced.
+pub(super) fn order(namespace: &Namespace) -> String {
+    namespace.system("operator.breakers.force")
 }
 
 /// The subject on which nodes are asked for their policies.
 pub(super) fn policies(namespace: &Namespace) -> String {
-    namespace.system("policies")
+    namespace.system("ask.policies")
 }
 
 /// The subject of a change.
@@ -67,12 +94,12 @@ pub(super) fn news(namespace: &Namespace, breaker: &str, state: State) -> String
         State::HalfOpen => "half-opened",
         State::Closed | State::ForcedClosed => "closed",
     };
-    namespace.system(&format!("breaker.{became}.{breaker}"))
+    namespace.system(&format!("node.breaker.{became}.{breaker}"))
 }
 
 const OPENED: &str = "opened";
 
 /// The filter for breakers that opened.
 pub(super) fn opened(namespace: &Namespace) -> String {
-    namespace.system(&format!("breaker.{OPENED}.>"))
+    namespace.system(&format!("node.breaker.{OPENED}.>"))
 }

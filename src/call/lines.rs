@@ -268,3 +268,16 @@ fn heeds(line: &Line) -> Vec<String> {
         .map(str::to_owned)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Policies, hash, stamp};
+
+    #[test]
+    fn what_tells_a_table_from_others_is_what_somebody_set_in_it() {
+        let table = r#"{"version": 3, "domains": {"till": {"deadline": "3s"}}}"#;
+        let table = Policies::from_json(table).expect("a table");
+        let written = r#"{"version":3,"domains":{"till":{"deadline":"3s","idempotent":false}},"commands":{}}"#;
+        assert_eq!(stamp(&table), (3, hash(written, "")));
+    }
+}

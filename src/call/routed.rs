@@ -93,7 +93,7 @@ pub(super) async fn settle(client: &Client, chosen: &Chosen, well: Option<bool>)
     let Ok(payload) = codec::encode(&news) else {
         return;
     };
-    let subject = client.namespace().system("routes.news");
+    let subject = client.namespace().system("node.routes.news");
     if let Err(error) = client.bus().send(Message::new(subject, payload)).await {
         tracing::debug!(%error, "nobody hears of it");
     }

@@ -53,7 +53,7 @@ impl Place {
         if streams.iter().any(|stream| stream.name.starts_with(&own)) {
             return Ok(bus);
         }
-        let question = Message::new(self.namespace.system("tree"), Bytes::new());
+        let question = Message::new(self.namespace.system("ask.tree"), Bytes::new());
         match bus.request(question, PATIENCE).await {
             Ok(_) => Ok(bus),
             Err(_) => Err(CommandError::NoNode(format!(

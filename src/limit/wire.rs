@@ -61,5 +61,5 @@ impl Filter {
 
 /// The subject on which limits are asked for.
 pub(super) fn question(namespace: &Namespace) -> String {
-    namespace.system("limits")
+    namespace.system("ask.limits")
 }

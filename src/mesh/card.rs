@@ -7,8 +7,9 @@ use crate::{
     bus::{Bus, Message},
     call::Ways,
     message::{Namespace, codec},
-    roster::{Beat, Card, Service, Status},
+    roster::{Beat, Card, JUMP, MAX_CARD, Service, Status},
     supervision::{About, Branch, Live, Says, State},
+    telemetry::ROSTER_FORGED_TOTAL,
     time::Clock,
 };
 use semver::Version;
@@ -17,7 +18,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::SystemTime,
 };
@@ -25,6 +26,9 @@ use tokio::time::Instant;
 
 /// Of how many nodes is told in one go: more would not fit a message.
 const DIGEST: usize = 2_000;
+
+/// How many characters of why a group is not well are in a card that is short.
+const LONGEST_REASON: usize = 100;
 
 /// A node's part of the mesh; cheap to clone.
 #[derive(Clone, Debug)]
@@ -45,6 +49,11 @@ pub(super) struct Inner {
     phase: Mutex<Phase>,
     /// What was said last.
     said: Mutex<Card>,
+    /// What others said in its name and it has not answered yet: the number of the card,
+    /// and one more.
+    pub(super) disputed: AtomicU64,
+    /// Whether its card tells less than there is: all would be too long.
+    is_short: AtomicBool,
 }
 
 /// Where a node is in its life.
@@ -176,6 +185,8 @@ impl Mesh {
             node,
             phase: Mutex::new(Phase::Starting),
             said: Mutex::new(said),
+            disputed: AtomicU64::new(0),
+            is_short: AtomicBool::new(false),
         }))
     }
 
@@ -197,24 +208,80 @@ impl Mesh {
 
     /// Says the card anew if something has changed.
     pub(super) async fn refresh(&self) {
-        let changed = {
-            // Held while it is looked around: of two that look at once, the one that
-            // looked first must not speak last.
-            let mut said = lock(&self.0.said);
-            let phase = *lock(&self.0.phase);
-            let groups = self.0.groups.iter();
-            let services: Vec<_> = groups.map(|own| own.service(&self.0.ways, phase)).collect();
-            // One without groups is there as well.
-            let changed = said.revision == 0 || said.services != services;
-            if changed {
-                said.services = services;
-                said.revision += 1;
-            }
-            changed
-        };
+        let changed = self.renew();
         if changed {
             self.show().await;
         }
+    }
+
+    /// Brings the card up to date; returns whether that changed it.
+    fn renew(&self) -> bool {
+        // Held while it is looked around: of two that look at once, the one that
+        // looked first must not speak last.
+        let mut said = lock(&self.0.said);
+        let phase = *lock(&self.0.phase);
+        let groups = self.0.groups.iter();
+        let mut services: Vec<_> = groups.map(|own| own.service(&self.0.ways, phase)).collect();
+        if self.0.is_short.load(Relaxed) {
+            services.iter_mut().for_each(shorten);
+        }
+        // One without groups is there as well.
+        let changed = said.revision == 0 || said.services != services;
+        if changed {
+            said.services = services;
+            said.revision = said.revision.saturating_add(1);
+            self.fit(&mut said);
+        }
+        drop(said);
+        changed
+    }
+
+    /// Leaves out of a card what is only seen, if it is too long for the others.
+    fn fit(&self, card: &mut Card) {
+        let is_long = |card: &Card| codec::encode(card).map_or(true, |it| it.len() > MAX_CARD);
+        if !is_long(card) {
+            return;
+        }
+        self.0.is_short.store(true, Relaxed);
+        card.services.iter_mut().for_each(shorten);
+        if is_long(card) {
+            tracing::error!(
+                limit = MAX_CARD,
+                "what this node says of itself is too long, and others do not take it in: have \
+                 fewer groups on it, or shorter metadata"
+            );
+        }
+    }
+
+    /// Notes that others said something in the name of this node.
+    pub(super) fn dispute(&self, revision: u64) {
+        metrics::counter!(ROSTER_FORGED_TOTAL).increment(1);
+        let revision = revision.saturating_add(1);
+        self.0.disputed.fetch_max(revision, Relaxed);
+    }
+
+    /// Says more than anybody else said of this node: others believe the newest.
+    pub(super) async fn outgrow(&self) {
+        let disputed = self.0.disputed.swap(0, Relaxed);
+        if disputed == 0 {
+            return;
+        }
+        {
+            let mut said = lock(&self.0.said);
+            said.revision = disputed.max(said.revision.saturating_add(1));
+        }
+        tracing::warn!("others spoke in the name of this node: it says again that it is there");
+        self.show().await;
+    }
+
+    /// Returns the number of the card that this one has to outgrow, if it is not what the
+    /// node said of itself.
+    pub(super) fn forged(&self, card: &Card) -> Option<u64> {
+        let said = lock(&self.0.said).clone();
+        // What is too far ahead nobody else believes either.
+        let believed = said.revision..=said.revision.saturating_add(JUMP);
+        let is_forged = believed.contains(&card.revision) && *card != said;
+        is_forged.then_some(card.revision)
     }
 
     /// Says the card, to itself first.
@@ -267,7 +334,7 @@ impl Mesh {
     /// Says that the node is gone.
     pub(crate) async fn leave(&self) {
         let word = wire::Leave { instance: self.instance().as_ref().to_owned() };
-        self.0.ways.roster.leave(self.instance());
+        self.0.ways.roster.leave(self.instance(), Instant::now());
         self.send(wire::leave(&self.0.namespace), &word).await;
     }
 
@@ -294,6 +361,17 @@ fn trouble(branch: &Branch, path: &str) -> Option<String> {
     }
     let mut below = branch.children.iter();
     below.find_map(|child| trouble(child, &format!("{path}/{}", child.name)))
+}
+
+/// Leaves out what is only seen, and most of why it is not well.
+fn shorten(service: &mut Service) {
+    let Service { publishes, calls, callers, reason, .. } = service;
+    for seen in [publishes, calls, callers] {
+        seen.clear();
+    }
+    if let Some(reason) = reason {
+        *reason = reason.chars().take(LONGEST_REASON).collect();
+    }
 }
 
 fn restarts(branch: &Branch) -> u64 {

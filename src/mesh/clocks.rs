@@ -46,7 +46,7 @@ impl Clocks {
 
     /// Notes how far a node's clock is ahead.
     fn note(&mut self, instance: &str, off_ms: i64) {
-        if off_ms.abs() > FINE {
+        if off_ms.unsigned_abs() > FINE.unsigned_abs() {
             self.0.entry(instance.to_owned()).or_default().off_ms = off_ms;
         } else if let Some(seen) = self.0.get_mut(instance) {
             (seen.off_ms, seen.is_doubted) = (0, false);
@@ -162,6 +162,15 @@ mod tests {
             assert_eq!(off(said, CAME), found, "{said}");
         }
         assert!(off(u64::MAX, CAME) > 0 && off(0, CAME) < 0);
+    }
+
+    #[test]
+    fn a_clock_may_be_said_to_be_off_by_any_number() {
+        let mut clocks = Clocks::default();
+        for off_ms in [i64::MIN, i64::MAX] {
+            clocks.note("a-1", off_ms);
+            assert_eq!(clocks.off("a-1"), Some(off_ms));
+        }
     }
 
     #[test]

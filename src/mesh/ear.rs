@@ -11,9 +11,10 @@ use crate::{
     error::Failure,
     message::codec,
     policy::Policies,
-    roster::{Beat, Card, Heard},
+    roster::{Beat, Card, Heard, MAX_CARD},
     route::RouteTable,
-    telemetry::{ROSTER_EXPIRED_TOTAL, ROSTER_FULL_TOTAL},
+    telemetry::{ROSTER_EXPIRED_TOTAL, ROSTER_FULL_TOTAL, ROSTER_REFUSED_TOTAL},
+    version,
 };
 use futures_util::FutureExt;
 use std::{collections::BTreeMap, future::pending, mem, pin::pin, time::Duration};
@@ -29,6 +30,14 @@ const WANTED: usize = 10_000;
 const PATIENCE: Duration = Duration::from_millis(500);
 /// How long a card or a table that was shown need not be shown again.
 const SHOWN: Duration = Duration::from_millis(100);
+
+/// How often one and the same table is asked for before that is done seldom.
+const ENOUGH: u32 = 5;
+/// How often then.
+const SELDOM: Duration = Duration::from_mins(1);
+
+/// The version of a table, and what tells it from another of that version.
+type Stamp = (u64, u64);
 
 /// What a node is asked to show its card with.
 const CARD: &str = "show";
@@ -49,8 +58,10 @@ pub(super) struct Ear {
     looked_ms: u64,
     /// Whose cards are missing, from which revision on, and when to ask for them.
     wanted: BTreeMap<String, (u64, Instant)>,
-    /// Who goes by a newer table, of routes or of policies.
-    ahead: BTreeMap<&'static str, String>,
+    /// Who goes by a newer table, of routes or of policies, and what tells it from others.
+    ahead: BTreeMap<&'static str, (String, Stamp)>,
+    /// Which one was asked for last, how often, and when.
+    sought: BTreeMap<&'static str, (Stamp, u32, Instant)>,
     listening: JoinSet<()>,
 }
 
@@ -84,6 +95,7 @@ impl Ear {
             looked_ms,
             wanted: BTreeMap::new(),
             ahead: BTreeMap::new(),
+            sought: BTreeMap::new(),
             listening,
         })
     }
@@ -98,11 +110,14 @@ impl Ear {
         if self.relay.trusts_silence(now) {
             self.forget_silent(now);
         }
-        for (table, ahead) in mem::take(&mut self.ahead) {
-            let subject = wire::to(&self.mesh.0.namespace, &ahead, table);
-            self.mesh.send(subject, &()).await;
+        for (table, (ahead, stamp)) in mem::take(&mut self.ahead) {
+            if self.seeks(table, stamp, now) {
+                let subject = wire::to(&self.mesh.0.namespace, &ahead, table);
+                self.mesh.send(subject, &()).await;
+            }
         }
         self.ask(now).await;
+        self.mesh.outgrow().await;
         Ok(())
     }
 
@@ -161,14 +176,30 @@ impl Ear {
         }
     }
 
-    fn compare(&mut self, instance: &str, routes: (u64, u64), policies: (u64, u64)) {
+    fn compare(&mut self, instance: &str, routes: Stamp, policies: Stamp) {
         let ways = &self.mesh.0.ways;
-        if routes > ways.routes.stamp() {
-            self.ahead.insert(tables::ROUTES, instance.to_owned());
+        for (table, said, own) in [
+            (tables::ROUTES, routes, ways.routes.stamp()),
+            (tables::POLICIES, policies, ways.lines.stamp()),
+        ] {
+            if said > own && version::is_plausible(said.0, own.0) {
+                self.ahead.insert(table, (instance.to_owned(), said));
+            }
         }
-        if policies > ways.lines.stamp() {
-            self.ahead.insert(tables::POLICIES, instance.to_owned());
+    }
+
+    /// Whether a table is to be asked for: one that came and was not taken, as this program
+    /// reads it otherwise than another does, is not asked for with every sign of life.
+    fn seeks(&mut self, table: &'static str, stamp: Stamp, now: Instant) -> bool {
+        let (sought, times, last) = self.sought.entry(table).or_insert((stamp, 0, now));
+        if *sought != stamp {
+            (*sought, *times) = (stamp, 0);
         }
+        if *times >= ENOUGH && now.duration_since(*last) < SELDOM {
+            return false;
+        }
+        (*times, *last) = (times.saturating_add(1), now);
+        true
     }
 
     fn beat(&mut self, instance: String, revision: u64, heard: Instant) {
@@ -278,7 +309,7 @@ async fn listen(
                 Err(error) => return tracing::warn!(%error, "who asks is not heard"),
             },
             word = news.next() => match word {
-                Some(word) => hear(&mesh, &word),
+                Some(word) => hear(&mesh, &word, &mut shown).await,
                 None => return,
             },
             word = own.next() => match word {
@@ -300,10 +331,9 @@ async fn heed(mesh: &Mesh, word: &Message, shown: &mut BTreeMap<&'static str, In
         return mesh.answer(word).await;
     };
     // Many that were cut off may ask at once, and all hear it.
-    if shown.get(what).is_some_and(|then| then.elapsed() < SHOWN) {
+    if was_shown(shown, what) {
         return;
     }
-    shown.insert(what, Instant::now());
     match what {
         tables::ROUTES => mesh.tell_table::<RouteTable>().await,
         tables::POLICIES => mesh.tell_table::<Policies>().await,
@@ -311,20 +341,51 @@ async fn heed(mesh: &Mesh, word: &Message, shown: &mut BTreeMap<&'static str, In
     }
 }
 
-fn hear(mesh: &Mesh, word: &Message) {
+/// Whether something was shown a moment ago; if not, it is now.
+fn was_shown(shown: &mut BTreeMap<&'static str, Instant>, what: &'static str) -> bool {
+    if shown.get(what).is_some_and(|then| then.elapsed() < SHOWN) {
+        return true;
+    }
+    shown.insert(what, Instant::now());
+    false
+}
+
+/// Answers what others said in the name of this node: at once, unless it did a moment ago;
+/// then the next look does.
+async fn answer_others(mesh: &Mesh, shown: &mut BTreeMap<&'static str, Instant>) {
+    if !was_shown(shown, "disputed") {
+        mesh.outgrow().await;
+    }
+}
+
+async fn hear(mesh: &Mesh, word: &Message, shown: &mut BTreeMap<&'static str, Instant>) {
     let own = mesh.instance();
     if wire::is(&word.subject, "leave") {
-        if let Ok(leave) = codec::decode::<Leave>(&word.payload)
-            && *leave.instance != **own
-        {
-            mesh.0.ways.roster.leave(&leave.instance);
-            forget(mesh);
+        let Ok(leave) = codec::decode::<Leave>(&word.payload) else {
+            return;
+        };
+        if *leave.instance != **own {
+            let at = Instant::now();
+            mesh.0.ways.roster.leave(&leave.instance, at);
+            return forget(mesh);
         }
-        return;
+        // It lives, whoever said that.
+        mesh.dispute(0);
+        return answer_others(mesh, shown).await;
+    }
+    if word.payload.len() > MAX_CARD {
+        metrics::counter!(ROSTER_REFUSED_TOTAL).increment(1);
+        let bytes = word.payload.len();
+        return tracing::debug!(bytes, limit = MAX_CARD, "a card is too long");
     }
     match codec::decode::<Card>(&word.payload) {
-        // What this node said of itself it knows.
-        Ok(card) if *card.instance == **own => {}
+        Ok(card) if *card.instance == **own => {
+            // What this node said of itself it knows.
+            if let Some(revision) = mesh.forged(&card) {
+                mesh.dispute(revision);
+                answer_others(mesh, shown).await;
+            }
+        }
         Ok(card) => {
             // Only one of them is found by others.
             if *card.node == **mesh.node() {
@@ -347,6 +408,7 @@ impl Mesh {
             // It may have taken the place of one that was started before.
             Heard::News => forget(self),
             Heard::Full => metrics::counter!(ROSTER_FULL_TOTAL).increment(1),
+            Heard::Refused => metrics::counter!(ROSTER_REFUSED_TOTAL).increment(1),
             Heard::Known | Heard::Wanted | Heard::Late => {}
         }
     }

@@ -6,15 +6,15 @@
 //! service protocol. They are actors of a group that every node hosts.
 //!
 //! ```text
-//! {ns}.sys.presence.beat        I live, and this is the number of my card
-//! {ns}.sys.presence.digest      who listens tells who lives
-//! {ns}.sys.presence.news.*      a card that is new, or the word that I leave
-//! {ns}.sys.presence.ask         who starts asks once; one node answers with all
-//! {ns}.sys.presence.to.{id}.*   for one node: show your card, go on answering
-//! {ns}.sys.routes.*             the routing table: set, get, told to all
-//! {ns}.sys.routes.setter.{id}   one node sets it for all: the first by instance
-//! {ns}.sys.routes.ejected       all are asked whom they leave out
-//! {ns}.sys.policies.*           the table of policies: likewise, with a setter of its own
+//! {ns}.sys.node.presence.beat     I live, and this is the number of my card
+//! {ns}.sys.node.presence.digest   who listens tells who lives
+//! {ns}.sys.node.presence.news.*   a card that is new, or the word that I leave
+//! {ns}.sys.ask.presence           who starts asks once; one node answers with all
+//! {ns}.sys.ask.presence.{id}.*    for one node: show your card, go on answering
+//! {ns}.sys.operator.routes.set    an operator sets the routing table
+//! {ns}.sys.node.routes.*          it is told to all; one node sets it for all
+//! {ns}.sys.ask.routes.*           one node tells it; who goes by it; who is left out
+//! {ns}.sys.*.policies.*           the table of policies: likewise
 //! ```
 //!
 //! Each node says one small thing per heartbeat, however many hear it. Among many

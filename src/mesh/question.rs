@@ -8,8 +8,9 @@ use crate::{
     bus::{Bus, Message, RequestError, SendError},
     message::{Namespace, codec},
     policy::Policies,
-    roster::Card,
+    roster::{Card, MAX_CARD},
     route::RouteTable,
+    telemetry::ROSTER_REFUSED_TOTAL,
 };
 use std::time::Duration;
 use tokio::time::Instant;
@@ -52,7 +53,11 @@ impl Mesh {
                 }
                 for Known { card, age, .. } in known {
                     let heard = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-                    self.meet(card, heard);
+                    if codec::encode(&card).is_ok_and(|it| it.len() <= MAX_CARD) {
+                        self.meet(card, heard);
+                    } else {
+                        metrics::counter!(ROSTER_REFUSED_TOTAL).increment(1);
+                    }
                 }
             }
             Err(RequestError::NoResponders { .. }) => tracing::debug!("the first node here"),

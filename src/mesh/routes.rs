@@ -9,10 +9,11 @@ use crate::{
         tables::{self, Taken},
     },
     error::Failure,
-    message::{Namespace, Status, codec},
+    message::{Namespace, Status, codec, known},
     policy::Policies,
     route::RouteTable,
     telemetry::TABLES_REFUSED_TOTAL,
+    time::Clock,
     version,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -46,7 +47,7 @@ pub enum TableError {
 }
 
 /// A table that all nodes go by.
-pub(super) trait Shared: Serialize + DeserializeOwned + 'static {
+pub(super) trait Shared: Clone + PartialEq + Serialize + DeserializeOwned + 'static {
     /// What it is called in subjects.
     const NAME: &'static str;
 
@@ -59,8 +60,9 @@ pub(super) trait Shared: Serialize + DeserializeOwned + 'static {
     /// Returns what tells that one from others, the newer being the greater.
     fn stamp(ways: &Ways) -> (u64, u64);
 
-    /// Has a node go by it, if it is newer; returns its version.
-    fn set(self, ways: &Ways) -> Result<u64, String>;
+    /// Has a node go by it in the place of the one that it was made from, or of whatever
+    /// is there; returns its version.
+    fn set(self, ways: &Ways, made_from: Option<u64>) -> Result<u64, String>;
 
     /// Has a node go by it as others do, if it is newer.
     fn adopt(self, ways: &Ways) -> bool;
@@ -81,8 +83,7 @@ impl Shared for RouteTable {
         ways.routes.stamp()
     }
 
-    fn set(self, ways: &Ways) -> Result<u64, String> {
-        let made_from = version::made_from(self.version);
+    fn set(self, ways: &Ways, made_from: Option<u64>) -> Result<u64, String> {
         ways.routes
             .set(self, made_from)
             .map_err(|error| error.to_string())
@@ -108,8 +109,7 @@ impl Shared for Policies {
         ways.lines.stamp()
     }
 
-    fn set(self, ways: &Ways) -> Result<u64, String> {
-        let made_from = version::made_from(self.version());
+    fn set(self, ways: &Ways, made_from: Option<u64>) -> Result<u64, String> {
         ways.lines
             .set(self, made_from)
             .map_err(|error| error.to_string())
@@ -139,12 +139,13 @@ impl<T: Shared> Desk<T> {
         let queue = Some(wire::QUEUE);
         let set = bus.subscribe(&tables::set(names, T::NAME), queue).await?;
         let get = bus.subscribe(&tables::get(names, T::NAME), queue).await?;
+        let holds = bus.subscribe(&tables::holds(names, T::NAME), None).await?;
         let own = tables::setter(names, T::NAME, mesh.instance());
         let own = bus.subscribe(&own, None).await?;
         let mut listening = JoinSet::new();
         // Who waits for another to set a table still sets what others pass on.
         listening.spawn_local(setter::pass_on::<T>(mesh.clone(), set));
-        listening.spawn_local(listen::<T>(mesh, told, (own, get)));
+        listening.spawn_local(listen::<T>(mesh, told, (own, get, holds)));
         Ok(Self { listening, of: PhantomData })
     }
 
@@ -159,12 +160,18 @@ impl<T: Shared> Desk<T> {
 async fn listen<T: Shared>(
     mesh: Mesh,
     mut told: Subscription,
-    (mut set, mut get): (Subscription, Subscription),
+    (mut set, mut get, mut holds): (Subscription, Subscription, Subscription),
 ) {
     loop {
         tokio::select! {
+            // Who asks whether it goes by a table that was told before has it taken first.
+            biased;
             word = told.next() => match word {
-                Some(word) => mesh.hear_table::<T>(word).await,
+                Some(word) => mesh.hear_table::<T>(&word),
+                None => return,
+            },
+            asked = holds.next() => match asked {
+                Some(asked) => mesh.say_whether::<T>(asked).await,
                 None => return,
             },
             asked = set.next() => match asked {
@@ -205,31 +212,30 @@ impl Mesh {
         );
     }
 
-    /// Takes a table that is told to all, and says so if that is asked.
-    async fn hear_table<T: Shared>(&self, word: Message) {
-        let read = codec::decode::<T>(&word.payload);
-        let outcome = match read {
-            Ok(table) => {
-                let said = codec::encode(&table);
-                self.adopt_told(table);
-                let own = codec::encode(&T::of(&self.0.ways));
-                let (version, _) = T::stamp(&self.0.ways);
-                // Of two of one version it may have kept the other.
-                match (said, own) {
-                    (Ok(said), Ok(own)) if said == own => Ok(()),
-                    _ => Err(format!(
-                        "it goes by version {version}, which another has set"
-                    )),
-                }
-            }
-            Err(error) => {
-                tracing::warn!(%error, table = T::NAME, "a table cannot be read");
-                Err(format!("it cannot read it: it {error}"))
-            }
-        };
-        if let Some(reply) = word.reply {
-            self.send(reply, &(&**self.node(), outcome)).await;
+    /// Takes a table that is told to all.
+    fn hear_table<T: Shared>(&self, word: &Message) {
+        match known::decode::<T>(&word.payload) {
+            Ok(table) => self.adopt_told(table),
+            Err(error) => tracing::warn!(error, table = T::NAME, "a table cannot be read"),
         }
+    }
+
+    /// Says whether this node goes by a table.
+    async fn say_whether<T: Shared>(&self, asked: Message) {
+        let Some(reply) = asked.reply else { return };
+        let (version, _) = T::stamp(&self.0.ways);
+        let outcome = match known::decode::<T>(&asked.payload) {
+            Ok(table) if table == T::of(&self.0.ways) => Ok(()),
+            // Of two of one version it may have kept the other.
+            Ok(table) if table.version() <= version => Err(format!(
+                "it goes by version {version}, which another has set"
+            )),
+            Ok(_) => Err(format!(
+                "it goes by version {version}, and has not heard of it"
+            )),
+            Err(error) => Err(format!("it cannot read it: it {error}")),
+        };
+        self.send(reply, &(&**self.node(), outcome)).await;
     }
 
     /// Tells all nodes the table that this one goes by.
@@ -249,12 +255,9 @@ pub(crate) async fn set(
     table.check().map_err(|error| refused(error.to_string()))?;
     let codec = |reason| TableError::Codec { reason };
     let payload = codec::encode(table).map_err(|error| codec(error.to_string()))?;
-    let answer = bus
-        .request(
-            Message::new(tables::set(namespace, tables::ROUTES), payload),
-            PATIENCE,
-        )
-        .await?;
+    let to = tables::set(namespace, tables::ROUTES);
+    let order = tables::order(to, payload, (Clock::system(), PATIENCE));
+    let answer = bus.request(order, PATIENCE).await?;
     if let Some((_, reason)) = Status::read(&answer.headers) {
         return Err(refused(reason.to_owned()));
     }
@@ -267,5 +270,5 @@ pub(crate) async fn set(
 pub(crate) async fn get(bus: &Bus, namespace: &Namespace) -> Result<RouteTable, TableError> {
     let asked = Message::new(tables::get(namespace, tables::ROUTES), bytes::Bytes::new());
     let answer = bus.request(asked, PATIENCE).await?;
-    codec::decode(&answer.payload).map_err(|error| TableError::Codec { reason: error.to_string() })
+    known::decode(&answer.payload).map_err(|reason| TableError::Codec { reason })
 }

@@ -1,6 +1,11 @@
 //! What nodes say to one another, and where.
 
-use crate::{message::Namespace, policy::Policies, roster::Card, route::RouteTable};
+use crate::{
+    message::{Namespace, known},
+    policy::Policies,
+    roster::Card,
+    route::RouteTable,
+};
 use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 
 /// The queue of those who answer one who starts: one of them does.
@@ -38,8 +43,8 @@ pub(super) struct Page {
     pub(super) policies: Option<Policies>,
 }
 
-/// Reads a table, or nothing of one that says more than this version knows: who is
-/// there is to be heard all the same.
+/// Reads a table, or nothing of one that this version cannot read: who is there is to be
+/// heard all the same.
 fn understood<'de, D, T>(from: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -48,7 +53,7 @@ where
     let Some(said) = Option::<serde_json::Value>::deserialize(from)? else {
         return Ok(None);
     };
-    let read = serde_json::from_value(said);
+    let read = known::read(said);
     Ok(read
         .inspect_err(|error| tracing::warn!(%error, "a table cannot be read"))
         .ok())
@@ -98,37 +103,37 @@ pub(super) struct Leave {
 }
 
 pub(super) fn beat(namespace: &Namespace) -> String {
-    namespace.system("presence.beat")
+    namespace.system("node.presence.beat")
 }
 
 pub(super) fn digest(namespace: &Namespace) -> String {
-    namespace.system("presence.digest")
+    namespace.system("node.presence.digest")
 }
 
 pub(super) fn card(namespace: &Namespace) -> String {
-    namespace.system("presence.news.card")
+    namespace.system("node.presence.news.card")
 }
 
 pub(super) fn leave(namespace: &Namespace) -> String {
-    namespace.system("presence.news.leave")
+    namespace.system("node.presence.news.leave")
 }
 
 pub(super) fn news(namespace: &Namespace) -> String {
-    namespace.system("presence.news.*")
+    namespace.system("node.presence.news.*")
 }
 
 pub(super) fn ask(namespace: &Namespace) -> String {
-    namespace.system("presence.ask")
+    namespace.system("ask.presence")
 }
 
 /// Where one node is asked to show its card, or to go on answering.
 pub(super) fn to(namespace: &Namespace, instance: &str, what: &str) -> String {
-    namespace.system(&format!("presence.to.{instance}.{what}"))
+    namespace.system(&format!("ask.presence.{instance}.{what}"))
 }
 
 /// Where all nodes are asked whom they leave out.
 pub(super) fn ejected(namespace: &Namespace) -> String {
-    namespace.system("routes.ejected")
+    namespace.system("ask.routes.ejected")
 }
 
 /// Whether an instance can be a token of subjects: one that cannot could not be called.

@@ -19,6 +19,7 @@ mod guard;
 pub mod headers;
 mod id;
 mod key;
+pub(crate) mod known;
 mod namespace;
 mod park;
 mod rejection;

@@ -199,12 +199,12 @@ impl Namespace {
 
     /// Returns where it is told that something was left out of an entity.
     pub(crate) fn skip_news(&self, domain: &str) -> String {
-        self.system(&format!("skip.{domain}"))
+        self.system(&format!("operator.skip.{domain}"))
     }
 
     /// Returns where an actor hears that the operator did something for it.
     pub(crate) fn park_poke(&self, child: &str) -> String {
-        self.system(&format!("park.{}", child.replace('/', "_")))
+        self.system(&format!("operator.park.{}", child.replace('/', "_")))
     }
 
     /// Returns the subject of one saga's journal.
@@ -224,7 +224,7 @@ impl Namespace {
 
     /// Returns the subject on which it is told what became of a saga, now.
     pub fn saga_news(&self, saga: &str, state: &str) -> String {
-        self.system(&format!("saga.{saga}.{state}"))
+        self.system(&format!("node.saga.{saga}.{state}"))
     }
 
     /// Returns the subject on which one saga is asked to go on.
@@ -256,10 +256,12 @@ impl Namespace {
     /// Returns the subject on which a projection is asked to be built anew, by
     /// its path in the tree.
     pub fn rebuild(&self, path: &str) -> String {
-        format!("{self}.sys.rebuild.{}", path.replace('/', "."))
+        format!("{self}.sys.operator.rebuild.{}", path.replace('/', "."))
     }
 
-    /// Returns a subject of the runtime's own traffic.
+    /// Returns a subject of the runtime's own traffic: what nodes say is below `node.`,
+    /// what operators order below `operator.`, and what anybody may ask, which changes
+    /// nothing, below `ask.`.
     pub fn system(&self, what: &str) -> String {
         format!("{self}.sys.{what}")
     }

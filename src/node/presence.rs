@@ -7,6 +7,7 @@ use crate::{
     limit::Watched,
     mesh::{self, Mesh, NAME, Own, Pace},
     message::codec::{self, EncodeError},
+    roster::MAX_CARD,
     route::{RouteError, RouteTable},
     supervision::{About, Group, GroupError, Live, Says},
     version,
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 /// How many bytes its groups may say of themselves: what they do meanwhile, and why
 /// they are sick, must fit into the card beside it.
-const SAID: usize = codec::MAX_PAYLOAD / 4 * 3;
+const SAID: usize = MAX_CARD / 4 * 3;
 /// How many bytes the name of a region may have.
 const LONGEST_REGION: usize = 128;
 

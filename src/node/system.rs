@@ -12,8 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Answers what is asked of the node itself.
 ///
-/// On `{ns}.sys.tree` every node answers with its supervision tree; on
-/// `{ns}.sys.node.{name}` only the one of that name.
+/// On `{ns}.sys.ask.tree` every node answers with its supervision tree; on
+/// `{ns}.sys.ask.tree.{name}` only the one of that name.
 pub(super) struct System {
     tree: Arc<dyn Fn() -> Tree + Send + Sync>,
     bus: Bus,
@@ -29,7 +29,7 @@ impl System {
         name: &str,
         tree: Arc<dyn Fn() -> Tree + Send + Sync>,
     ) -> Result<Self, NodeError> {
-        let subject = namespace.system(&format!("node.{name}"));
+        let subject = namespace.system(&format!("ask.tree.{name}"));
         let asked = bus
             .request(Message::new(subject.clone(), Bytes::new()), PATIENCE)
             .await;
@@ -46,7 +46,7 @@ impl System {
         Ok(Self {
             tree,
             bus: bus.clone(),
-            all: bus.subscribe(&namespace.system("tree"), None).await?,
+            all: bus.subscribe(&namespace.system("ask.tree"), None).await?,
             own: bus.subscribe(&subject, None).await?,
         })
     }

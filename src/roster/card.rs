@@ -8,6 +8,9 @@ use std::{
 };
 use tokio::time::Instant;
 
+/// How many bytes a card may have as it travels.
+pub(crate) const MAX_CARD: usize = 16 * 1024;
+
 /// What a node says of itself, as it travels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Card {

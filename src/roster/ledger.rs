@@ -15,6 +15,13 @@ pub(super) const LIMIT: usize = 10_000;
 const REMEMBERED: usize = 1_024;
 /// The least and the most silence that a node may ask for.
 const TTL_MS: std::ops::RangeInclusive<u64> = 300..=3_600_000;
+/// For how long after a word of leaving signs of life may still be under way: what is
+/// heard later is of a node that lives, whoever said that it left.
+const LATE: Duration = Duration::from_secs(5);
+/// By how much a card may be ahead of the one that is known.
+pub(crate) const JUMP: u64 = 1 << 32;
+/// The same where none is known.
+const FIRST: u64 = 1 << 48;
 
 /// A sign of life: what a node says again and again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,15 +57,27 @@ pub(crate) enum Heard {
     Late,
     /// There is no room for more nodes.
     Full,
+    /// No node says such a thing of itself: it asks for more silence than may be, or its
+    /// number is far beyond those before.
+    Refused,
 }
 
 /// What was heard of each node, and when, by this process's own clock.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
     nodes: BTreeMap<String, Seen>,
-    left: VecDeque<String>,
+    left: VecDeque<Left>,
     /// Who gave way to a namesake, and when.
     replaced: VecDeque<(String, Instant)>,
+}
+
+/// A node that is said to have left.
+#[derive(Debug)]
+struct Left {
+    instance: String,
+    at: Instant,
+    /// Of the card that was known then.
+    revision: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +93,11 @@ impl Ledger {
     /// If it is heard of again all the same, both are there: what was taken for the
     /// newer one may be the late word of an older one, or they may be two.
     pub(super) fn card(&mut self, card: Card, heard: Instant, own: &str) -> Heard {
+        let known = self.nodes.get(&card.instance);
+        let most = known.map_or(FIRST, |seen| seen.card.revision.saturating_add(JUMP));
+        if card.ttl_ms > *TTL_MS.end() || card.revision > most {
+            return Heard::Refused;
+        }
         if let Some(seen) = self.nodes.get_mut(&card.instance) {
             seen.pulse.beat(heard);
             if seen.card.revision > card.revision {
@@ -85,7 +109,7 @@ impl Ledger {
             seen.card = Arc::new(card);
             return Heard::News;
         }
-        if self.is_late(&card.instance, heard) {
+        if self.is_late(&card.instance, card.revision, heard) {
             return Heard::Late;
         }
         let was_replaced = self.replaced.iter().any(|(it, _)| *it == card.instance);
@@ -96,6 +120,7 @@ impl Ledger {
             return Heard::Full;
         }
         self.replaced.retain(|(it, _)| *it != card.instance);
+        self.left.retain(|left| left.instance != card.instance);
         let instance = card.instance.clone();
         let pulse = Pulse::new(heard);
         self.nodes
@@ -122,10 +147,17 @@ impl Ledger {
         true
     }
 
-    /// Whether a word of a node that is not known is older than its end.
-    fn is_late(&self, instance: &str, heard: Instant) -> bool {
+    /// Whether a word of a node that is not known is older than its end. A node that has
+    /// left says nothing more: a card with more than it said before, or a word long after,
+    /// is of one that somebody else said has left.
+    fn is_late(&self, instance: &str, revision: u64, heard: Instant) -> bool {
         let mut replaced = self.replaced.iter();
-        self.left.iter().any(|left| left == instance)
+        let mut left = self.left.iter();
+        let lives = |left: &Left| {
+            let says_more = revision > left.revision && heard > left.at;
+            says_more || heard.saturating_duration_since(left.at) > LATE
+        };
+        left.any(|left| left.instance == instance && !lives(left))
             || replaced.any(|(it, since)| it == instance && *since >= heard)
     }
 
@@ -140,7 +172,7 @@ impl Ledger {
                     Heard::Known
                 }
             }
-            None if self.is_late(instance, heard) => Heard::Late,
+            None if self.is_late(instance, 0, heard) => Heard::Late,
             None => Heard::Wanted,
         }
     }
@@ -153,11 +185,13 @@ impl Ledger {
         (self.nodes.len(), before.count())
     }
 
-    /// Hears that a node has left; returns its card if it was known.
-    pub(super) fn leave(&mut self, instance: &str) -> Option<Arc<Card>> {
+    /// Hears at a time that a node has left; returns its card if it was known.
+    pub(super) fn leave(&mut self, instance: &str, at: Instant) -> Option<Arc<Card>> {
         let seen = self.nodes.remove(instance);
-        if !self.left.iter().any(|left| left == instance) {
-            remember(&mut self.left, instance.to_owned());
+        if !self.left.iter().any(|left| left.instance == instance) {
+            let revision = seen.as_ref().map_or(u64::MAX, |seen| seen.card.revision);
+            let left = Left { instance: instance.to_owned(), at, revision };
+            remember(&mut self.left, left);
         }
         seen.map(|seen| seen.card)
     }
@@ -238,10 +272,10 @@ mod tests {
     fn who_has_left_is_not_brought_back_by_a_late_word() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
         ledger.card(card("a", 1, 1), now, "");
-        assert!(ledger.leave("a-1").is_some());
+        assert!(ledger.leave("a-1", now).is_some());
         assert_eq!(ledger.card(card("a", 1, 2), now, ""), Heard::Late);
         assert_eq!(ledger.beat("a-1", 2, now), Heard::Late);
-        assert!(ledger.leave("a-1").is_none());
+        assert!(ledger.leave("a-1", now).is_none());
     }
 
     #[test]
@@ -280,7 +314,7 @@ mod tests {
     #[test]
     fn the_word_of_leaving_counts_also_if_it_comes_first() {
         let (mut ledger, now) = (Ledger::default(), Instant::now());
-        assert!(ledger.leave("a-1").is_none());
+        assert!(ledger.leave("a-1", now).is_none());
         assert_eq!(ledger.beat("a-1", 1, now), Heard::Late);
         assert_eq!(ledger.card(card("a", 1, 1), now, ""), Heard::Late);
     }
@@ -293,6 +327,37 @@ mod tests {
         assert_eq!(ledger.card(card("a", 1, 2), now, ""), Heard::Known);
         assert_eq!(ledger.beat("a-1", 3, now), Heard::Wanted);
         assert_eq!(ledger.card(card("a", 1, 3), now, ""), Heard::News);
+    }
+
+    #[test]
+    fn a_node_that_others_said_has_left_is_there_again_by_what_it_says() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        let soon = now + Duration::from_millis(1);
+        ledger.card(card("a", 1, 3), now, "");
+        ledger.leave("a-1", now);
+        assert_eq!(ledger.card(card("a", 1, 3), soon, ""), Heard::Late);
+        assert_eq!(ledger.beat("a-1", 4, soon), Heard::Late);
+        assert_eq!(ledger.card(card("a", 1, 4), soon, ""), Heard::News);
+        ledger.leave("a-1", now);
+        assert_eq!(ledger.beat("a-1", 4, now + LATE), Heard::Late);
+        let late = now + LATE + TTL;
+        assert_eq!(ledger.beat("a-1", 4, late), Heard::Wanted);
+        assert_eq!(ledger.card(card("a", 1, 4), late, ""), Heard::News);
+    }
+
+    #[test]
+    fn a_card_that_no_node_would_say_of_itself_is_refused() {
+        let (mut ledger, now) = (Ledger::default(), Instant::now());
+        ledger.card(card("a", 1, 3), now, "");
+        let far = |revision| card("a", 1, revision);
+        assert_eq!(ledger.card(far(u64::MAX), now, ""), Heard::Refused);
+        assert_eq!(ledger.card(far(3 + JUMP + 1), now, ""), Heard::Refused);
+        assert_eq!(ledger.card(far(4), now, ""), Heard::News);
+        let first = card("b", 1, u64::MAX);
+        assert_eq!(ledger.card(first, now, ""), Heard::Refused);
+        let silent = Card { ttl_ms: 3_600_001, ..card("c", 1, 1) };
+        assert_eq!(ledger.card(silent, now, ""), Heard::Refused);
+        assert_eq!(ledger.nodes.len(), 1);
     }
 
     #[test]

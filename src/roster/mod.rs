@@ -14,9 +14,10 @@ mod ledger;
 mod query;
 mod view;
 
+pub(crate) use card::MAX_CARD;
 pub use card::{Card, Instance, Service, Status};
 pub use count::{Count, Statistics};
-pub(crate) use ledger::{Beat, Heard};
+pub(crate) use ledger::{Beat, Heard, JUMP};
 pub use query::Query;
 pub use semver::{Version, VersionReq};
 pub use view::{Changes, Roster};

@@ -104,10 +104,10 @@ impl Roster {
         self.ledger().beat(instance, revision, heard)
     }
 
-    /// Hears that a node has left.
-    pub(crate) fn leave(&self, instance: &str) {
+    /// Hears at a time that a node has left.
+    pub(crate) fn leave(&self, instance: &str, at: Instant) {
         let mut ledger = self.ledger();
-        if let Some(card) = ledger.leave(instance) {
+        if let Some(card) = ledger.leave(instance, at) {
             self.show(&ledger, names(&card));
         }
     }
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!((tills(&roster), roster.of("till").len()), (1, 2));
         roster.hear(card("a", 2, &[("till", Status::Healthy)]), now, "");
         assert_eq!((tills(&roster), roster.of("desk").len()), (2, 0));
-        roster.leave("b-1");
+        roster.leave("b-1", now);
         assert_eq!(tills(&roster), 1);
         assert_eq!(roster.expire(now + Duration::from_secs(2), "").len(), 1);
         assert!(roster.of("till").is_empty());

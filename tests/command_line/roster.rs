@@ -77,7 +77,10 @@ async fn live(bus: &Bus, off_ms: i64) {
     });
     let clock_ms = Clock::system().unix_ms().saturating_add_signed(off_ms);
     let beat = json!({ "instance": "far-1", "revision": 1, "clock_ms": clock_ms });
-    for (subject, word) in [("presence.news.card", card), ("presence.beat", beat)] {
+    for (subject, word) in [
+        ("node.presence.news.card", card),
+        ("node.presence.beat", beat),
+    ] {
         let word = codec::encode(&word).expect("it is short");
         let message = Message::new(names.system(subject), word);
         bus.send(message).await.expect("a server");

@@ -25,7 +25,7 @@ impl Watcher {
     pub(crate) async fn open(way: &Way) -> Result<Self, Box<dyn Error>> {
         // What others counted is read, and with that gone.
         counted();
-        let subject = way.names().system("routes.news");
+        let subject = way.names().system("node.routes.news");
         let mut told = way.bus.subscribe(&subject, None).await?;
         let news = Arc::<Mutex<Vec<_>>>::default();
         let (mut hearing, heard) = (JoinSet::new(), Arc::clone(&news));

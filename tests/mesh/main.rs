@@ -5,6 +5,7 @@
 mod support;
 
 mod cluster;
+mod forged;
 mod health;
 mod many;
 mod outage;

@@ -33,11 +33,11 @@ async fn sixty_nodes_that_start_at_once_know_each_other_without_a_storm() -> Ver
     // Not the question itself: who listened to it would be taken for one who answers.
     let mut heard = way
         .bus
-        .subscribe(&way.names().system("presence.*.>"), None)
+        .subscribe(&way.names().system("*.presence.*.>"), None)
         .await?;
     let mut beats = way
         .bus
-        .subscribe(&way.names().system("presence.beat"), None)
+        .subscribe(&way.names().system("node.presence.beat"), None)
         .await?;
     let starting = (0..NODES).map(|number| way.node(&format!("n-{number}")).group(yard()).start());
     let running = try_join_all(starting).await?;
@@ -95,7 +95,7 @@ async fn among_many_one_tells_the_others_who_lives_and_others_follow_it() -> Ver
     let way = Way::embedded(true);
     let mut digests = way
         .bus
-        .subscribe(&way.names().system("presence.digest"), None)
+        .subscribe(&way.names().system("node.presence.digest"), None)
         .await?;
     let mut running = crowd(&way).await?;
     count(&mut digests, HEARTBEAT).await;
@@ -124,7 +124,7 @@ async fn while_nobody_tells_them_they_listen_for_themselves() -> Verdict {
                 "instance": format!("a-{number}"), "node": format!("a-{number}"),
                 "revision": 1, "ttl_ms": 60_000, "services": [],
             });
-            let subject = way.names().system("presence.news.card");
+            let subject = way.names().system("node.presence.news.card");
             let card: callboard::roster::Card = serde_json::from_value(card)?;
             way.bus
                 .send(Message::new(subject, codec::encode(&card)?))
@@ -142,7 +142,7 @@ async fn while_nobody_tells_them_they_listen_for_themselves() -> Verdict {
     .await;
     let mut digests = way
         .bus
-        .subscribe(&way.names().system("presence.digest"), None)
+        .subscribe(&way.names().system("node.presence.digest"), None)
         .await?;
     count(&mut digests, HEARTBEAT).await;
     let told = count(&mut digests, SILENCE * 2).await;

@@ -131,7 +131,7 @@ async fn who_falls_silent_is_gone_after_its_time_to_live() -> Verdict {
         let one = quick(way, "one").start().await?;
         let roster = one.roster();
         let ttl = u64::try_from(TTL.as_millis())?;
-        let news = way.names().system("presence.news.card");
+        let news = way.names().system("node.presence.news.card");
         let said = Instant::now();
         way.bus.send(word(news, &stranger(ttl))).await?;
         until("the stranger", async || {
@@ -151,8 +151,8 @@ async fn who_is_heard_of_without_a_card_is_asked_for_it() -> Verdict {
     both_buses(async |way| {
         let one = quick(way, "one").start().await?;
         let roster = one.roster();
-        let beat = way.names().system("presence.beat");
-        let shows = way.names().system("presence.to.stranger-1.show");
+        let beat = way.names().system("node.presence.beat");
+        let shows = way.names().system("ask.presence.stranger-1.show");
         let mut asked = way.bus.subscribe(&shows, None).await?;
         way.bus
             .send(word(
@@ -161,13 +161,13 @@ async fn who_is_heard_of_without_a_card_is_asked_for_it() -> Verdict {
             ))
             .await?;
         assert!(asked.next().await.is_some());
-        let news = way.names().system("presence.news.card");
+        let news = way.names().system("node.presence.news.card");
         way.bus.send(word(news, &stranger(60_000))).await?;
         until("the stranger", async || {
             nodes(&roster, "far") == ["stranger"]
         })
         .await;
-        let leave = way.names().system("presence.news.leave");
+        let leave = way.names().system("node.presence.news.leave");
         way.bus
             .send(word(leave, &json!({"instance": "stranger-1"})))
             .await?;
@@ -202,7 +202,7 @@ async fn answer_and_leave(way: &Way, mut asked: Subscription) -> Verdict {
 #[tokio::test]
 async fn who_starts_hears_of_all_even_if_who_answers_leaves_meanwhile() -> Verdict {
     both_buses(async |way| {
-        let ask = way.names().system("presence.ask");
+        let ask = way.names().system("ask.presence");
         let asked = way.bus.subscribe(&ask, Some("roster")).await?;
         let starting = quick(way, "one").start();
         let (answered, one) = tokio::join!(answer_and_leave(way, asked), starting);
@@ -218,7 +218,7 @@ async fn who_starts_hears_of_all_even_if_who_answers_leaves_meanwhile() -> Verdi
 async fn a_card_that_names_no_instance_is_not_believed() -> Verdict {
     both_buses(async |way| {
         let one = quick(way, "one").start().await?;
-        let news = way.names().system("presence.news.card");
+        let news = way.names().system("node.presence.news.card");
         let long = "x".repeat(1_000);
         for instance in ["", "a.b", "a b", "*", "a\n", &long] {
             let card = Card { instance: instance.to_owned(), ..stranger(60_000) };
@@ -237,14 +237,15 @@ async fn what_makes_no_sense_changes_nothing() -> Verdict {
     both_buses(async |way| {
         let one = quick(way, "one").group(yard()).start().await?;
         for what in [
-            "news.card",
-            "news.leave",
-            "news.else",
-            "beat",
-            "ask",
-            "to.one.show",
+            "node.presence.news.card",
+            "node.presence.news.leave",
+            "node.presence.news.else",
+            "node.presence.beat",
+            "node.presence.digest",
+            "ask.presence",
+            "ask.presence.one.show",
         ] {
-            let subject = way.names().system(&format!("presence.{what}"));
+            let subject = way.names().system(what);
             way.bus
                 .send(Message::new(subject.clone(), &b"\xc1"[..]))
                 .await?;
@@ -303,13 +304,13 @@ async fn a_group_that_says_more_than_others_could_hear_does_not_start() -> Verdi
         let refused = node.group(yard().metadata("map", long(300_000))).start();
         match refused.await.err() {
             Some(NodeError::Group(GroupError::SaysTooMuch { path, bytes, limit })) => {
-                assert!(path == "yard" && bytes > 300_000 && limit == 192 * 1024);
+                assert!(path == "yard" && bytes > 300_000 && limit == 12 * 1024);
             }
             odd => unreachable!("{odd:?}"),
         }
         // What starts is heard of.
         let one = quick(way, "one").start().await?;
-        let two = quick(way, "two").group(yard().metadata("map", long(190_000)));
+        let two = quick(way, "two").group(yard().metadata("map", long(11_000)));
         let two = two.start().await?;
         until("the large one", async || {
             nodes(&one.roster(), "yard") == ["two"]

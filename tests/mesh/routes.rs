@@ -219,7 +219,7 @@ async fn an_instance_that_fails_is_left_out_and_told_of() -> Verdict {
         let client = node.client();
         let mut news = way
             .bus
-            .subscribe(&way.names().system("routes.news"), None)
+            .subscribe(&way.names().system("node.routes.news"), None)
             .await?;
         let eject = r#"{"failures": 3, "base": "60s"}"#;
         let route = format!(r#"{{"to": "porter", "spread": "round-robin", "eject": {eject}}}"#);
@@ -263,7 +263,7 @@ async fn an_instance_that_answers_again_is_trusted_again_and_that_is_told() -> V
         let node = caller(way, 2).await?;
         let mut news = way
             .bus
-            .subscribe(&way.names().system("routes.news"), None)
+            .subscribe(&way.names().system("node.routes.news"), None)
             .await?;
         let eject = r#"{"failures": 2, "base": "200ms"}"#;
         let route = format!(r#"{{"to": "porter", "spread": "round-robin", "eject": {eject}}}"#);
@@ -305,7 +305,7 @@ async fn who_has_gone_without_a_word_costs_no_call() -> Verdict {
                 "answers": ["porter.who"]}],
         });
         let card: callboard::roster::Card = serde_json::from_value(card)?;
-        let subject = way.names().system("presence.news.card");
+        let subject = way.names().system("node.presence.news.card");
         let said = callboard::bus::Message::new(subject, codec::encode(&card)?);
         way.bus.send(said).await?;
         until("the ghost", async || {
@@ -340,7 +340,7 @@ async fn a_command_goes_to_those_that_answer_it_and_not_to_other_versions() -> V
                 "answers": ["porter.else"]}],
         });
         let card: callboard::roster::Card = serde_json::from_value(card)?;
-        let subject = way.names().system("presence.news.card");
+        let subject = way.names().system("node.presence.news.card");
         let said = callboard::bus::Message::new(subject, codec::encode(&card)?);
         way.bus.send(said).await?;
         until("the old one", async || {

@@ -5,10 +5,22 @@ use crate::{
     support::way::{SOON, Verdict, Way, both_buses, until},
     yard::quick,
 };
-use callboard::{RouteTable, bus::Message, message::codec, roster::Card};
+use callboard::{
+    Actor, Answer, Command, Context, Failure, Group, Infallible, RouteTable, Subject,
+    bus::Message,
+    message::{Headers, codec},
+    roster::Card,
+};
 use futures_util::future::join;
-use std::time::Duration;
-use tokio::time::timeout;
+use serde::{Deserialize, Serialize};
+use std::{
+    sync::{Arc, Mutex, mpsc},
+    time::{Duration, SystemTime},
+};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, unbounded_channel},
+    time::timeout,
+};
 
 #[tokio::test]
 async fn a_table_that_many_ask_for_at_once_is_not_told_as_often() -> Verdict {
@@ -16,9 +28,9 @@ async fn a_table_that_many_ask_for_at_once_is_not_told_as_often() -> Verdict {
         let node = quick(way, "one").routes(table("")).start().await?;
         let roster = node.roster();
         let own = roster.cards()[0].instance.clone();
-        let told = way.names().system("routes.table");
+        let told = way.names().system("node.routes.table");
         let mut told = way.bus.subscribe(&told, None).await?;
-        let to = |what: &str| way.names().system(&format!("presence.to.{own}.{what}"));
+        let to = |what: &str| way.names().system(&format!("ask.presence.{own}.{what}"));
         for _ in 0..50 {
             let asked = Message::new(to("routes"), codec::encode(&())?);
             way.bus.send(asked).await?;
@@ -138,13 +150,13 @@ async fn a_table_is_set_though_the_first_node_is_gone_without_a_word() -> Verdic
             "services": [],
         });
         let card: Card = serde_json::from_value(card)?;
-        let subject = way.names().system("presence.news.card");
+        let subject = way.names().system("node.presence.news.card");
         let said = Message::new(subject, codec::encode(&card)?);
         way.bus.send(said).await?;
         until("the ghost", async || node.roster().cards().len() == 2).await;
         assert_eq!(node.set_routes(&table("")).await?, 1);
         // One that hangs costs a moment.
-        let to_ghost = way.names().system("routes.setter.a-ghost");
+        let to_ghost = way.names().system("node.routes.setter.a-ghost");
         let mut ghost = way.bus.subscribe(&to_ghost, None).await?;
         assert_eq!(node.set_routes(&table("")).await?, 2);
         ghost.next().await.ok_or("it is asked first")?;
@@ -220,5 +232,96 @@ async fn a_forged_version_does_not_keep_tables_from_being_set() -> Verdict {
 }
 
 fn told(way: &Way) -> String {
-    way.names().system("routes.table")
+    way.names().system("node.routes.table")
+}
+
+/// Holds the thread of its actor, and so the node's own group beside it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Hold;
+
+impl Command for Hold {
+    const SUBJECT: Subject = Subject::new("stone.hold");
+    type Outcome = Result<(), Infallible>;
+}
+
+/// A group that holds its thread until it is let go, and says when it begins.
+fn stone() -> (Group, UnboundedReceiver<()>, mpsc::Sender<()>) {
+    let (begin, begun) = unbounded_channel();
+    let (let_go, held) = mpsc::channel::<()>();
+    let held = Arc::new(Mutex::new(held));
+    let hold = async move |(): &mut (), _: Hold, _: &Context| -> Answer<Hold> {
+        begin.send(()).ok();
+        let held = held.lock().expect("nobody panics");
+        held.recv_timeout(SOON).map_err(Failure::from)?;
+        Ok(())
+    };
+    let stone = Actor::new("stone", async || Ok::<_, Failure>(())).answer(hold);
+    (Group::new("stone").child(stone), begun, let_go)
+}
+
+#[tokio::test]
+async fn a_table_that_was_given_up_on_is_not_set_later() -> Verdict {
+    both_buses(async |way| {
+        let (group, mut begun, let_go) = stone();
+        let node = way.node("one").group(group).start().await?;
+        let client = node.client();
+        client.tell(Hold).await?;
+        begun.recv().await.ok_or("it holds its thread")?;
+        let brief = Duration::from_millis(200);
+        let until = SystemTime::now() + brief;
+        let until_ms = until.duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        let mut headers = Headers::new();
+        headers.insert("cb-deadline", until_ms.to_string())?;
+        let late = table(r#"{"to": "late"}"#);
+        let order = Message::new(
+            way.names().system("operator.routes.set"),
+            codec::encode(&late)?,
+        );
+        let given_up = way.bus.request(order.headers(headers), brief).await;
+        assert!(given_up.is_err(), "{given_up:?}");
+        let_go.send(())?;
+        let wanted = table(r#"{"to": "wanted"}"#);
+        assert_eq!(node.set_routes(&wanted).await?, 1);
+        assert_eq!(node.routes().routes, wanted.routes);
+        // Nor is one that another passed on before it knew of the last.
+        let own = node.roster().cards()[0].instance.clone();
+        let passed = serde_json::json!({ "made_from": 0, "table": late });
+        let to = way.names().system(&format!("node.routes.setter.{own}"));
+        let passed = Message::new(to, codec::encode(&passed)?);
+        let refused = way.bus.request(passed, SOON).await?;
+        let reason = refused.headers.get("Nats-Service-Error");
+        let is_told = |it: &str| it.contains("from version 0, and 1 is there");
+        assert!(reason.is_some_and(is_told), "{reason:?}");
+        assert_eq!(node.routes().routes, wanted.routes);
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_table_of_a_newer_program_is_taken_without_what_this_one_does_not_know() -> Verdict {
+    both_buses(async |way| {
+        let node = quick(way, "one").start().await?;
+        let newer = serde_json::json!({
+            "version": 3, "weather": "fair",
+            "route": [{"to": "till", "mood": {"good": true}, "eject": {"failures": 3, "x": 1}}],
+        });
+        way.bus
+            .send(Message::new(told(way), codec::encode(&newer)?))
+            .await?;
+        until("the newer table", async || node.routes().version == 3).await;
+        let known = table(r#"{"to": "till", "eject": {"failures": 3}}"#);
+        assert_eq!(node.routes().routes, known.routes);
+        // What a person orders is taken as a whole, or not at all.
+        let order = way.names().system("operator.routes.set");
+        let order = Message::new(order, codec::encode(&newer)?);
+        let refused = way.bus.request(order, SOON).await?;
+        let reason = refused.headers.get("Nats-Service-Error");
+        assert!(
+            reason.is_some_and(|it| it.contains("unknown field")),
+            "{reason:?}"
+        );
+        Ok(node.stop().await?)
+    })
+    .await
 }

@@ -195,7 +195,7 @@ async fn the_tree_is_told_over_the_bus() -> Verdict {
             .start()
             .await?;
         node.client().call(Panic).await.expect_err("it panics");
-        for subject in ["sys.tree", "sys.node.n"] {
+        for subject in ["sys.ask.tree", "sys.ask.tree.n"] {
             let farmer = async || {
                 let told = way.ask(subject, Message::new("", "")).await.ok()?;
                 let tree: Tree = codec::decode(&told.payload).ok()?;

@@ -79,7 +79,7 @@ async fn what_is_too_much_is_turned_away_at_once_and_the_rest_gets_done() -> Ver
             .await;
             let turned_away = refused.take();
             // The node itself still answers.
-            let tree = Message::new(way.names().system("tree"), "");
+            let tree = Message::new(way.names().system("ask.tree"), "");
             let told = way.bus.request(tree, SOON).await;
             let limits = limit::ask(&client, &limit::Filter::default(), SOON).await;
             water.add_permits(2);

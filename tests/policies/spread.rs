@@ -165,7 +165,9 @@ async fn a_flawed_or_older_table_changes_nothing() -> Verdict {
             (codec::encode(&flawed)?, "`domains.mill.rate`"),
             (codec::encode(&"no table")?, "invalid type"),
         ] {
-            let refused = way.ask("sys.policies.set", Message::new("", sent)).await?;
+            let refused = way
+                .ask("sys.operator.policies.set", Message::new("", sent))
+                .await?;
             let told = refused
                 .headers
                 .get("Nats-Service-Error")

@@ -8,10 +8,12 @@ use callboard::{
     Actor, Answer, CallError, Client, Command, Context, Event, Failure, Group, Infallible,
     RouteTable, Running, Subject,
     breaker::{self, News},
+    bus::Message,
     message::codec,
     policy::{Advice, Breaker, By, Cache, Force, Grade, Limits, Policies, Policy, Rate, State},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::{borrow::Cow, time::Duration};
 
 const WITHIN: Duration = Duration::from_secs(2);
@@ -102,7 +104,7 @@ async fn an_open_breaker_is_told_to_other_nodes_which_may_follow() -> Verdict {
     both_buses(async |way| {
         let host = way.node("host").group(mill()).start().await?;
         let (one, two) = (node(way, "one").await?, node(way, "two").await?);
-        let filter = way.names().system("breaker.>");
+        let filter = way.names().system("node.breaker.>");
         let mut news = way.bus.subscribe(&filter, None).await?;
         let client = one.client();
         fail(&two.client()).await;
@@ -110,7 +112,10 @@ async fn an_open_breaker_is_told_to_other_nodes_which_may_follow() -> Verdict {
         fail(&client).await;
         assert!(fail(&client).await.is_some(), "it is open");
         let told = news.next().await.ok_or("the bus is open")?;
-        assert_eq!(told.subject, way.names().system("breaker.opened.mill.fail"));
+        assert_eq!(
+            told.subject,
+            way.names().system("node.breaker.opened.mill.fail")
+        );
         let told: News = codec::decode(&told.payload)?;
         assert_eq!((told.node.as_str(), told.change.to), ("one", State::Open));
         let asker = way.client();
@@ -336,6 +341,43 @@ async fn what_a_route_sends_elsewhere_is_no_call_that_is_taken_here() -> Verdict
         assert!(matches!(error, CallError::Limited { .. }), "{error:?}");
         here.stop().await?;
         Ok(other.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn breakers_are_not_forced_by_an_order_that_names_none() -> Verdict {
+    both_buses(async |way| {
+        let host = way.node("host").group(mill()).start().await?;
+        let one = node(way, "one").await?;
+        let client = one.client();
+        fail(&client).await;
+        let asker = way.client();
+        let state = async || states(&asker, "mill.fail").await[0].1;
+        let order = async |subject: &str, order: serde_json::Value| -> Verdict {
+            let to = way.names().system(subject);
+            let order = Message::new(to, codec::encode(&order)?);
+            Ok(way.bus.send(order).await?)
+        };
+        let forced = "operator.breakers.force";
+        order(forced, json!({ "force": "open" })).await?;
+        order(
+            forced,
+            json!({ "force": "open", "all": true, "breaker": "mill.fail" }),
+        )
+        .await?;
+        // A question changes nothing.
+        order("ask.breakers", json!({ "force": "open", "all": true })).await?;
+        let named = breaker::force(&asker, "mill.none", Force::Open, WITHIN).await?;
+        assert!(named.is_empty(), "by now the others have been heard");
+        assert_eq!(state().await, State::Closed);
+        order(forced, json!({ "force": "open", "all": true })).await?;
+        until("all of them open", async || {
+            state().await == State::ForcedOpen
+        })
+        .await;
+        one.stop().await?;
+        Ok(host.stop().await?)
     })
     .await
 }
