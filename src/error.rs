@@ -31,6 +31,16 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Returns how many attempts are used up: what was not tried uses up none.
+    pub(crate) const fn attempts(self) -> u32 {
+        match self {
+            Self::Unavailable { .. } => 0,
+            Self::Retry | Self::Discard | Self::Crash => 1,
+        }
+    }
+}
+
 /// Why a handler could not finish with a message.
 ///
 /// Any error turns into a failure with `?`, and then asks for a retry.

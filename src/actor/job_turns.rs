@@ -229,8 +229,7 @@ impl Reading<'_> {
         if let Some(wait) = wait {
             tracing::warn!(child = &*path, attempt, reason, again_in = ?wait, "a job could not be done");
             metrics::counter!(RETRIES_TOTAL, "child" => path.to_string()).increment(1);
-            // What was not tried uses up no attempt.
-            held.attempt += u32::from(!matches!(verdict, Verdict::Unavailable { .. }));
+            held.attempt += verdict.attempts();
             self.put_off(slot, wait);
         } else {
             self.bury(slot, reason);

@@ -183,8 +183,7 @@ impl Reading<'_> {
         if let Some(wait) = wait {
             tracing::warn!(child = path, attempt, reason, again_in = ?wait, "an event could not be handled");
             metrics::counter!(RETRIES_TOTAL, "child" => path.to_owned()).increment(1);
-            // What was not tried uses up no attempt.
-            held.attempt += u32::from(!matches!(verdict, Verdict::Unavailable { .. }));
+            held.attempt += verdict.attempts();
             held.why = Some(reason);
             self.put_off(slot, wait);
             return self.make_room();
