@@ -15,7 +15,7 @@ use crate::{
     message::{Envelope, batch, one_line},
     telemetry::{DEAD_LETTERS_TOTAL, RETRIES_TOTAL, SKIPPED_TOTAL},
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 impl Reading<'_> {
@@ -174,11 +174,7 @@ impl Reading<'_> {
             return;
         };
         let (retry, attempt) = (self.reaction.retry, held.attempt);
-        let wait = match verdict {
-            Verdict::Discard => None,
-            Verdict::Unavailable { after } => Some(after),
-            Verdict::Retry | Verdict::Crash => retry.after(attempt, fastrand::f64()),
-        };
+        let wait = wait_after(verdict, || retry.after(attempt, fastrand::f64()));
         let path = &*self.reaction.path;
         if let Some(wait) = wait {
             tracing::warn!(child = path, attempt, reason, again_in = ?wait, "an event could not be handled");
@@ -327,6 +323,16 @@ impl Reading<'_> {
         held.next();
         self.note_progress(slot);
         Some(slot)
+    }
+}
+
+/// Returns after how long an event is tried again, if it is; where that was not said its
+/// retries say it.
+fn wait_after(verdict: Verdict, retried: impl FnOnce() -> Option<Duration>) -> Option<Duration> {
+    match verdict {
+        Verdict::Discard => None,
+        Verdict::Unavailable { after } => Some(after),
+        Verdict::Retry | Verdict::Crash => retried(),
     }
 }
 
