@@ -76,6 +76,8 @@ pub const ROSTER_REFUSED_TOTAL: &str = "callboard_roster_refused_total";
 pub const ROSTER_FORGED_TOTAL: &str = "callboard_roster_forged_total";
 /// Counts nodes whose clock was found more than 2 s from this node's.
 pub const CLOCKS_OFF_TOTAL: &str = "callboard_clocks_off_total";
+/// Counts messages of the server whose headers no client could read, each time one comes.
+pub const UNREADABLE_HEADERS_TOTAL: &str = "callboard_unreadable_headers_total";
 /// Counts connections made again to the server.
 pub const RECONNECTS_TOTAL: &str = "callboard_reconnects_total";
 /// Counts consumers and reads that were built again after a stall or a loss, by `reason`.

@@ -31,7 +31,8 @@ pub struct StreamConfig {
     /// their subject; 0 for none. Needs one subject, ending in `.*`; of a stream
     /// with schedules the first is partitioned.
     pub partitions: u32,
-    /// Whether messages can be neither deleted nor purged.
+    /// Whether messages can be neither deleted nor purged. That cannot be taken back: a
+    /// stream that is so is accepted where it need not be.
     pub immutable: bool,
     /// Whether it keeps messages until they are due; see
     /// [`Message::scheduled`](super::Message::scheduled).
@@ -95,12 +96,16 @@ impl StreamConfig {
 
     /// Describes the stream of dead letters.
     pub fn dead(namespace: &Namespace) -> Self {
-        Self::new(namespace.dead_stream(), [namespace.all_dead()])
+        Self {
+            immutable: false,
+            ..Self::new(namespace.dead_stream(), [namespace.all_dead()])
+        }
     }
 
     /// Describes the stream of snapshots: the last one of each entity.
     pub fn snapshots(namespace: &Namespace) -> Self {
         Self {
+            immutable: false,
             last_per_subject: true,
             ..Self::new(namespace.snapshot_stream(), [namespace.all_snapshots()])
         }
@@ -116,12 +121,18 @@ impl StreamConfig {
 
     /// Describes the stream of parked keys.
     pub fn parked(namespace: &Namespace) -> Self {
-        Self::new(namespace.park_stream(), [namespace.all_parked()])
+        Self {
+            immutable: false,
+            ..Self::new(namespace.park_stream(), [namespace.all_parked()])
+        }
     }
 
     /// Describes the stream of a saga's journals.
     pub fn sagas(namespace: &Namespace, saga: &str) -> Self {
-        Self::new(namespace.saga_stream(saga), [namespace.sagas(saga)])
+        Self {
+            immutable: false,
+            ..Self::new(namespace.saga_stream(saga), [namespace.sagas(saga)])
+        }
     }
 
     /// Describes the stream of what asks sagas to go on, now or at a time.
@@ -153,6 +164,8 @@ pub struct StreamInfo {
     pub messages: u64,
     /// The sequence of its last message; 0 if it never had one.
     pub last_sequence: u64,
+    /// Whether its messages can be neither deleted nor purged.
+    pub immutable: bool,
 }
 
 /// What must be so for a message to be appended.

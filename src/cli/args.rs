@@ -3,7 +3,7 @@ use super::{
     filter::Filter,
     jobs, limits, parked,
     place::Place,
-    policies, roster, routes, saga, store,
+    policies, roster, routes, saga, store, streams,
     target::{Target, id, kind, wait},
 };
 use crate::message::{Id, Key, Subject};
@@ -123,6 +123,13 @@ Examples:
   callboard saga cancel checkout o-1      undo what was done, if there is a way back
   callboard saga compensate checkout o-1  undo what was done, also past its pivot
 A word is stored in the saga's journal: it works while no runner is up.";
+
+const STREAMS: &str = "\
+Examples:
+  callboard streams list
+  callboard streams drop shop_PARK 17 --reason 'written by a script, case 4711'
+Streams of events keep all their messages. What is deleted from another is a dead letter
+first, with its bytes, who deleted it and why.";
 
 const NODES: &str = "\
 Examples:
@@ -258,6 +265,9 @@ pub(super) enum Command {
     /// Shows sagas step by step, and tells them to go on or to turn back.
     #[command(after_help = SAGA)]
     Saga(saga::Args),
+    /// Shows the streams, and deletes single messages.
+    #[command(after_help = STREAMS)]
+    Streams(streams::Args),
     /// Shows which nodes are there.
     #[command(after_help = NODES)]
     Nodes(roster::Nodes),

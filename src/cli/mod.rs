@@ -33,6 +33,7 @@ mod routes;
 mod saga;
 mod stats;
 mod store;
+mod streams;
 mod tail;
 mod target;
 mod tree;
@@ -105,6 +106,7 @@ async fn command(args: Args, out: &mut Out) -> Result<(), CommandError> {
         Command::Entity(entity) => entity::run(place, entity, out).await,
         Command::Jobs(jobs) => jobs::run(place, jobs, out).await,
         Command::Saga(saga) => saga::run(place, saga, out).await,
+        Command::Streams(streams) => streams::run(place, streams, out).await,
         Command::Nodes(nodes) => roster::nodes(place, nodes, out).await,
         Command::Services(services) => roster::services(place, services, out).await,
         Command::Graph(drawn) => roster::graph(place, drawn, out).await,

@@ -32,7 +32,9 @@ pub(super) struct Place {
 impl Place {
     /// Connects to the server.
     pub(super) async fn connect(&self) -> Result<Bus, ConnectError> {
-        let mut options = nats::Options::new(self.nats.as_str()).name("callboard command");
+        let mut options = nats::Options::new(self.nats.as_str())
+            .name("callboard command")
+            .screened();
         if let Some(file) = &self.creds {
             options = options.credentials_file(file);
         }
@@ -66,15 +68,32 @@ impl Place {
 
     /// Returns who publishes: this command, and the name of its user.
     pub(super) fn source(&self) -> String {
-        let user = env::var("USER").or_else(|_| env::var("USERNAME"));
-        let user: String = user
-            .unwrap_or_default()
-            .chars()
-            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-            .collect();
-        let user = if user.is_empty() { "operator" } else { &user };
-        format!("/{}/cli/{user}", self.namespace)
+        format!("/{}/cli/{}", self.namespace, user())
     }
+
+    /// Returns who does something at which machine, for a record.
+    pub(super) fn operator() -> String {
+        let host = env::var("HOSTNAME").or_else(|_| std::fs::read_to_string("/etc/hostname"));
+        let host = name(&host.unwrap_or_default());
+        let host = if host.is_empty() { "localhost" } else { &host };
+        format!("{}@{host}", user())
+    }
+}
+
+fn user() -> String {
+    let user = env::var("USER").or_else(|_| env::var("USERNAME"));
+    let user = name(&user.unwrap_or_default());
+    if user.is_empty() {
+        return "operator".to_owned();
+    }
+    user
+}
+
+/// Leaves out what belongs in no name.
+fn name(text: &str) -> String {
+    text.chars()
+        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        .collect()
 }
 
 // The address may hold a password.

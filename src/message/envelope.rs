@@ -2,8 +2,8 @@ use super::{
     Event, EventError, HeaderError, Headers, Id, Key, LONGEST_ID, Namespace, Trace,
     codec::MEDIA_TYPE,
     headers::{
-        CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE, CE_SPECVERSION, CE_SUBJECT,
-        CE_TIME, CE_TYPE, CONTENT_TYPE, MSG_ID,
+        CB_UNREADABLE, CE_CAUSATION, CE_CORRELATION, CE_DATASCHEMA, CE_ID, CE_SOURCE,
+        CE_SPECVERSION, CE_SUBJECT, CE_TIME, CE_TYPE, CONTENT_TYPE, MSG_ID,
     },
     timestamp,
 };
@@ -134,7 +134,7 @@ impl Envelope {
         origin: Origin<'_>,
         payload: Bytes,
     ) -> Result<Self, EnvelopeError> {
-        let kind = headers.get(CE_TYPE).ok_or(EnvelopeError::NoType)?;
+        let kind = headers.get(CE_TYPE).ok_or_else(|| no_type(headers))?;
         refuse_foreign(headers)?;
         let key = origin.key()?;
         let id = match (headers.identity(CE_ID)?, headers.identity(MSG_ID)?) {
@@ -158,6 +158,14 @@ impl Envelope {
             key,
             payload,
         })
+    }
+}
+
+/// Returns why headers without a type have none.
+pub(super) fn no_type(headers: &Headers) -> EnvelopeError {
+    match headers.get(CB_UNREADABLE) {
+        Some(reason) => EnvelopeError::Unreadable { reason: reason.to_owned() },
+        None => EnvelopeError::NoType,
     }
 }
 
@@ -196,6 +204,12 @@ pub enum EnvelopeError {
     /// There is no type.
     #[error("has no `{CE_TYPE}` header; name the event's type there, such as `orders.placed`")]
     NoType,
+    /// The message has headers that no client can read.
+    #[error("cannot be read: {reason}; its payload is shown with its headers in front")]
+    Unreadable {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The CloudEvents version is not 1.x.
     #[error("is CloudEvents {version}; only 1.x is understood")]
     SpecVersion {

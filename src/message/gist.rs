@@ -1,6 +1,6 @@
 use super::{
     Envelope, EnvelopeError, Event, EventError, Headers, Id, batch,
-    envelope::{refuse_foreign, version},
+    envelope::{no_type, refuse_foreign, version},
     headers::{CE_CAUSATION, CE_DATASCHEMA, CE_TYPE, CONTENT_TYPE},
 };
 
@@ -29,7 +29,7 @@ impl<'a> Gist<'a> {
         if headers.get(CONTENT_TYPE) == Some(batch::BATCH_TYPE) {
             return Ok(None);
         }
-        let kind = headers.get(CE_TYPE).ok_or(EnvelopeError::NoType)?;
+        let kind = headers.get(CE_TYPE).ok_or_else(|| no_type(headers))?;
         refuse_foreign(headers)?;
         Ok(Some(Self {
             kind,

@@ -86,6 +86,11 @@ pub const CB_DEAD_ATTEMPTS: &str = "cb-dead-attempts";
 /// Which event of its message a dead letter is about; left out for the first.
 pub const CB_DEAD_INDEX: &str = "cb-dead-index";
 
+/// On a message whose own headers cannot be read: why. Its payload begins with them.
+pub const CB_UNREADABLE: &str = "cb-unreadable";
+/// On a message whose own headers cannot be read: how many bytes of its payload they are.
+pub const CB_RAW_HEADERS: &str = "cb-raw-headers";
+
 /// The names that most events carry: read back, they take no memory.
 const USUAL: [&str; 10] = [
     CE_SPECVERSION,

@@ -1,8 +1,9 @@
 use super::{
     EnvelopeError, HeaderError, Headers, Id, LONGEST_ID, Trace,
+    envelope::no_type,
     headers::{
         CB_ATTEMPT, CB_CALLER, CB_CAUSATION, CB_CORRELATION, CB_DEADLINE, CB_ID, CB_UNNAMED,
-        TRACEPARENT, TRACESTATE,
+        CB_UNREADABLE, TRACEPARENT, TRACESTATE,
     },
 };
 use crate::time::{from_unix_ms, unix_ms};
@@ -103,6 +104,9 @@ impl Request {
     pub fn read(headers: &Headers) -> Result<Self, EnvelopeError> {
         let id = headers.identity(CB_ID)?.map(Id::from);
         let named = id.is_some() && headers.get(CB_UNNAMED).is_none();
+        if id.is_none() && headers.get(CB_UNREADABLE).is_some() {
+            return Err(no_type(headers));
+        }
         let id = id.unwrap_or_else(Id::new);
         for name in [TRACEPARENT, TRACESTATE] {
             headers.identity(name)?;

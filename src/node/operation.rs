@@ -19,7 +19,7 @@ use crate::{
     supervision::{Group, Intensity, Live, Member, Root, Tree, root},
     time::Clock,
 };
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -75,6 +75,8 @@ type Told = Arc<dyn Fn() -> Tree + Send + Sync>;
 /// A node in full swing.
 struct Station {
     bus: Bus,
+    /// The connection of what the system says.
+    apart: Bus,
     root: Root,
     plots: Vec<Plot>,
     live: Vec<Arc<Live>>,
@@ -124,7 +126,7 @@ pub(crate) async fn operate(
             station.hang_up().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
         }
-        reason = broken(&station.bus, &mut station.lost) => {
+        reason = broken((&station.bus, &station.apart), &mut station.lost) => {
             tracing::error!(node = &*name, reason, "the node gives up");
             station.close().await;
             Err(Arc::new(NodeError::GaveUp { reason }))
@@ -194,11 +196,12 @@ impl Station {
         let groups_within = Member::stop_limits(&members);
         let live = members.iter().map(Member::live);
         let live: Vec<_> = live.map(Arc::clone).collect();
-        let mesh = presence::mesh(&settings, &plan.presence, facts, &live);
-        let own = presence::own_group(&settings, mesh.as_ref());
-        let (own, plot) = sites[0]
-            .plant(own, &settings, 0, (&report, &losing))
-            .await?;
+        // What the system says goes its own way: a message that breaks the others' connection,
+        // or one of theirs that breaks theirs, is no trouble of the other.
+        let apart = Settings { bus: settings.bus.reopen_screened().await?, ..settings.clone() };
+        let mesh = presence::mesh(&apart, &plan.presence, facts, &live);
+        let own = presence::own_group(&apart, mesh.as_ref());
+        let (own, plot) = sites[0].plant(own, &apart, 0, (&report, &losing)).await?;
         let tree = tell(
             &settings,
             &live,
@@ -206,13 +209,14 @@ impl Station {
         );
         members.insert(0, own);
         plots.push(plot);
-        let (bus, namespace) = (&settings.bus, &plan.namespace);
-        let system = System::open(bus, namespace, &plan.name, Arc::clone(&tree)).await?;
+        let system =
+            System::open(&apart.bus, &plan.namespace, &plan.name, Arc::clone(&tree)).await?;
         let mut serving = JoinSet::new();
         serving.spawn_local(system.serve());
         let (parent, end) = mpsc::channel(1);
         let station = Self {
             bus: settings.bus,
+            apart: apart.bus,
             root: root(members, plan.intensity, reports, parent),
             plots,
             live,
@@ -270,7 +274,8 @@ impl Station {
         let deadline = Instant::now() + FAREWELL;
         self.close_plots(deadline).await;
         self.emptied(deadline).await;
-        if timeout(HANG_UP, self.bus.close()).await.is_err() {
+        let closing = join(self.bus.close(), self.apart.close());
+        if timeout(HANG_UP, closing).await.is_err() {
             tracing::warn!("the connection did not close in time");
         }
     }
@@ -348,9 +353,10 @@ impl Setup {
 
 /// Waits until the node's bus, or that of one of its groups, carries nothing any
 /// more, and returns why.
-async fn broken(bus: &Bus, lost: &mut mpsc::Receiver<String>) -> String {
+async fn broken((bus, apart): (&Bus, &Bus), lost: &mut mpsc::Receiver<String>) -> String {
     tokio::select! {
         reason = bus.ended() => reason,
+        reason = apart.ended() => reason,
         Some(reason) = lost.recv() => reason,
     }
 }

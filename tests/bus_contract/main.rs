@@ -113,6 +113,7 @@ macro_rules! suite {
                 another_count_of_partitions_differs,
                 another_duplicate_window_differs,
                 another_immutability_differs,
+                a_stream_that_is_immutable_without_need_is_accepted,
                 overlapping_streams_are_refused,
                 a_malformed_stream_name_is_refused,
                 malformed_subjects_are_refused,

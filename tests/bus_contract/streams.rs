@@ -1,7 +1,7 @@
 //! Declaring streams.
 
 use crate::scope::{Scope, Verdict, committed, message};
-use callboard::bus::{Expect, StreamConfig, StreamError};
+use callboard::bus::{Expect, Presence, StreamConfig, StreamError};
 use tokio::task::JoinSet;
 
 pub(crate) async fn a_stream_is_opened_again_as_it_was_made(scope: Scope) -> Verdict {
@@ -54,7 +54,25 @@ pub(crate) async fn another_duplicate_window_differs(scope: Scope) -> Verdict {
 }
 
 pub(crate) async fn another_immutability_differs(scope: Scope) -> Verdict {
-    differs(&scope, |config| config.immutable = false).await
+    let mut config = scope.config("ORDERS", &["orders.*"]);
+    config.immutable = false;
+    scope.bus.stream(&config).await?;
+    config.immutable = true;
+    let refused = scope.bus.stream(&config).await;
+    assert!(
+        matches!(refused, Err(StreamError::Differs { .. })),
+        "{refused:?}"
+    );
+    Ok(())
+}
+
+pub(crate) async fn a_stream_that_is_immutable_without_need_is_accepted(scope: Scope) -> Verdict {
+    let mut config = scope.config("ORDERS", &["orders.*"]);
+    scope.bus.stream(&config).await?;
+    config.immutable = false;
+    scope.bus.stream(&config).await?;
+    assert_eq!(scope.bus.compare(&config).await?, Presence::Same);
+    Ok(())
 }
 
 pub(crate) async fn overlapping_streams_are_refused(scope: Scope) -> Verdict {

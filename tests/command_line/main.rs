@@ -18,4 +18,5 @@ mod roster;
 mod saga;
 mod shell;
 mod store;
+mod streams;
 mod tail;

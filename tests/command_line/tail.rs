@@ -99,7 +99,7 @@ async fn a_line_has_time_type_key_and_payload_and_riddles_have_a_reason() {
     );
 }
 
-/// Stores an event whose header is no text: the client breaks off when it comes.
+/// Stores an event whose header is no text.
 fn publish_unreadable(server: &Server, subject: &str) -> std::io::Result<()> {
     let mut raw = TcpStream::connect(("127.0.0.1", server.port()))?;
     let head = b"NATS/1.0\r\nx: \xFF\r\n\r\n";
@@ -113,13 +113,16 @@ fn publish_unreadable(server: &Server, subject: &str) -> std::io::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_comes_before_an_unreadable_event_is_shown() {
+async fn an_unreadable_event_is_shown_as_one_and_what_comes_after_it_too() {
     let server = Server::start();
     publish(&server, "orders.placed", "o-1", r#"{"n":1}"#).await;
     publish_unreadable(&server, "callboard.evt.orders.o-2").unwrap();
     publish(&server, "orders.placed", "o-3", r#"{"n":3}"#).await;
     let mut tail = Going::start(&server, &["tail", "--all", "--json"]);
     assert_eq!(number(&tail.line().await), 1);
+    let unreadable = tail.line().await;
+    assert!(unreadable.contains("cannot be read"), "{unreadable}");
+    assert_eq!(number(&tail.line().await), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]

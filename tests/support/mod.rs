@@ -10,4 +10,5 @@ pub(crate) mod cable;
 pub(crate) mod folder;
 pub(crate) mod log;
 pub(crate) mod nats;
+pub(crate) mod raw;
 pub(crate) mod way;

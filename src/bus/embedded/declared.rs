@@ -14,7 +14,12 @@ pub(super) fn difference(there: &StreamConfig, wanted: &StreamConfig) -> Option<
     let all = [
         differs("subjects", &subjects(there), &subjects(wanted)),
         differs("partitions", &there.partitions, &wanted.partitions),
-        differs("immutable", &there.immutable, &wanted.immutable),
+        // One that is more so than it need be is accepted.
+        differs(
+            "immutable",
+            &there.immutable,
+            &(there.immutable || wanted.immutable),
+        ),
         differs("schedules", &there.schedules, &wanted.schedules),
         differs(
             "last_per_subject",

@@ -250,6 +250,7 @@ impl Kept {
             subjects: self.config.subjects.clone(),
             messages,
             last_sequence,
+            immutable: self.config.immutable,
         }
     }
 

@@ -1,16 +1,10 @@
 //! Requests to the server's stream API.
 
 use super::link::{Link, backoff};
-use async_nats::jetstream::{
-    self,
-    context::{RequestError, RequestErrorKind},
-    message::StreamMessage,
-    response::Response,
-    stream::{RawMessageError, RawMessageErrorKind},
-};
+use async_nats::jetstream::{self, context::RequestErrorKind, response::Response};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{error::Error, fmt, time::Duration};
-use tokio::time::{Instant, error::Elapsed, sleep, timeout};
+use std::{fmt, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a request is repeated while nobody answers it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,6 +56,8 @@ impl Link {
                 RequestErrorKind::NoResponders | RequestErrorKind::TimedOut => {
                     ApiError::Away(error.to_string())
                 }
+                // The client died over something else, and with it what it was asked.
+                _ if !self.is_connected() => ApiError::Away(error.to_string()),
                 _ => ApiError::Odd(error.to_string()),
             }),
         }
@@ -96,39 +92,6 @@ impl Link {
         sleep(wait).await;
         self.connected_by(deadline).await
     }
-}
-
-/// Reads the answer to a request for one message.
-pub(super) fn found(
-    answer: Result<Result<StreamMessage, RawMessageError>, Elapsed>,
-) -> Result<Option<StreamMessage>, ApiError> {
-    let error = match answer {
-        Ok(Ok(message)) => return Ok(Some(message)),
-        Ok(Err(error)) => error,
-        Err(_) => return Err(ApiError::Away("no answer".into())),
-    };
-    Err(match error.kind() {
-        RawMessageErrorKind::NoMessageFound => return Ok(None),
-        RawMessageErrorKind::JetStream(error) if is_passing(&error) => {
-            ApiError::Away(error.to_string())
-        }
-        RawMessageErrorKind::JetStream(error) => ApiError::Refused(error),
-        _ if is_silence(&error) => ApiError::Away(error.to_string()),
-        _ => ApiError::Odd(error.to_string()),
-    })
-}
-
-/// Whether an error says no more than that nobody answered.
-fn is_silence(error: &RawMessageError) -> bool {
-    let cause = error
-        .source()
-        .and_then(|cause| cause.downcast_ref::<RequestError>());
-    cause.is_some_and(|cause| {
-        matches!(
-            cause.kind(),
-            RequestErrorKind::NoResponders | RequestErrorKind::TimedOut
-        )
-    })
 }
 
 /// Whether the server cannot say now but may be able to soon.

@@ -1,6 +1,6 @@
 use super::{
     api::{ApiError, Nothing},
-    headers::{message_id, outbound},
+    headers::outbound,
     link::ACK_WAIT,
     streams::Stream,
     verdict::{self, Refusal, Verdict},
@@ -126,7 +126,9 @@ impl Stream {
         }
         let id = message.headers.get(headers::MSG_ID);
         match next.map_err(|error| error.to_string())? {
-            Some(next) if message_id(&next.headers) == id => Ok(committed(next.sequence, true)),
+            Some(next) if next.headers.get(headers::MSG_ID) == id => {
+                Ok(committed(next.sequence, true))
+            }
             Some(_) => Ok(Append::Conflict),
             None => {
                 let found = self.last_stored(&stored).await;

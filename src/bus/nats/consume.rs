@@ -106,8 +106,9 @@ impl Consumer {
         }
     }
 
-    pub(super) fn link(&self) -> &Link {
-        self.stream.link()
+    /// Returns the connection over which its messages come, and go words on them.
+    pub(super) const fn link(&self) -> &Link {
+        self.pull.link()
     }
 
     pub(super) const fn last(&self) -> Option<&Subject> {
@@ -147,7 +148,7 @@ impl Consumer {
         let reply = message.reply.take()?;
         self.last = Some(reply.clone());
         self.refresh_floor();
-        let acker = Acker::new(self.stream.link().clone(), reply);
+        let acker = Acker::new(self.link().clone(), reply);
         let stored = self.stream.delivered(message, place);
         let acker = consumer::Acker::Nats(acker);
         let resumed = self.resumes(place.turn);
@@ -236,9 +237,8 @@ impl Consumer {
             if let Ok(pull) = Pull::new(link, self.stream.name(), name, self.plan).await {
                 let pin = self.pull.pin().map(str::to_owned);
                 let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
-                self.stream
-                    .link()
-                    .send_later(again(old.leftovers(), AFTER_US));
+                let leftovers = again(old.leftovers(), AFTER_US);
+                old.link().send_later(leftovers);
                 break;
             }
         }

@@ -12,7 +12,7 @@ use crate::{
     },
     message::Headers,
 };
-use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject};
+use async_nats::{Client, PublishErrorKind, Request, RequestErrorKind, Subject, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use std::time::Duration;
@@ -101,12 +101,8 @@ impl Link {
         }
         let refusals = self.events().refusals();
         let refused = format!("Subscription to \"{filter}\"");
-        let subject = filter.to_owned();
         let confirmed = async {
-            let subscriber = match queue {
-                Some(queue) => self.client().queue_subscribe(subject, queue.into()).await,
-                None => self.client().subscribe(subject).await,
-            };
+            let subscriber = self.listen(filter, queue).await;
             let subscriber = subscriber.map_err(|error| unconfirmed(error.to_string()))?;
             self.round_trip().await.map_err(unconfirmed)?;
             Ok(subscriber)
@@ -120,7 +116,20 @@ impl Link {
         }?;
         match self.events().refusal(refusals, &refused) {
             Some(reason) => Err(unconfirmed(reason)),
-            None => Ok(Subscription::new(subscriber, self)),
+            None => Ok(Subscription::new(subscriber, (filter, queue), self)),
+        }
+    }
+
+    /// Tells the client to listen.
+    pub(super) async fn listen(
+        &self,
+        filter: &str,
+        queue: Option<&str>,
+    ) -> Result<Subscriber, async_nats::SubscribeError> {
+        let filter = filter.to_owned();
+        match queue {
+            Some(queue) => self.client().queue_subscribe(filter, queue.into()).await,
+            None => self.client().subscribe(filter).await,
         }
     }
 

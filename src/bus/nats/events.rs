@@ -18,25 +18,42 @@ const REFUSALS_KEPT: usize = 64;
 /// The client's own task may die without a word: a received header with a bare
 /// carriage return makes it panic. It then lets go of its ear.
 #[derive(Debug)]
-pub(super) struct Ear(Arc<Events>);
+pub(super) struct Ear {
+    events: Arc<Events>,
+    /// One that never connected was only an attempt.
+    is_connected: AtomicBool,
+}
 
 impl Ear {
     pub(super) const fn new(events: Arc<Events>) -> Self {
-        Self(events)
+        Self { events, is_connected: AtomicBool::new(false) }
     }
 
     pub(super) fn hear(&self, event: Event) {
-        self.0.note(event);
+        if event == Event::Connected {
+            self.is_connected.store(true, Ordering::Relaxed);
+        }
+        self.events.note(event);
     }
 }
 
 impl Drop for Ear {
     fn drop(&mut self) {
-        // One that never connected was only an attempt.
-        if *self.0.connects.borrow() > 0 {
-            self.0.end();
+        if self.is_connected.load(Ordering::Relaxed) {
+            self.events.died();
         }
     }
+}
+
+/// What becomes of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Life {
+    /// Its client makes the connection again whenever it is lost.
+    Up,
+    /// Its client has died; another is made.
+    Dead,
+    /// It was closed.
+    Ended,
 }
 
 /// What the client tells about its connection, noted for those who wait for it.
@@ -44,13 +61,15 @@ impl Drop for Ear {
 pub(super) struct Events {
     server: String,
     connects: watch::Sender<u64>,
-    ended: watch::Sender<bool>,
+    life: watch::Sender<Life>,
     lost: Mutex<Option<Instant>>,
     told: AtomicBool,
     /// How often the server refused something.
     refused: watch::Sender<u64>,
     /// The newest refusals, each with its number.
     refusals: Mutex<VecDeque<(u64, String)>>,
+    /// Whether it was said that something comes that cannot be read.
+    warned: AtomicBool,
 }
 
 impl Events {
@@ -58,11 +77,12 @@ impl Events {
         Self {
             server,
             connects: watch::Sender::new(0),
-            ended: watch::Sender::new(false),
+            life: watch::Sender::new(Life::Up),
             lost: Mutex::new(None),
             told: AtomicBool::new(false),
             refused: watch::Sender::new(0),
             refusals: Mutex::default(),
+            warned: AtomicBool::new(false),
         }
     }
 
@@ -71,9 +91,13 @@ impl Events {
         self.connects.subscribe()
     }
 
-    /// Returns a watch on whether the connection was closed for good.
-    pub(super) fn ended(&self) -> watch::Receiver<bool> {
-        self.ended.subscribe()
+    /// Returns a watch on what becomes of the link.
+    pub(super) fn life(&self) -> watch::Receiver<Life> {
+        self.life.subscribe()
+    }
+
+    pub(super) fn is(&self, life: Life) -> bool {
+        *self.life.borrow() == life
     }
 
     /// Returns how often the server has refused something so far.
@@ -105,7 +129,54 @@ impl Events {
 
     /// Notes that there will be no further connection.
     pub(super) fn end(&self) {
-        self.ended.send_replace(true);
+        self.life.send_replace(Life::Ended);
+    }
+
+    /// Notes that the client's task has ended, though nobody closed it.
+    fn died(&self) {
+        let died = self.life.send_if_modified(|life| {
+            let is_up = *life == Life::Up;
+            if is_up {
+                *life = Life::Dead;
+            }
+            is_up
+        });
+        if died {
+            tracing::warn!(
+                server = self.server,
+                "a message broke the NATS client; it is made anew"
+            );
+        }
+    }
+
+    /// Notes that another client has taken the dead one's place.
+    pub(super) fn revived(&self) {
+        self.life.send_if_modified(|life| {
+            let is_dead = *life == Life::Dead;
+            if is_dead {
+                *life = Life::Up;
+            }
+            is_dead
+        });
+        counter!(telemetry::RECONNECTS_TOTAL).increment(1);
+        // Whoever waited for the connection must look again.
+        self.connects.send_modify(|count| *count += 1);
+    }
+
+    /// Notes a message that the client could not have read: aloud once, because whoever sends
+    /// one sends many.
+    pub(super) fn unreadable(&self, subject: &str, reason: &str) {
+        let subject = subject.escape_debug().to_string();
+        if self.warned.swap(true, Ordering::Relaxed) {
+            tracing::debug!(subject, reason, "a message cannot be read");
+            return;
+        }
+        tracing::warn!(
+            server = self.server,
+            subject,
+            reason,
+            "a message cannot be read; it is handled as one without headers, and so are all more of them"
+        );
     }
 
     fn note(&self, event: Event) {

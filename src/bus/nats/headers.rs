@@ -1,7 +1,7 @@
 //! Our headers as the client's, and back.
 
 use crate::message::{Headers, headers};
-use async_nats::{HeaderMap, HeaderName, HeaderValue, header};
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use std::borrow::Cow;
 
 /// All names the engine knows, in the order in which it writes them: received
@@ -72,11 +72,6 @@ pub(super) fn inbound(theirs: &HeaderMap) -> Headers {
         ours.add(name, value);
     }
     ours
-}
-
-/// Returns the id by which a stream knows a duplicate.
-pub(super) fn message_id(theirs: &HeaderMap) -> Option<&str> {
-    theirs.get(header::NATS_MESSAGE_ID).map(HeaderValue::as_str)
 }
 
 /// Converts a value; the client panics on a line break, so none may reach it.

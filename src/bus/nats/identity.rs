@@ -7,6 +7,7 @@
 
 use super::{
     api::{ApiError, Nothing},
+    events::Life,
     link::{Link, too_old},
 };
 use async_nats::jetstream::{ErrorCode, stream::Info};
@@ -112,8 +113,8 @@ impl Link {
     }
 
     async fn compare_after_reconnects(self) {
-        let (mut connects, mut ended) = (self.connects(), self.events().ended());
-        let end = async { drop(ended.wait_for(|ended| *ended).await) };
+        let (mut connects, mut ended) = (self.connects(), self.events().life());
+        let end = async { drop(ended.wait_for(|life| *life == Life::Ended).await) };
         tokio::pin!(end);
         loop {
             let count = *connects.borrow_and_update();

@@ -1,8 +1,9 @@
 use super::{
     api::{ApiError, Nothing},
-    events::{Ear, Events},
+    events::{Events, Life},
     identity::Identities,
     options::Options,
+    wire::{Dialer, Wire},
 };
 use crate::{
     bus::{
@@ -12,13 +13,18 @@ use crate::{
     message::Headers,
 };
 use async_nats::{
-    Client, ConnectErrorKind,
+    Client,
     connection::State,
-    jetstream::{Context, ContextBuilder, account::Account},
+    jetstream::{Context, account::Account},
 };
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::{
-    sync::watch,
+    runtime::Handle,
+    sync::{OnceCell, watch},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -26,13 +32,12 @@ use tokio::{
 const OLDEST: (&str, [u64; 3]) = ("2.12.6", [2, 12, 6]);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
-const PING_EVERY: Duration = Duration::from_secs(5);
 /// How long an API request of the server may take, once.
-const API_WAIT: Duration = Duration::from_secs(5);
+pub(super) const API_WAIT: Duration = Duration::from_secs(5);
 /// How long one attempt to append waits for its confirmation.
 pub(super) const ACK_WAIT: Duration = Duration::from_secs(1);
 /// How many appends may await their confirmation at once.
-const ACKS_IN_FLIGHT: usize = 16_384;
+pub(super) const ACKS_IN_FLIGHT: usize = 16_384;
 
 /// One connection to a server, and whether streams and consumers may be made over
 /// it; cheap to clone.
@@ -48,11 +53,12 @@ enum Making {
 }
 
 struct Inner {
-    client: Client,
-    api: Context,
-    appends: Context,
-    options: Options,
-    events: Arc<Events>,
+    wire: Wire,
+    dialer: Arc<Dialer>,
+    /// Where the socket is driven.
+    runtime: Handle,
+    /// The connection on which consumers and reads get their messages.
+    readers: OnceCell<Link>,
     identities: Arc<Identities>,
     /// How many connections had been made when the streams were compared last.
     compared: watch::Sender<u64>,
@@ -68,29 +74,39 @@ impl Link {
         identities: Arc<Identities>,
         making: Making,
     ) -> Result<Self, ConnectError> {
+        let link = Self::open(options, identities, making).await?;
+        link.watch_identity();
+        Ok(link)
+    }
+
+    async fn open(
+        options: Options,
+        identities: Arc<Identities>,
+        making: Making,
+    ) -> Result<Self, ConnectError> {
         let deadline = Instant::now() + CONNECT_WITHIN;
         let events = Arc::new(Events::new(options.to_string()));
-        let client = first_connection(&options, &events, deadline).await?;
-        check_version(&client, &options)?;
-        let api = ContextBuilder::new()
-            .timeout(API_WAIT)
-            .build(client.clone());
-        let appends = ContextBuilder::new()
-            .timeout(ACK_WAIT)
-            .ack_timeout(ACK_WAIT)
-            .max_ack_inflight(ACKS_IN_FLIGHT)
-            .build(client.clone());
+        let dialer = Arc::new(Dialer::new(options, &events)?);
+        let client = dialer.dial(deadline).await?;
+        check_version(&client, &dialer.options)?;
         let compared = watch::Sender::new(*events.connects().borrow());
-        let inner = Inner { client, api, appends, options, events, identities, compared };
+        let inner = Inner {
+            wire: Wire::new(client),
+            dialer: Arc::clone(&dialer),
+            runtime: Handle::current(),
+            readers: OnceCell::new(),
+            identities,
+            compared,
+        };
         let link = Self(Arc::new(inner), making);
+        drop(Handle::current().spawn(revive(Arc::downgrade(&link.0), dialer)));
         link.check_streams(deadline).await?;
-        link.watch_identity();
         Ok(link)
     }
 
     pub(in crate::bus) async fn reopen(&self) -> Result<Self, ConnectError> {
         let identities = Arc::clone(&self.0.identities);
-        Self::connect_as(self.0.options.clone(), identities, self.1).await
+        Self::connect_as(self.options().clone(), identities, self.1).await
     }
 
     /// Returns a handle that makes neither streams nor consumers, and asks for none.
@@ -115,51 +131,83 @@ impl Link {
         &self.0.compared
     }
 
+    /// Opens it once more, from the start on so that nothing which comes can break it. That
+    /// takes one more hop.
+    pub(in crate::bus) async fn reopen_screened(&self) -> Result<Self, ConnectError> {
+        let identities = Arc::clone(&self.0.identities);
+        Self::connect_as(self.options().clone().screened(), identities, self.1).await
+    }
+
+    /// Returns the connection for what consumers and reads get, made when it is first wanted:
+    /// what breaks it is no trouble of commands.
+    pub(super) async fn readers(&self) -> Result<Self, ConnectError> {
+        let make = async || {
+            let options = self.options().clone();
+            let identities = Arc::clone(&self.0.identities);
+            let connecting = Self::open(options, identities, self.1);
+            let connecting = self.0.runtime.spawn(connecting);
+            connecting.await.unwrap_or_else(|_| {
+                let (url, reason) = (self.options().to_string(), "its runtime ended".into());
+                Err(ConnectError::Unreachable { url, reason })
+            })
+        };
+        self.0.readers.get_or_try_init(make).await.cloned()
+    }
+
     pub(in crate::bus) async fn close(&self) {
-        let mut ended = self.0.events.ended();
+        if let Some(readers) = self.0.readers.get() {
+            Box::pin(readers.close()).await;
+        }
+        let mut life = self.events().life();
         let leave = async {
             // A socket that is closed with something unread in it takes along what
             // the server has not read yet, so let it have read all.
             if self.is_connected() {
                 drop(self.round_trip().await);
             }
-            if self.0.client.drain().await.is_ok() {
-                drop(ended.wait_for(|ended| *ended).await);
+            if self.events().is(Life::Up) && self.client().drain().await.is_ok() {
+                drop(life.wait_for(|life| *life == Life::Ended).await);
+            } else {
+                self.events().end();
             }
         };
         if timeout(CLOSE_WITHIN, leave).await.is_err() {
-            tracing::warn!(server = %self.0.options, "the NATS connection did not close in time");
-            self.0.events.end();
+            tracing::warn!(server = %self.options(), "the NATS connection did not close in time");
+            self.events().end();
         }
     }
 
     /// Waits until there will be no further connection.
     pub(in crate::bus) async fn ended(&self) {
-        let mut ended = self.0.events.ended();
+        let mut life = self.events().life();
         // The link holds the other end of the watch.
-        drop(ended.wait_for(|ended| *ended).await);
+        drop(life.wait_for(|life| *life == Life::Ended).await);
     }
 
     pub(super) fn client(&self) -> &Client {
-        &self.0.client
+        &self.0.wire.last().client
     }
 
     /// Returns the server's API, for all but appends.
     pub(super) fn api(&self) -> &Context {
-        &self.0.api
+        &self.0.wire.last().api
     }
 
     /// Returns the server's API with the short wait of an append.
     pub(super) fn appends(&self) -> &Context {
-        &self.0.appends
+        &self.0.wire.last().appends
+    }
+
+    fn options(&self) -> &Options {
+        &self.0.dialer.options
     }
 
     pub(super) fn events(&self) -> &Events {
-        &self.0.events
+        &self.0.dialer.events
     }
 
     pub(super) fn connects(&self) -> watch::Receiver<u64> {
-        self.0.events.connects()
+        self.events().connects()
     }
 
     /// Returns how often the connection was made.
@@ -168,11 +216,11 @@ impl Link {
     }
 
     pub(super) fn is_connected(&self) -> bool {
-        self.0.client.connection_state() == State::Connected && !self.is_closed()
+        self.client().connection_state() == State::Connected && self.events().is(Life::Up)
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        *self.0.events.ended().borrow()
+        self.events().is(Life::Ended)
     }
 
     /// Waits until there is a connection, at most until the deadline.
@@ -200,7 +248,7 @@ impl Link {
             return Err(SendError::Subject { subject: subject.into() });
         }
         let bytes = size(headers, payload);
-        let limit = self.0.client.max_payload();
+        let limit = self.client().max_payload();
         if bytes > limit {
             return Err(SendError::TooLarge { subject: subject.into(), bytes, limit });
         }
@@ -211,9 +259,9 @@ impl Link {
     }
 
     async fn check_streams(&self, deadline: Instant) -> Result<(), ConnectError> {
-        let info = self.0.client.server_info();
+        let info = self.client().server_info();
         let refuse = |reason: String| {
-            Err(ConnectError::NoStreams { url: self.0.options.to_string(), reason })
+            Err(ConnectError::NoStreams { url: self.options().to_string(), reason })
         };
         if !info.jetstream {
             return refuse("JetStream is off".into());
@@ -232,72 +280,47 @@ impl Link {
 /// Writes the server, where it is, and what survives.
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let version = self.0.client.server_info().version;
+        let version = self.client().server_info().version;
         write!(
             f,
             "nats {version} at {}: what is stored survives the server's process, and a power \
              failure only once the server has synced it (`sync_interval`, 2 min by default)",
-            self.0.options
+            self.options()
         )
     }
 }
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Link").field(&self.0.options).finish()
+        f.debug_tuple("Link").field(&self.options()).finish()
     }
 }
 
-async fn first_connection(
-    options: &Options,
-    events: &Arc<Events>,
-    deadline: Instant,
-) -> Result<Client, ConnectError> {
-    let unreachable =
-        |reason: String| ConnectError::Unreachable { url: options.to_string(), reason };
-    let servers = options.servers()?;
-    let mut reason = "no answer".to_owned();
+/// Makes the client anew whenever its task has died, until the link is closed.
+async fn revive(link: Weak<Inner>, dialer: Arc<Dialer>) {
+    let mut life = dialer.events.life();
+    let mut failures = 0;
     loop {
-        let ear = Ear::new(Arc::clone(events));
-        let client = options
-            .client()
-            .await?
-            .ping_interval(PING_EVERY)
-            .connection_timeout(Duration::from_secs(2))
-            .request_timeout(Some(API_WAIT))
-            .client_capacity(2_048)
-            .subscription_capacity(65_536)
-            .skip_subject_validation(true)
-            .max_reconnects(None)
-            .reconnect_delay_callback(reconnect_delay)
-            .event_callback(move |event| {
-                ear.hear(event);
-                std::future::ready(())
-            });
-        match timeout_at(deadline, client.connect(servers.clone())).await {
-            Err(_) => return Err(unreachable(reason)),
-            Ok(Ok(client)) => return Ok(client),
-            Ok(Err(error)) => reason = refusal(options, &error)?,
+        match life.wait_for(|life| *life != Life::Up).await.as_deref() {
+            Ok(Life::Dead) if link.strong_count() > 0 => {}
+            _ => return,
         }
-        sleep(Duration::from_millis(100)).await;
-        if Instant::now() >= deadline {
-            return Err(unreachable(reason));
+        // What killed one client would kill the next.
+        dialer.screen.need();
+        let dialled = dialer.dial(Instant::now() + CONNECT_WITHIN).await;
+        match (dialled, link.upgrade()) {
+            (Ok(client), Some(inner)) => {
+                inner.wire.follow(client);
+                dialer.events.revived();
+                failures = 0;
+            }
+            (_, None) => return,
+            (Err(error), _) => {
+                tracing::warn!(%error, "the NATS connection is not made again yet");
+                sleep(backoff(failures)).await;
+                failures += 1;
+            }
         }
-    }
-}
-
-/// Returns why another attempt is worth it, or the error that makes it useless.
-fn refusal(options: &Options, error: &async_nats::ConnectError) -> Result<String, ConnectError> {
-    let (url, reason) = (options.to_string(), error.to_string());
-    match error.kind() {
-        ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {
-            Err(ConnectError::Unauthorized { url, reason })
-        }
-        ConnectErrorKind::ServerParse => Err(ConnectError::Options { reason }),
-        _ if reason.to_lowercase().contains("authentication") => {
-            Err(ConnectError::Unauthorized { url, reason })
-        }
-        _ => Ok(reason),
     }
 }
 
@@ -336,14 +359,6 @@ fn is_off(error: &async_nats::jetstream::Error) -> bool {
         error.error_code(),
         ErrorCode::JETSTREAM_NOT_ENABLED | ErrorCode::JETSTREAM_NOT_ENABLED_FOR_ACCOUNT
     )
-}
-
-/// Waits longer after each attempt, up to 2 s, and never the same for all.
-fn reconnect_delay(attempts: usize) -> Duration {
-    if attempts <= 1 {
-        return Duration::from_millis(fastrand::u64(0..10));
-    }
-    backoff(u32::try_from(attempts - 1).unwrap_or(u32::MAX))
 }
 
 /// Returns a jittered wait before attempt `n + 1`: 50 ms, doubling up to 2 s.

@@ -8,22 +8,27 @@
 mod ack;
 mod api;
 mod append;
+mod block;
 mod consume;
 mod core;
 mod durable;
 mod events;
+mod frames;
 mod headers;
 mod identity;
 mod link;
 mod options;
 mod place;
 mod pull;
+mod raw;
 mod read;
 mod release;
+mod screen;
 mod streams;
 mod subjects;
 mod subscription;
 mod verdict;
+mod wire;
 
 pub use options::Options;
 

@@ -1,6 +1,10 @@
 use crate::bus::ConnectError;
 use async_nats::{ConnectOptions, ServerAddr};
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 /// Where the server is and who connects.
 ///
@@ -18,6 +22,8 @@ pub struct Options {
     addresses: Vec<String>,
     name: String,
     login: Login,
+    /// Whether something came over a connection of these options that no client can read.
+    unreadable: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -46,7 +52,7 @@ impl Options {
                 bare
             })
             .collect();
-        Self { addresses, name: "callboard".into(), login }
+        Self { addresses, name: "callboard".into(), login, unreadable: Arc::default() }
     }
 
     /// Sets the name under which the server lists the connection.
@@ -75,6 +81,19 @@ impl Options {
     pub fn credentials_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.login = Login::File(path.into());
         self
+    }
+
+    /// Makes connections on which a header that is not text breaks nothing, from the start on;
+    /// others become so when they broke once. That takes one more hop on this machine.
+    #[must_use]
+    pub fn screened(mut self) -> Self {
+        self.unreadable = Arc::new(AtomicBool::new(true));
+        self
+    }
+
+    /// Returns what all connections of these options know of messages that cannot be read.
+    pub(super) const fn unreadable(&self) -> &Arc<AtomicBool> {
+        &self.unreadable
     }
 
     pub(super) fn servers(&self) -> Result<Vec<ServerAddr>, ConnectError> {
@@ -150,6 +169,7 @@ impl fmt::Debug for Options {
             .field("addresses", &self.addresses)
             .field("name", &self.name)
             .field("login", &login)
+            .field("unreadable", &self.unreadable)
             .finish()
     }
 }

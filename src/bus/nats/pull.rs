@@ -1,4 +1,4 @@
-use super::{core::SEND_WAIT, link::Link};
+use super::{block::split_pin, core::SEND_WAIT, link::Link};
 use async_nats::{Message, StatusCode, Subject, Subscriber, header};
 use futures_util::{FutureExt, StreamExt};
 use std::{fmt, pin::Pin, time::Duration};
@@ -6,6 +6,9 @@ use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep, timeout},
 };
+
+/// How many bytes one request asks for at most; there are two at a time.
+const BYTES_AHEAD: usize = 4 * 1024 * 1024;
 
 /// How messages of a consumer are asked for.
 #[derive(Clone, Copy, Debug)]
@@ -100,13 +103,16 @@ impl Pull {
         consumer: &str,
         plan: Plan,
     ) -> Result<Self, Trouble> {
+        let Ok(link) = link.readers().await else {
+            return Err(Trouble::Away);
+        };
         let inbox = Subject::from(link.client().new_inbox());
         let subscribing = timeout(SEND_WAIT, link.client().subscribe(inbox.clone()));
         let Ok(Ok(subscriber)) = subscribing.await else {
             return Err(Trouble::Away);
         };
         Ok(Self {
-            link: link.clone(),
+            connects: link.connects(),
             next: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}").into(),
             inbox,
             subscriber,
@@ -119,7 +125,7 @@ impl Pull {
             heard: false,
             quiet: 0,
             watchdog: Box::pin(sleep(plan.patience())),
-            connects: link.connects(),
+            link,
         })
     }
 
@@ -147,7 +153,7 @@ impl Pull {
             tokio::select! {
                 biased;
                 message = self.subscriber.next() => {
-                    let message = message.ok_or(Trouble::Closed)?;
+                    let message = message.ok_or_else(|| self.gone())?;
                     if let Some(message) = self.take(message)? {
                         return Ok(message);
                     }
@@ -196,16 +202,31 @@ impl Pull {
         std::mem::take(&mut self.kept)
     }
 
-    fn keep(&mut self, message: Message) {
-        if message.status.is_none_or(|status| status == StatusCode::OK) {
-            self.note_pin(&message);
+    fn keep(&mut self, mut message: Message) {
+        if is_stored(&message) || message.status.is_none_or(|status| status == StatusCode::OK) {
+            self.note_pin(&mut message);
             self.kept.extend(message.reply);
+        }
+    }
+
+    /// Returns the connection over which messages come.
+    pub(super) const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Says why nothing more comes over a subscription that ended.
+    fn gone(&self) -> Trouble {
+        if self.link.is_closed() {
+            Trouble::Closed
+        } else {
+            Trouble::Away
         }
     }
 
     async fn ask(&mut self) -> Result<(), Trouble> {
         let wanted = self.plan.batch - self.asked;
-        let request = self.plan.request(wanted, self.pin.as_deref());
+        let largest = self.link.client().max_payload();
+        let request = self.plan.request(wanted, largest, self.pin.as_deref());
         let asking = self.link.client().publish_with_reply(
             self.next.clone(),
             self.inbox.clone(),
@@ -213,14 +234,14 @@ impl Pull {
         );
         match timeout(SEND_WAIT, asking).await {
             Ok(Ok(())) => self.asked += wanted,
-            Ok(Err(_)) => return Err(Trouble::Closed),
+            Ok(Err(_)) => return Err(self.gone()),
             Err(_) => return Err(Trouble::Silent),
         }
         Ok(())
     }
 
     /// Sorts what came: a message, or the server's word on a request.
-    fn take(&mut self, message: Message) -> Result<Option<Message>, Trouble> {
+    fn take(&mut self, mut message: Message) -> Result<Option<Message>, Trouble> {
         self.heard = true;
         let since = std::mem::replace(&mut self.looked, Instant::now());
         self.lapsed |= self
@@ -231,13 +252,13 @@ impl Pull {
             return Err(Trouble::Lapsed);
         }
         let status = match message.status {
-            None | Some(StatusCode::OK) => {
+            Some(status) if status != StatusCode::OK && !is_stored(&message) => status,
+            _ => {
                 self.asked = self.asked.saturating_sub(1);
                 self.quiet = 0;
-                self.note_pin(&message);
+                self.note_pin(&mut message);
                 return Ok(Some(message));
             }
-            Some(status) => status,
         };
         let said = message.description.as_deref().unwrap_or_default();
         match status {
@@ -256,16 +277,18 @@ impl Pull {
         Ok(None)
     }
 
-    fn note_pin(&mut self, message: &Message) {
-        if self.plan.group.is_none() {
+    fn note_pin(&mut self, message: &mut Message) {
+        let Some(headers) = message
+            .headers
+            .as_mut()
+            .filter(|_| self.plan.group.is_some())
+        else {
             return;
-        }
-        let headers = message.headers.as_ref();
-        let pin = headers.and_then(|headers| headers.get_last(header::NATS_PIN_ID));
-        if let Some(pin) = pin
-            && self.pin.as_deref() != Some(pin.as_str())
-        {
-            self.pin = Some(pin.as_str().to_owned());
+        };
+        match headers.get_last(header::NATS_PIN_ID) {
+            Some(pin) if self.pin.as_deref() == Some(pin.as_str()) => {}
+            Some(pin) => self.pin = Some(pin.as_str().to_owned()),
+            None => self.pin = split_pin(headers).or_else(|| self.pin.take()),
         }
     }
 
@@ -300,16 +323,25 @@ impl Plan {
         self.heartbeat * 2 + Duration::from_secs(2)
     }
 
-    fn request(&self, batch: usize, pin: Option<&str>) -> String {
+    fn request(&self, batch: usize, largest: usize, pin: Option<&str>) -> String {
+        // The largest message has to fit. A request that ends exactly at its last byte ends
+        // without a word, so that is made rare.
+        let bytes = BYTES_AHEAD.max(largest * 2) + fastrand::usize(..4_096);
         let (expires, heartbeat) = (self.expires.as_nanos(), self.heartbeat.as_nanos());
         let group = self.group.map(|group| format!(r#","group":"{group}""#));
         let pin = pin.map(|pin| format!(r#","id":"{pin}""#));
         format!(
-            r#"{{"batch":{batch},"expires":{expires},"idle_heartbeat":{heartbeat}{}{}}}"#,
+            r#"{{"batch":{batch},"max_bytes":{bytes},"expires":{expires},"idle_heartbeat":{heartbeat}{}{}}}"#,
             group.unwrap_or_default(),
             pin.unwrap_or_default(),
         )
     }
+}
+
+/// Whether a stream delivered it: a publisher can make it look like the server's word.
+fn is_stored(message: &Message) -> bool {
+    let reply = message.reply.as_deref();
+    reply.is_some_and(|reply| reply.starts_with("$JS.ACK."))
 }
 
 /// Returns how many messages an ended request did not get.

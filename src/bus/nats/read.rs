@@ -2,7 +2,6 @@ use super::{
     api::{ApiError, PATIENCE},
     durable::filtered,
     headers::inbound,
-    link::backoff,
     place::Place,
     pull::{Plan, Pull, Trouble},
     streams::Stream,
@@ -14,17 +13,14 @@ use crate::{
     },
     telemetry,
 };
-use async_nats::jetstream::{
-    consumer::{AckPolicy, DeliverPolicy, pull},
-    message::StreamMessage,
-};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use bytes::Bytes;
 use metrics::counter;
 use std::{
     mem,
     time::{Duration, SystemTime},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 const PLAN: Plan = Plan {
     batch: 512,
@@ -42,7 +38,7 @@ impl Stream {
         }
         let stored = self.subjects().stored(subject);
         let last = self.last_patiently(&stored).await?;
-        Ok(last.map(|message| self.stored(message)))
+        Ok(last)
     }
 
     pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
@@ -85,7 +81,7 @@ impl Stream {
         let end = last.as_ref().map_or(0, |message| message.sequence);
         let only = last.filter(|message| message.sequence == from);
         let state = match only {
-            Some(only) => State::One(Box::new(self.stored(only))),
+            Some(only) => State::One(Box::new(only)),
             None if from > end => State::Done,
             None => State::Lost,
         };
@@ -96,14 +92,15 @@ impl Stream {
             since: None,
             end,
             stuck: None,
+            openings: 0,
             state,
         })
     }
 
     /// Returns the last message of a read as the leader knows it: a follower,
     /// which may serve the read itself, can be behind.
-    async fn end(&self, filters: &[String]) -> Result<Option<StreamMessage>, ReadError> {
-        let mut last: Option<StreamMessage> = None;
+    async fn end(&self, filters: &[String]) -> Result<Option<Stored>, ReadError> {
+        let mut last: Option<Stored> = None;
         for filter in filters {
             let filter = if filter.is_empty() { ">" } else { filter };
             let found = self.last_patiently(filter).await?;
@@ -126,17 +123,7 @@ impl Stream {
         }
     }
 
-    fn stored(&self, message: StreamMessage) -> Stored {
-        Stored {
-            subject: self.subjects().published(&message.subject),
-            headers: inbound(&message.headers),
-            payload: message.payload,
-            sequence: message.sequence,
-            time: message.time.into(),
-        }
-    }
-
-    async fn last_patiently(&self, filter: &str) -> Result<Option<StreamMessage>, ReadError> {
+    async fn last_patiently(&self, filter: &str) -> Result<Option<Stored>, ReadError> {
         let deadline = Instant::now() + PATIENCE;
         let mut failures = 0;
         loop {
@@ -150,11 +137,7 @@ impl Stream {
         }
     }
 
-    async fn next_patiently(
-        &self,
-        filter: &str,
-        after: u64,
-    ) -> Result<Option<StreamMessage>, ReadError> {
+    async fn next_patiently(&self, filter: &str, after: u64) -> Result<Option<Stored>, ReadError> {
         let deadline = Instant::now() + PATIENCE;
         let mut failures = 0;
         loop {
@@ -183,6 +166,8 @@ pub(in crate::bus) struct Reader {
     since: Option<SystemTime>,
     end: u64,
     stuck: Option<Instant>,
+    /// How often it was opened since something came.
+    openings: u32,
     state: State,
 }
 
@@ -246,6 +231,7 @@ impl Reader {
         source.seen = place.turn;
         self.stuck = None;
         self.since = None;
+        self.openings = 0;
         self.from = place.sequence + 1;
         if place.sequence >= self.end {
             self.state = State::Done;
@@ -263,6 +249,11 @@ impl Reader {
     /// Makes a consumer that begins where the read is.
     async fn open(&mut self) -> Result<(), ReadError> {
         let deadline = *self.stuck.get_or_insert_with(Instant::now) + PATIENCE;
+        if self.openings > 0 && !self.stream.link().pause(self.openings, deadline).await {
+            let reason = format!("nothing comes from number {} on", self.from);
+            return Err(ReadError::Unavailable { stream: self.stream.name().into(), reason });
+        }
+        self.openings += 1;
         let mut failures = 0;
         loop {
             let start = self.start();
@@ -283,7 +274,7 @@ impl Reader {
 
     /// Asks for the next message, a request for each.
     async fn step(&mut self) -> Result<Option<Stored>, ReadError> {
-        let mut next: Option<StreamMessage> = None;
+        let mut next: Option<Stored> = None;
         for filter in &self.filters {
             let filter = if filter.is_empty() { ">" } else { filter };
             let found = self.stream.next_patiently(filter, self.from - 1).await?;
@@ -297,7 +288,7 @@ impl Reader {
         if self.from > self.end {
             self.state = State::Done;
         }
-        Ok(next.map(|next| self.stream.stored(next)))
+        Ok(next)
     }
 
     async fn mend(&mut self, trouble: &Trouble) -> Result<(), ReadError> {
@@ -312,7 +303,6 @@ impl Reader {
             let end = self.stream.end(&self.filters).await?;
             self.end = self.end.min(end.map_or(0, |last| last.sequence));
         }
-        sleep(backoff(0)).await;
         self.state = if self.from > self.end {
             State::Done
         } else {

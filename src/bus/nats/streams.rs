@@ -10,7 +10,6 @@ use crate::bus::{
 };
 use async_nats::jetstream::{
     ErrorCode,
-    message::StreamMessage,
     stream::{
         Config, DiscardPolicy, Info, PurgeRequest, PurgeResponse, RetentionPolicy, StorageType,
         SubjectTransform,
@@ -30,7 +29,6 @@ struct Inner {
     link: Link,
     config: StreamConfig,
     subjects: Subjects,
-    raw: async_nats::jetstream::stream::Stream<()>,
 }
 
 impl Link {
@@ -78,10 +76,8 @@ impl Link {
         config: &StreamConfig,
         subjects: Subjects,
     ) -> Result<Stream, StreamError> {
-        let raw = self.api().get_stream_no_info(&config.name).await;
-        let raw = raw.map_err(|error| invalid(&config.name, error.to_string()))?;
         let (link, config) = (self.clone(), config.clone());
-        Ok(Stream(Arc::new(Inner { link, config, subjects, raw })))
+        Ok(Stream(Arc::new(Inner { link, config, subjects })))
     }
 
     pub(in crate::bus) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {
@@ -240,28 +236,6 @@ impl Stream {
         &self.0.subjects
     }
 
-    /// Returns the last message that was stored on this stored subject or filter.
-    pub(super) async fn last_stored(
-        &self,
-        filter: &str,
-    ) -> Result<Option<StreamMessage>, ApiError> {
-        let asked = self.0.raw.raw_message_builder().last_by_subject(filter);
-        super::api::found(timeout(PATIENCE, asked.send()).await)
-    }
-
-    /// Returns the first message after a sequence on this stored subject.
-    pub(super) async fn first_after(
-        &self,
-        subject: &str,
-        sequence: u64,
-    ) -> Result<Option<StreamMessage>, ApiError> {
-        let asked = self.0.raw.raw_message_builder();
-        let asked = asked
-            .sequence(sequence.saturating_add(1))
-            .next_by_subject(subject);
-        super::api::found(timeout(PATIENCE, asked.send()).await)
-    }
-
     pub(super) fn unreadable(&self, error: &ApiError) -> ReadError {
         let stream = self.name().to_owned();
         match error {
@@ -321,8 +295,11 @@ fn server_config(config: &StreamConfig, subjects: &Subjects) -> Config {
 /// Names each setting that matters here and differs, as found and as wanted.
 fn differences(found: &Config, wanted: &Config) -> Option<String> {
     let pairs = settings(found).into_iter().zip(settings(wanted));
+    let more = |name: &str| {
+        (name == "deny_delete" && found.deny_delete) || (name == "deny_purge" && found.deny_purge)
+    };
     let differ: Vec<_> = pairs
-        .filter(|((_, found), (_, wanted))| found != wanted)
+        .filter(|((name, found), (_, wanted))| found != wanted && !more(name))
         .map(|((name, found), (_, wanted))| format!("{name} is {found}, not {wanted}"))
         .collect();
     (!differ.is_empty()).then(|| differ.join(", "))
@@ -399,6 +376,7 @@ fn limit(limit: i64) -> String {
 
 fn stream_info(info: Info) -> StreamInfo {
     StreamInfo {
+        immutable: info.config.deny_delete,
         name: info.config.name,
         subjects: info.config.subjects,
         messages: info.state.messages,

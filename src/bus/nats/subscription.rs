@@ -6,12 +6,15 @@
 //! server sends as many, and the client takes as many. So where messages come, the
 //! end is set a few messages ahead. Where none come, none can be lost.
 
-use super::{core::message_from, link::Link};
+use super::{
+    core::message_from,
+    link::{Link, backoff},
+};
 use crate::bus::Message;
 use async_nats::Subscriber;
 use futures_util::StreamExt;
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long it is counted what comes, and how long a silence says that no more will.
 const SILENCE: Duration = Duration::from_millis(25);
@@ -27,6 +30,8 @@ const AHEAD: u64 = 4;
 #[derive(Debug)]
 pub(in crate::bus) struct Subscription {
     subscriber: Subscriber,
+    /// What it listens to, and as one of which queue.
+    asked: (String, Option<String>),
     link: Link,
     /// The connection it was made on: the server counts anew on each.
     connection: u64,
@@ -47,9 +52,14 @@ enum Phase {
 }
 
 impl Subscription {
-    pub(super) fn new(subscriber: Subscriber, link: &Link) -> Self {
+    pub(super) fn new(
+        subscriber: Subscriber,
+        (filter, queue): (&str, Option<&str>),
+        link: &Link,
+    ) -> Self {
         Self {
             subscriber,
+            asked: (filter.to_owned(), queue.map(str::to_owned)),
             link: link.clone(),
             connection: connection(link),
             taken: 0,
@@ -65,7 +75,11 @@ impl Subscription {
     pub(in crate::bus) async fn next(&mut self) -> Option<Message> {
         let next = loop {
             let until = match self.phase {
-                Phase::Open | Phase::Ended => break self.subscriber.next().await,
+                Phase::Ended => break self.subscriber.next().await,
+                Phase::Open => match self.subscriber.next().await {
+                    None if self.subscribe_again().await => continue,
+                    next => break next,
+                },
                 Phase::Gauging { until, .. } => until,
                 Phase::Counting { until } => until.min(Instant::now() + SILENCE),
             };
@@ -79,6 +93,25 @@ impl Subscription {
         };
         self.taken += u64::from(next.is_some());
         next.map(message_from)
+    }
+
+    /// Listens on the client that took the place of one that died; says whether there is one.
+    /// Cancelled, it is done again.
+    async fn subscribe_again(&mut self) -> bool {
+        let mut failures = 0;
+        while !self.link.is_closed() {
+            if self.link.connected_by(Instant::now() + MOST).await {
+                let (filter, queue) = &self.asked;
+                if let Ok(subscriber) = self.link.listen(filter, queue.as_deref()).await {
+                    self.subscriber = subscriber;
+                    self.connection = connection(&self.link);
+                    return true;
+                }
+            }
+            sleep(backoff(failures)).await;
+            failures += 1;
+        }
+        false
     }
 
     /// Goes on to the end; cancelled, it is done again.

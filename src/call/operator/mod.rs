@@ -4,6 +4,7 @@ mod dead;
 mod jobs;
 mod parked;
 mod skips;
+mod streams;
 
 pub use dead::{Letter, LetterState};
 pub use jobs::{JobState, NewJob, WaitingJob, WaitingJobs};
@@ -203,6 +204,28 @@ pub enum OperatorError {
         domain: String,
         /// The key.
         key: String,
+        /// The sequence.
+        sequence: u64,
+    },
+    /// The stream is not there, or has no message of this sequence.
+    #[error(
+        "there is no message {sequence} in a stream {stream} of this namespace; see `callboard streams list`"
+    )]
+    NotStored {
+        /// The stream.
+        stream: String,
+        /// The sequence.
+        sequence: u64,
+    },
+    /// The stream keeps its messages for good.
+    #[error(
+        "stream {stream} keeps all its messages, by its flag `deny_delete`, which the server never \
+         takes back; message {sequence} stays. Readers pass over what cannot be read, and it is a \
+         dead letter of whoever hears it. Where it makes an entity unusable: `callboard entity skip`"
+    )]
+    Kept {
+        /// The stream.
+        stream: String,
         /// The sequence.
         sequence: u64,
     },

@@ -1,0 +1,146 @@
+use super::{
+    shell::run,
+    support::{
+        nats::Server,
+        raw::{Raw, UNREADABLE},
+    },
+};
+use callboard::{Bus, bus::StreamConfig, message::Namespace};
+use serde_json::Value;
+
+/// Stores an unreadable message in each stream, as its second.
+async fn filled(server: &Server) -> Bus {
+    let bus = Bus::nats(server.url()).await.unwrap();
+    let names = Namespace::new("callboard").unwrap();
+    let streams = [
+        (StreamConfig::events(&names, "orders"), "evt.orders.o-1"),
+        (StreamConfig::parked(&names), "park.key.a.orders.0.o-1"),
+        (StreamConfig::dead(&names), "dead.orders.desk"),
+        (StreamConfig::sagas(&names, "checkout"), "saga.checkout.o-1"),
+        (StreamConfig::snapshots(&names), "snap.orders.order.o-1"),
+    ];
+    let mut raw = Raw::connect(&server.url()).unwrap();
+    for (config, subject) in streams {
+        bus.stream(&config).await.unwrap();
+        let subject = format!("callboard.{subject}");
+        raw.publish(&subject, b"NATS/1.0\r\nx: sound\r\n\r\n", b"first")
+            .unwrap();
+        raw.publish(&subject, UNREADABLE[1].1, b"second").unwrap();
+    }
+    raw.sync().unwrap();
+    bus
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_deleted_where_that_is_allowed_and_kept_with_who_and_why() {
+    let server = Server::start();
+    let bus = filled(&server).await;
+    let words = [
+        "streams",
+        "drop",
+        "callboard_PARK",
+        "2",
+        "--reason",
+        "case 4711",
+    ];
+    let said = run(&server, &words).await.done();
+    assert!(said.contains("callboard_PARK 2 is deleted"), "{said}");
+    assert!(said.contains("callboard dead show 3"), "{said}");
+    let shown = run(&server, &["dead", "show", "3"]).await.done();
+    for words in [
+        "case 4711",
+        "deleted by ",
+        "@",
+        "callboard_PARK 2",
+        "cb-unreadable",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let names = Namespace::new("callboard").unwrap();
+    let letters = bus.stream(&StreamConfig::dead(&names)).await.unwrap();
+    let letter = letters
+        .read(">", 3)
+        .await
+        .unwrap()
+        .next()
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(letter.payload, [UNREADABLE[1].1, b"second"].concat());
+    let parks = bus.stream(&StreamConfig::parked(&names)).await.unwrap();
+    assert_eq!(parks.info().await.unwrap().messages, 1);
+    let again = run(&server, &words).await.failed(1);
+    assert!(again.contains("streams list"), "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_is_not_deleted_and_it_is_said_what_to_do() {
+    let server = Server::start();
+    let bus = filled(&server).await;
+    let words = [
+        "streams",
+        "drop",
+        "callboard_EVT_orders",
+        "2",
+        "--reason",
+        "x",
+    ];
+    let said = run(&server, &words).await.failed(1);
+    assert!(
+        said.contains("deny_delete") && said.contains("entity skip"),
+        "{said}"
+    );
+    let names = Namespace::new("callboard").unwrap();
+    let letters = bus.stream(&StreamConfig::dead(&names)).await.unwrap();
+    assert_eq!(
+        letters.info().await.unwrap().messages,
+        2,
+        "nothing is recorded"
+    );
+    let other = ["streams", "drop", "OTHERS", "1", "--reason", "x"];
+    let said = run(&server, &other).await.failed(1);
+    assert!(said.contains("OTHERS"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_are_listed_with_what_may_be_deleted() {
+    let server = Server::start();
+    let _bus = filled(&server).await;
+    let said = run(&server, &["streams", "list", "--json"]).await.done();
+    let streams: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("each line is JSON"))
+        .collect();
+    assert_eq!(streams.len(), 5);
+    for stream in streams {
+        let is_events = stream["stream"] == "callboard_EVT_orders";
+        assert_eq!(stream["drop"], !is_events, "{stream}");
+        let is_snapshots = stream["stream"] == "callboard_SNAP";
+        assert_eq!(
+            stream["messages"],
+            if is_snapshots { 1 } else { 2 },
+            "{stream}"
+        );
+        assert_eq!(stream["last"], 2, "{stream}");
+    }
+    let table = run(&server, &["streams", "list"]).await.done();
+    assert!(table.contains("callboard_PARK"), "{table}");
+}
+
+/// Whatever stands in a stream, what the operator needs then can be read.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_step_over_messages_that_cannot_be_read() {
+    let server = Server::start();
+    let _bus = filled(&server).await;
+    for words in [
+        &["parked"][..],
+        &["dead", "list"],
+        &["saga", "list"],
+        &["tail", "--all", "--no-follow"],
+    ] {
+        let said = run(&server, words).await.done();
+        if words[0] == "tail" {
+            assert!(said.contains("cannot be read"), "{said}");
+        }
+    }
+}
