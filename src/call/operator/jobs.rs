@@ -303,7 +303,7 @@ impl Operator {
         }
         let park = Park {
             child: letter.child.clone(),
-            domain: domain.to_owned(),
+            domain: domain_of_jobs(domain),
             key: key.to_owned(),
             from: letter.sequence,
             sequence: letter.sequence,
@@ -325,7 +325,7 @@ impl Operator {
     pub(super) fn resent_subject(&self, letter: &Letter, domain: &str, key: &str) -> String {
         let at = partition(key, PARTITIONS);
         self.namespace
-            .redrive(&letter.child, &format!("={domain}"), at, letter.number)
+            .redrive(&letter.child, &domain_of_jobs(domain), at, letter.number)
     }
 
     async fn job_stream(&self, domain: &str) -> Result<Stream, OperatorError> {
@@ -385,6 +385,12 @@ async fn original(stream: &Stream, letter: &Letter) -> Result<(Headers, Bytes), 
         headers.put(CB_ID, own.or(given).unwrap_or_else(place));
     }
     Ok((headers, payload))
+}
+
+/// Returns what stands for a domain where it is told of its jobs: no domain has
+/// such a name, so nobody who hears its events takes it for one.
+fn domain_of_jobs(domain: &str) -> String {
+    format!("={domain}")
 }
 
 /// Returns the text that a token stands for.
