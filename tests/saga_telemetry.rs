@@ -224,11 +224,11 @@ fn handlers_are_traced(lines: &[String], said: &[String]) {
         ("a decision failed", "vault.open"),
     ] {
         let line = said.iter().find(|line| line.contains(what));
-        let line = line.unwrap_or_else(|| panic!("{what} is said: {said:#?}"));
+        let line = line.unwrap_or_else(|| unreachable!("{what} is said: {said:#?}"));
         let within = line
             .split_once(" within handle in none:")
             .map(|(_, span)| span);
-        let within = within.unwrap_or_else(|| panic!("it is said in its span: {line}"));
+        let within = within.unwrap_or_else(|| unreachable!("it is said in its span: {line}"));
         for part in [subject, "id=", "correlation="] {
             assert!(within.contains(part), "{part} of {line}");
         }

@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn refusals_are_known_within_their_bounds() {
         let mut refusals = Refusals::default();
-        for n in 0..REFUSALS + 1 {
+        for n in 0..=REFUSALS {
             refusals.note(mark(n), Bytes::from_static(b"no"));
         }
         let again = Refusals::restored(refusals.keep()).unwrap_or_default();

@@ -21,7 +21,7 @@ struct Unsayable;
 
 impl fmt::Display for Unsayable {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        panic!("no words")
+        unreachable!("no words")
     }
 }
 

@@ -56,7 +56,9 @@ mod tests {
     fn what_was_noted_is_known_in_whatever_order_it_came() {
         let mut handled = Handled::default();
         let noted = [1_000, 3, 70, 1_001, 999_999];
-        noted.map(|sequence| handled.note(sequence));
+        for sequence in noted {
+            handled.note(sequence);
+        }
         assert!(noted.iter().all(|&sequence| handled.has(sequence)));
         assert!(![2, 4, 1_002, 5_000_000].iter().any(|&n| handled.has(n)));
     }
