@@ -39,6 +39,7 @@ pub use context::Context;
 pub(crate) use host::{Birth, Control, Report};
 pub(crate) use inbox::{Inbox, instance};
 pub(crate) use job::{JobRoute, Jobs, Worker};
+pub(crate) use job_reader::reads_jobs;
 pub(crate) use poke::Poke;
 pub(crate) use reaction::{Reaction, reads};
 pub(crate) use repetition::Repetition;

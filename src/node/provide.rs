@@ -2,10 +2,11 @@
 
 use super::{NodeError, Plan, listeners::Listener, operation::Setup, plan::PlanItem};
 use crate::{
-    actor::Begins,
-    bus::{Bus, ConsumerConfig, Presence, StreamConfig},
+    actor::{Begins, reads_jobs},
+    bus::{Bus, ConsumerConfig, PARTITIONS, Presence, StreamConfig},
     call::Client,
     message::Namespace,
+    saga::reads_errands,
     supervision::{Group, Needs},
 };
 use std::collections::BTreeSet;
@@ -17,6 +18,8 @@ pub(super) struct Declared {
     streams: Vec<StreamConfig>,
     /// Each stream that a reaction reads, and who reads it.
     readers: Vec<(StreamConfig, Listener)>,
+    /// Each stream of jobs, or of what wakes sagas, and what reads it.
+    workers: Vec<(StreamConfig, Vec<ConsumerConfig>)>,
     client: Client,
 }
 
@@ -49,11 +52,15 @@ impl Setup {
             .into_iter()
             .map(|stream| stream.replicas(replicas))
             .collect();
+        let workers = workers(namespace, &needs)
+            .into_iter()
+            .map(|(stream, consumers)| (stream.replicas(replicas), consumers))
+            .collect();
         let readers = all.flat_map(listeners);
         let readers = readers.map(|listener| (events(listener.domain), listener));
         let readers = readers.collect();
         let client = Client::new(self.bus.clone(), self.namespace.clone()).replicas(replicas);
-        Declared { bus: self.bus.clone(), streams, readers, client }
+        Declared { bus: self.bus.clone(), streams, readers, workers, client }
     }
 
     /// Returns who hears events.
@@ -61,6 +68,23 @@ impl Setup {
         let needs = self.groups.iter().map(Group::needs);
         needs.flat_map(|needs| listeners(&needs)).collect()
     }
+}
+
+/// Returns the streams of jobs and of what wakes sagas, and what reads them.
+fn workers(
+    namespace: &Namespace,
+    needs: &[(&Group, Needs)],
+) -> Vec<(StreamConfig, Vec<ConsumerConfig>)> {
+    let jobs = jobs(needs).into_iter().map(|domain| {
+        let consumers = (0..PARTITIONS).map(reads_jobs);
+        (StreamConfig::jobs(namespace, domain), consumers.collect())
+    });
+    let sagas = needs.iter().flat_map(|(_, needs)| needs.sagas.keys());
+    let sagas = sagas.map(|saga| {
+        let consumers = vec![reads_errands(namespace, saga)];
+        (StreamConfig::errands(namespace, saga), consumers)
+    });
+    jobs.chain(sagas).collect()
 }
 
 fn listeners(needs: &Needs) -> Vec<Listener> {
@@ -133,13 +157,24 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
             past,
         });
     }
+    for (stream, consumers) in &needs.workers {
+        items.push(PlanItem {
+            kind: "consumers",
+            name: named(stream, consumers),
+            found: compare_all(&needs.bus, stream, consumers).await?,
+            made: false,
+            on_demand: false,
+            past: None,
+        });
+    }
     Ok(Plan { items })
 }
 
 /// Compares, and makes what is missing.
 pub(super) async fn apply(needs: &Declared) -> Result<Plan, NodeError> {
     let mut plan = compare(needs).await?;
-    let (streams, readers) = plan.items.split_at_mut(needs.streams.len());
+    let (streams, consumers) = plan.items.split_at_mut(needs.streams.len());
+    let (readers, workers) = consumers.split_at_mut(needs.readers.len());
     for (item, config) in streams.iter_mut().zip(&needs.streams) {
         if item.found == Presence::Missing {
             needs.bus.stream(config).await?;
@@ -152,6 +187,15 @@ pub(super) async fn apply(needs: &Declared) -> Result<Plan, NodeError> {
             let stream = needs.bus.stream(stream).await?;
             for consumer in listener.consumers() {
                 stream.consumer(&consumer).await?;
+            }
+            item.made = true;
+        }
+    }
+    for (item, (stream, consumers)) in workers.iter_mut().zip(&needs.workers) {
+        if item.found == Presence::Missing && needs.bus.compare(stream).await? == Presence::Same {
+            let stream = needs.bus.stream(stream).await?;
+            for consumer in consumers {
+                stream.consumer(consumer).await?;
             }
             item.made = true;
         }
@@ -177,6 +221,9 @@ async fn compare_all(
 }
 
 fn named(stream: &StreamConfig, consumers: &[ConsumerConfig]) -> String {
+    if let [only] = consumers {
+        return format!("{} of {}", only.name, stream.name);
+    }
     let first = consumers.first().map(|first| first.name.as_str());
     let reader = first
         .and_then(|name| name.rsplit_once('_'))

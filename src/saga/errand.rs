@@ -1,4 +1,7 @@
-use super::page::Begin;
+use super::{
+    page::Begin,
+    plan::{IN_FLIGHT, LEASE},
+};
 use crate::{
     bus::{
         Append, AppendError, ConsumerConfig, Expect, Message, ReadError, Stored, Stream,
@@ -6,7 +9,7 @@ use crate::{
     },
     call::{Client, open_as_declared},
     message::{
-        Headers, Id, Key, codec,
+        Headers, Id, Key, Namespace, codec,
         headers::{MSG_ID, SCHEDULE},
     },
 };
@@ -172,13 +175,21 @@ impl Errands {
     /// Describes the consumer that all runners share: what one of them holds and
     /// does not speak of for this long goes to another.
     pub(super) fn consumer(&self, lease: Duration, in_flight: usize) -> ConsumerConfig {
-        let mut config = ConsumerConfig::new(RUNNERS);
-        let [now, _] = self.client.namespace().errands(&self.saga);
-        config.filter = Some(now);
+        let mut config = reads_errands(self.client.namespace(), &self.saga);
         config.ack_wait = lease;
         config.max_ack_pending = in_flight;
         config
     }
+}
+
+/// Describes the consumer of the runners of a saga, with the usual waits and limits.
+pub(crate) fn reads_errands(namespace: &Namespace, saga: &str) -> ConsumerConfig {
+    let mut config = ConsumerConfig::new(RUNNERS);
+    let [now, _] = namespace.errands(saga);
+    config.filter = Some(now);
+    config.ack_wait = LEASE;
+    config.max_ack_pending = IN_FLIGHT;
+    config
 }
 
 fn named(token: String) -> Headers {

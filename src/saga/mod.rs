@@ -90,6 +90,7 @@ pub use abort::Abort;
 pub use calling::CallStep;
 #[cfg(feature = "test-util")]
 pub use crash::CrashPoint;
+pub(crate) use errand::reads_errands;
 pub use error::SagaError;
 pub use roll::{SagaFilter, SagaList};
 pub use sagas::{Retried, SagaOutcome, Sagas};

@@ -4,6 +4,11 @@ use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
+/// After how much silence of its runner a saga goes on elsewhere, unless it says so.
+pub(super) const LEASE: Duration = Duration::from_secs(8);
+/// How many sagas of a kind a node runs at once, unless the kind says so.
+pub(super) const IN_FLIGHT: usize = 4_096;
+
 /// What a saga was described as.
 #[derive(Clone)]
 pub(super) struct Plan {
@@ -50,8 +55,8 @@ impl Plan {
             timeout: Duration::from_secs(5),
             retry: patient,
             undo_retry: None,
-            lease: Duration::from_secs(8),
-            in_flight: 4_096,
+            lease: LEASE,
+            in_flight: IN_FLIGHT,
             hears: HashSet::new(),
         }
     }

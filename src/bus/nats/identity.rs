@@ -7,8 +7,7 @@
 
 use super::{
     api::{ApiError, Nothing},
-    events::Life,
-    link::{Link, too_old},
+    link::{Link, WeakLink, too_old},
 };
 use async_nats::jetstream::{ErrorCode, stream::Info};
 use std::{
@@ -93,8 +92,9 @@ impl Link {
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let link = self.clone();
-        drop(runtime.spawn(async move { link.compare_after_reconnects().await }));
+        // It must not keep a connection that nobody uses any more.
+        let (link, connects) = (self.downgrade(), self.connects());
+        drop(runtime.spawn(compare_after_reconnects(link, connects)));
     }
 
     /// Waits until the streams were compared on the connection that there is now.
@@ -112,35 +112,16 @@ impl Link {
         self.identities().impairment().map_or(Ok(()), Err)
     }
 
-    async fn compare_after_reconnects(self) {
-        let (mut connects, mut ended) = (self.connects(), self.events().life());
-        let end = async { drop(ended.wait_for(|life| *life == Life::Ended).await) };
-        tokio::pin!(end);
-        loop {
-            let count = *connects.borrow_and_update();
-            if count > *self.compared().borrow() {
-                let found = tokio::select! {
-                    found = self.compare_all() => found,
-                    () = &mut end => return,
-                };
-                if let Some(impairment) = found {
-                    self.identities().set(impairment);
-                    self.compared().send_replace(count);
-                }
-            }
-            let impaired = self.identities().impairment().is_some();
-            let unknown = count > *self.compared().borrow();
-            tokio::select! {
-                changed = connects.changed() => if changed.is_err() { return },
-                () = sleep(RECHECK_INTERVAL), if impaired || unknown => {
-                    if let Some(impairment) = self.compare_all().await {
-                        self.identities().set(impairment);
-                        self.compared().send_replace(count);
-                    }
-                }
-                () = &mut end => return,
-            }
+    /// Compares the streams if that is due; returns whether to do it again soon.
+    async fn compare_if_due(&self, connects: u64) -> bool {
+        let is_new = connects > *self.compared().borrow();
+        if (is_new || self.identities().impairment().is_some())
+            && let Some(impairment) = self.compare_all().await
+        {
+            self.identities().set(impairment);
+            self.compared().send_replace(connects);
         }
+        connects > *self.compared().borrow() || self.identities().impairment().is_some()
     }
 
     /// Compares all streams with what is known of them; `None` if the server does not say.
@@ -166,6 +147,20 @@ impl Link {
             0 => first,
             more => format!("{first} ({more} more streams are not as they were)"),
         }))
+    }
+}
+
+async fn compare_after_reconnects(link: WeakLink, mut connects: watch::Receiver<u64>) {
+    loop {
+        let count = *connects.borrow_and_update();
+        let again = match link.upgrade() {
+            Some(link) if !link.is_closed() => link.compare_if_due(count).await,
+            _ => return,
+        };
+        tokio::select! {
+            changed = connects.changed() => if changed.is_err() { return },
+            () = sleep(RECHECK_INTERVAL), if again => {}
+        }
     }
 }
 

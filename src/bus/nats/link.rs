@@ -44,6 +44,15 @@ pub(super) const ACKS_IN_FLIGHT: usize = 16_384;
 #[derive(Clone)]
 pub(in crate::bus) struct Link(Arc<Inner>, Making);
 
+/// A link that does not keep its connection.
+pub(super) struct WeakLink(Weak<Inner>, Making);
+
+impl WeakLink {
+    pub(super) fn upgrade(&self) -> Option<Link> {
+        self.0.upgrade().map(|inner| Link(inner, self.1))
+    }
+}
+
 /// Whether streams and consumers may be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Making {
@@ -121,6 +130,10 @@ impl Link {
 
     pub(super) fn is_provisioned(&self) -> bool {
         self.1 == Making::Never
+    }
+
+    pub(super) fn downgrade(&self) -> WeakLink {
+        WeakLink(Arc::downgrade(&self.0), self.1)
     }
 
     pub(super) fn identities(&self) -> &Identities {
