@@ -117,8 +117,11 @@ pub(crate) async fn a_pinned_consumer_goes_to_the_next_handle(scope: Scope) -> V
 
 pub(crate) async fn a_waiting_handle_takes_a_pinned_consumer_over(scope: Scope) -> Verdict {
     let stream = scope.filled(1).await?;
-    let mut a = stream.consumer(&patient(true)).await?;
-    let mut b = stream.consumer(&patient(true)).await?;
+    // What is on its way to a handle that is dropped comes again after the ack wait.
+    let mut pinned = brisk("c");
+    pinned.pinned = true;
+    let mut a = stream.consumer(&pinned).await?;
+    let mut b = stream.consumer(&pinned).await?;
     assert_eq!(acked(&mut a, 1).await?, [1]);
     let go = async {
         tokio::time::sleep(A_WHILE / 4).await;

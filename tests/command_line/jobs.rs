@@ -31,7 +31,7 @@ impl Command for Charge {
     }
 }
 
-async fn charge(_: &mut (), charge: Charge, _: &Context) -> Answer<Charge> {
+async fn charge((): &mut (), charge: Charge, _: &Context) -> Answer<Charge> {
     match charge.amount {
         0 => Err(Failure::discard("nothing to pay").into()),
         amount if amount < 0 => Err(Failure::discard("the bank is down").into()),
@@ -65,12 +65,12 @@ async fn jobs_are_sent_listed_and_cancelled() {
     let server = Server::start();
     let send = r#"jobs send payments.charge {"order":"o-1","amount":5} --key o-1"#;
     let said = at_shell(&server, send).await.failed(4);
-    let none = "there is no stream callboard_JOB_payments";
-    assert!(said.contains(none), "{said}");
+    let missing = "there is no stream callboard_JOB_payments";
+    assert!(said.contains(missing), "{said}");
     let node = node(&server).await;
     let empty = at_shell(&server, "jobs list payments").await;
-    let none = "no job and no timer of `payments` waits";
-    assert!(empty.err.contains(none), "{empty:?}");
+    let idle = "no job and no timer of `payments` waits";
+    assert!(empty.err.contains(idle), "{empty:?}");
     assert_eq!(empty.done(), "");
     let later = format!("{send} --in 2h --name later");
     let said = at_shell(&server, &later).await.done();
@@ -141,10 +141,10 @@ async fn jobs_that_were_given_up_are_redriven_by_reason() {
     .await;
     assert_eq!(listed().await.lines().count(), 3);
     let words = ["dead", "redrive", "--all", "--reason", "another reason"];
-    let none = run(&server, &words).await;
+    let other = run(&server, &words).await;
     assert!(
-        none.err.contains("there is no such dead letter"),
-        "{none:?}"
+        other.err.contains("there is no such dead letter"),
+        "{other:?}"
     );
     let words = ["dead", "redrive", "1", "--reason", "x"];
     run(&server, &words).await.failed(2);

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 /// Stores an unreadable message in each stream, as its second.
 async fn filled(server: &Server) -> Bus {
-    let bus = Bus::nats(server.url()).await.unwrap();
-    let names = Namespace::new("callboard").unwrap();
+    let bus = Bus::nats(server.url()).await.expect("the server is up");
+    let names = Namespace::new("callboard").expect("it is sound");
     let streams = [
         (StreamConfig::events(&names, "orders"), "evt.orders.o-1"),
         (StreamConfig::parked(&names), "park.key.a.orders.0.o-1"),
@@ -19,15 +19,16 @@ async fn filled(server: &Server) -> Bus {
         (StreamConfig::sagas(&names, "checkout"), "saga.checkout.o-1"),
         (StreamConfig::snapshots(&names), "snap.orders.order.o-1"),
     ];
-    let mut raw = Raw::connect(&server.url()).unwrap();
+    let mut raw = Raw::connect(&server.url()).expect("it is sound");
     for (config, subject) in streams {
-        bus.stream(&config).await.unwrap();
+        bus.stream(&config).await.expect("the server is up");
         let subject = format!("callboard.{subject}");
         raw.publish(&subject, b"NATS/1.0\r\nx: sound\r\n\r\n", b"first")
-            .unwrap();
-        raw.publish(&subject, UNREADABLE[1].1, b"second").unwrap();
+            .expect("it is sound");
+        raw.publish(&subject, UNREADABLE[1].1, b"second")
+            .expect("it is sound");
     }
-    raw.sync().unwrap();
+    raw.sync().expect("it is sound");
     bus
 }
 

@@ -14,7 +14,7 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     path::Path,
 };
-use tokio::time::timeout;
+use tokio::{task::JoinSet, time::timeout};
 
 const COUNT: u64 = 400;
 
@@ -32,7 +32,8 @@ fn handles_until_killed() -> Verdict {
     run(async {
         let bus = Bus::embedded_at(Store::at(folder))?;
         let (orders, outcomes) = (bus.stream(&config()).await?, bus.stream(&outcomes()).await?);
-        let placed = tokio::spawn(place(orders.clone()));
+        let mut placed = JoinSet::new();
+        placed.spawn(place(orders.clone()));
         let mut consumer = orders.consumer(&ConsumerConfig::new("handler")).await?;
         let mut done = outcomes.info().await?.messages;
         while done < COUNT {
@@ -46,7 +47,9 @@ fn handles_until_killed() -> Verdict {
             writeln!(io::stdout().lock(), "handled {id}")?;
             delivery.ack().await?;
         }
-        placed.await?.map_err(|error| error.to_string())?;
+        while let Some(placed) = placed.join_next().await {
+            placed?.map_err(|error| error.to_string())?;
+        }
         drop((consumer, orders, outcomes));
         bus.close().await;
         writeln!(io::stdout().lock(), "all done")?;

@@ -31,6 +31,10 @@ fn jobs() -> StreamConfig {
     config
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one story, from its start to its end"
+)]
 async fn all_is_there(folder: &Path) -> Verdict {
     let bus = Bus::embedded_at(folder)?;
     let stream = bus.stream(&config()).await?;
@@ -58,14 +62,14 @@ async fn all_is_there(folder: &Path) -> Verdict {
     let mut reader = jobs.consumer(&filter).await?;
     let again = order("fired", "fired");
     let mut again = again.scheduled(std::time::SystemTime::UNIX_EPOCH, "jobs.fired");
-    again.subject = "later.fired".to_owned();
+    again.subject = "later.fired".into();
     assert_eq!(
         jobs.append(again, Expect::Any).await?,
         known(1),
         "it was done"
     );
     let mut next = order("new", "new");
-    next.subject = "jobs.new".to_owned();
+    next.subject = "jobs.new".into();
     assert_eq!(jobs.append(next, Expect::Any).await?, committed(8));
     assert_eq!(
         taken(&mut reader).await?.message.sequence,

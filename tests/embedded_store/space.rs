@@ -219,7 +219,7 @@ fn a_store_with_a_million_events_opens_in_half_a_second_and_takes_no_memory() ->
     let first = runtime.block_on(taken(&mut reader))?;
     let took = start.elapsed();
     let grown = resident()?.saturating_sub(before);
-    println!("{count} events: {took:?} to open and to get the first, {grown} bytes of memory");
+    eprintln!("{count} events: {took:?} to open and to get the first, {grown} bytes of memory");
     assert_eq!(first.message.sequence, 1);
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert!(grown < 32 * 1024 * 1024, "{grown} bytes");

@@ -245,31 +245,34 @@ impl Command for Hold {
 }
 
 /// A group that holds its thread until it is let go, and says when it begins.
+#[expect(
+    clippy::significant_drop_tightening,
+    reason = "it is held while it blocks"
+)]
 fn stone() -> (Group, UnboundedReceiver<()>, mpsc::Sender<()>) {
-    let (begin, begun) = unbounded_channel();
-    let (let_go, held) = mpsc::channel::<()>();
-    let held = Arc::new(Mutex::new(held));
+    let (entered, blocking) = unbounded_channel();
+    let (release, released) = mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
     let hold = async move |(): &mut (), _: Hold, _: &Context| -> Answer<Hold> {
-        begin.send(()).ok();
-        let held = held.lock().expect("nobody panics");
-        held.recv_timeout(SOON).map_err(Failure::from)?;
+        entered.send(()).ok();
+        let wait = released.lock().map(|released| released.recv_timeout(SOON));
+        wait.expect("nobody panics").map_err(Failure::from)?;
         Ok(())
     };
     let stone = Actor::new("stone", async || Ok::<_, Failure>(())).answer(hold);
-    (Group::new("stone").child(stone), begun, let_go)
+    (Group::new("stone").child(stone), blocking, release)
 }
 
 #[tokio::test]
 async fn a_table_that_was_given_up_on_is_not_set_later() -> Verdict {
     both_buses(async |way| {
-        let (group, mut begun, let_go) = stone();
+        let (group, mut blocking, release) = stone();
         let node = way.node("one").group(group).start().await?;
         let client = node.client();
         client.tell(Hold).await?;
-        begun.recv().await.ok_or("it holds its thread")?;
+        blocking.recv().await.ok_or("it holds its thread")?;
         let brief = Duration::from_millis(200);
-        let until = SystemTime::now() + brief;
-        let until_ms = until.duration_since(SystemTime::UNIX_EPOCH)?.as_millis();
+        let until_ms = (SystemTime::UNIX_EPOCH.elapsed()? + brief).as_millis();
         let mut headers = Headers::new();
         headers.insert("cb-deadline", until_ms.to_string())?;
         let late = table(r#"{"to": "late"}"#);
@@ -279,7 +282,7 @@ async fn a_table_that_was_given_up_on_is_not_set_later() -> Verdict {
         );
         let given_up = way.bus.request(order.headers(headers), brief).await;
         assert!(given_up.is_err(), "{given_up:?}");
-        let_go.send(())?;
+        release.send(())?;
         let wanted = table(r#"{"to": "wanted"}"#);
         assert_eq!(node.set_routes(&wanted).await?, 1);
         assert_eq!(node.routes().routes, wanted.routes);
