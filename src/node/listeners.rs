@@ -72,7 +72,8 @@ impl Listener {
         if !bus.has_stream(&config.name).await? {
             return Ok(None);
         }
-        let stream = match open_as_declared(bus, config).await {
+        // It looks, and makes nothing.
+        let stream = match open_as_declared(&bus.provisioned(), config).await {
             Ok(stream) => stream,
             // The plan says so, and nothing is changed.
             Err(StreamError::Differs { .. }) => return Ok(None),

@@ -196,9 +196,11 @@ impl Consumer {
         let (stream, config) = (self.stream.clone(), self.config.clone());
         let pin = self.pull.pin().map(str::to_owned);
         let floor = Arc::clone(&self.floor);
+        // It is asked where messages come: another connection may be back later.
+        let link = self.link().clone();
         async move {
             let subject = format!("CONSUMER.INFO.{}.{}", stream.name(), config.name);
-            let asking = stream.link().ask::<Info>(subject, &Nothing {});
+            let asking = link.ask::<Info>(subject, &Nothing {});
             let info = match timeout(LOOK_WITHIN * 2, asking).await {
                 Ok(Ok(info)) => info,
                 Ok(Err(error)) => return Err(unavailable(&config, error.to_string())),
