@@ -326,6 +326,10 @@ impl Bus {
 
     /// Returns one message of any stream, on the subject under which it is filed. One whose
     /// headers cannot be read has its bytes in its payload.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(unused_variables, reason = "there is no server")
+    )]
     pub(crate) async fn message(
         &self,
         stream: &str,
@@ -339,6 +343,10 @@ impl Bus {
     }
 
     /// Deletes one message of a stream that allows it; says whether it was there.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(unused_variables, reason = "there is no server")
+    )]
     pub(crate) async fn delete(&self, stream: &str, sequence: u64) -> Result<bool, ReadError> {
         match &self.0 {
             Carrier::Embedded(_) => Err(ReadError::NoStream { stream: stream.into() }),
