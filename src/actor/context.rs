@@ -134,8 +134,9 @@ impl Context {
         &self.cause.correlation
     }
 
-    /// Returns which attempt at this message this is, from 1, as the node at hand
-    /// counts: after a fail-over it is 1 again.
+    /// Returns which attempt at this message this is, from 1. Of a job only the attempts
+    /// on this node count: after a fail-over it is 1 again. Of an event earlier
+    /// deliveries count too, also those that only waited.
     pub const fn attempt(&self) -> u32 {
         self.cause.attempt
     }
