@@ -11,10 +11,10 @@ use schemas::{
 };
 use std::collections::{BTreeMap, HashMap};
 
-/// How often a claim is looked at again for one message.
+/// The number of times a claim is read again for one message.
 const ROUNDS: usize = 5;
 
-/// How many products a clerk keeps in mind.
+/// The number of products that a clerk remembers.
 const PRODUCTS: usize = 10_000;
 
 /// Puts products aside, back, and out of the house, as an order's claim says.
@@ -23,7 +23,7 @@ const PRODUCTS: usize = 10_000;
 /// follow from the event, and each product knows what an order had of it.
 #[derive(Debug, Default)]
 pub(super) struct Clerk {
-    /// How many orders each product was done with when it was heard of last.
+    /// The number of orders that each product had closed when it replied last.
     seen: HashMap<ProductId, u64>,
 }
 
@@ -171,12 +171,12 @@ impl Clerk {
     }
 }
 
-/// How the taking went.
+/// The outcome of taking products.
 enum Taken {
     All,
     /// This is short, and none of what comes after it was taken.
     Short(OutOfStock),
-    /// What was known of the claim is too old for one of the products.
+    /// The claim was read too long ago for one of the products.
     Outdated,
 }
 

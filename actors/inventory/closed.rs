@@ -2,7 +2,7 @@ use schemas::OrderId;
 use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, VecDeque};
 
-/// How many orders it knows by themselves.
+/// The number of closed orders that are known one by one.
 const KNOWN: usize = 1_024;
 
 /// The orders that a product is done with: their number, and the last of them.

@@ -12,10 +12,10 @@ use tokio::time::Instant;
 pub(super) type Suspects = HashMap<Arc<str>, BTreeSet<u64>>;
 
 /// How often to look whether all that was held elsewhere is settled.
-pub(super) const LOOK: Duration = Duration::from_millis(500);
+pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
 /// After how long all that a dead reader held has come again.
-const PATIENCE: Duration = Duration::from_secs(35);
+const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(35);
 
 /// How many messages that may be held elsewhere are told from each other.
 const SUSPECTS: usize = 10_000;
@@ -45,7 +45,7 @@ impl Limbo {
         waiting: BTreeMap<u64, Delivery>,
     ) -> Self {
         let elsewhere = usize::MAX;
-        Self { since: now, look: now + LOOK, elsewhere, suspects, waiting }
+        Self { since: now, look: now + PROGRESS_INTERVAL, elsewhere, suspects, waiting }
     }
 
     /// Notes what came, and says whether it may go on at once.
@@ -101,7 +101,7 @@ impl Limbo {
                 return true;
             }
         }
-        now >= self.since + PATIENCE
+        now >= self.since + TAKEOVER_TIMEOUT
     }
 }
 
@@ -166,11 +166,11 @@ mod tests {
     fn as_long_as_somebody_else_gets_on_it_is_waited_for() {
         let start = Instant::now();
         let mut limbo = limbo(start);
-        let late = start + PATIENCE - LOOK;
+        let late = start + TAKEOVER_TIMEOUT - PROGRESS_INTERVAL;
         assert!(!limbo.learns(Some(&progress(10, 9)), 1, start));
         assert!(!limbo.learns(Some(&progress(10, 8)), 1, late));
-        assert!(!limbo.learns(Some(&progress(10, 8)), 1, start + PATIENCE));
-        assert!(limbo.learns(Some(&progress(10, 8)), 1, late + PATIENCE));
+        assert!(!limbo.learns(Some(&progress(10, 8)), 1, start + TAKEOVER_TIMEOUT));
+        assert!(limbo.learns(Some(&progress(10, 8)), 1, late + TAKEOVER_TIMEOUT));
     }
 
     #[test]

@@ -34,7 +34,7 @@ const RENEW: Duration = Duration::from_secs(10);
 const LAPSE: Duration = Duration::from_secs(25);
 
 /// How long to wait before something that must succeed is tried again.
-pub(super) const AGAIN: Duration = Duration::from_secs(1);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How long a reader stays away from a partition that it left to another node.
 const STAY_AWAY: Duration = Duration::from_secs(15);
@@ -123,7 +123,7 @@ impl Reader {
         let tried = Tried::default();
         while !*stop.borrow() {
             if self.jobs.is_away() {
-                rest(AGAIN, &mut stop).await;
+                rest(RETRY_INTERVAL, &mut stop).await;
                 continue;
             }
             let (domain, partition) = (&*self.jobs.domain, self.partition);
@@ -144,7 +144,7 @@ impl Reader {
                         error,
                         "reading jobs failed, trying again"
                     );
-                    rest(AGAIN, &mut stop).await;
+                    rest(RETRY_INTERVAL, &mut stop).await;
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A partition of jobs taken over: what the reader before held comes first.
 
 use super::{
-    job_limbo::{LOOK, Limbo, key_of, suspects},
+    job_limbo::{Limbo, PROGRESS_INTERVAL, key_of, suspects},
     job_reader::Reading,
 };
 use crate::{bus::Delivery, telemetry::TAKEOVERS_TOTAL};
@@ -66,7 +66,7 @@ impl Reading<'_> {
             return;
         };
         if limbo.look <= now {
-            limbo.look = now + LOOK;
+            limbo.look = now + PROGRESS_INTERVAL;
             let progress = self.consumer.progress().await.ok();
             if progress.is_some_and(|progress| !progress.ours) {
                 self.lost = true;

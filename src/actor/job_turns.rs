@@ -3,7 +3,7 @@
 use super::{
     dead::Letter,
     job::{Task, Wanted, request_of},
-    job_reader::{AGAIN, Reading},
+    job_reader::{RETRY_INTERVAL, Reading},
     repetition::Repetition,
 };
 use crate::{
@@ -168,7 +168,7 @@ impl Reading<'_> {
                 return false;
             }
             Fate::Wait => {
-                self.put_off(slot, AGAIN);
+                self.put_off(slot, RETRY_INTERVAL);
                 return false;
             }
             Fate::GiveUp => {}
@@ -208,7 +208,7 @@ impl Reading<'_> {
                 return self.fill().await;
             }
             Ended::Unhandled => {
-                self.put_off(slot, AGAIN);
+                self.put_off(slot, RETRY_INTERVAL);
                 return self.fill().await;
             }
             // Who has it now decides.
@@ -309,7 +309,7 @@ impl Reading<'_> {
                 }
                 self.advance(Some(slot)).await;
             }
-            Ok((slot, Done::Armed(Err(_)))) => self.put_off(slot, AGAIN),
+            Ok((slot, Done::Armed(Err(_)))) => self.put_off(slot, RETRY_INTERVAL),
             Ok((slot, Done::Buried { written: Ok(()), .. })) => {
                 let next = self.done(slot).await;
                 self.advance(next).await;
@@ -318,7 +318,7 @@ impl Reading<'_> {
                 if let Some(held) = self.lanes.get_mut(slot) {
                     held.dead = Some(reason);
                 }
-                self.put_off(slot, AGAIN);
+                self.put_off(slot, RETRY_INTERVAL);
             }
             // Another reader does what is left.
             Err(error) => {

@@ -69,13 +69,13 @@ impl Retry {
         self.after(attempt, jitter).unwrap_or_else(|| {
             let beyond = (attempt - self.attempts).saturating_add(1);
             let wait = self.max.max(Duration::from_millis(100));
-            jittered(doubled(wait, beyond, LONGEST.max(wait)), jitter)
+            jittered(doubled(wait, beyond, MAX_BACKOFF.max(wait)), jitter)
         })
     }
 }
 
 /// The longest wait between two attempts of what is tried without end.
-const LONGEST: Duration = Duration::from_mins(5);
+const MAX_BACKOFF: Duration = Duration::from_mins(5);
 
 /// Doubles a wait so often, up to a limit.
 fn doubled(wait: Duration, times: u32, limit: Duration) -> Duration {

@@ -25,11 +25,15 @@ async fn last_record(way: &Way) -> Result<Option<Stored>, Box<dyn Error>> {
 /// and did not confirm.
 async fn store_unconfirmed(way: &Way) -> Verdict {
     let stream = way.bus.stream(&StreamConfig::parked(&way.names())).await?;
+    let is_draining = |last: &Stored| last.headers.get("ce-type") == Some("callboard.draining");
     loop {
+        until("a key that drains", async || {
+            let last = last_record(way).await;
+            last.is_ok_and(|last| last.as_ref().is_some_and(is_draining))
+        })
+        .await;
         let last = last_record(way).await?.ok_or("nothing is parked")?;
-        let is_draining = last.headers.get("ce-type") == Some("callboard.draining");
-        if !is_draining {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        if !is_draining(&last) {
             continue;
         }
         let mut headers = last.headers.clone();

@@ -131,7 +131,15 @@ async fn what_is_called_off_during_its_last_step_is_undone() -> Outcome {
             "cancel" => sagas.cancel("o-1").await?,
             "compensate" => sagas.compensate("o-1").await?,
             "quietly" => tell_quietly(&client, "last", "o-1", "cancel").await?,
-            _ => tokio::time::sleep(Duration::from_millis(500)).await,
+            _ => {
+                until_within(SOON, "a deadline that has passed", async || {
+                    match sagas.status("o-1").await {
+                        Ok(status) if status.is_late => Ok(()),
+                        status => Err(format!("{status:?}")),
+                    }
+                })
+                .await;
+            }
         }
         till.open.add_permits(1);
         let outcome = sagas.wait::<u64>("o-1", SOON).await?;
