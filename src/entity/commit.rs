@@ -33,8 +33,13 @@ pub(super) struct Commit<S, C: Command> {
     pub(super) plan: Arc<Plan<S>>,
     pub(super) shared: Shared,
     pub(super) taken: Taken<C>,
-    pub(super) decide: Decide<S, C>,
+    /// The decision, or what is answered without one unless the command was done before.
+    pub(super) decide: Result<Decide<S, C>, Undecided<C>>,
 }
+
+/// What is answered to a command that is not decided: a panic's text stands for a
+/// handler that failed.
+pub(super) type Undecided<C> = Result<Answer<C>, String>;
 
 /// What a command is at, should it be cut off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +59,8 @@ enum End<C: Command> {
     Answered(Answer<C>),
     /// Its caller had stopped waiting before anything was stored.
     Late,
+    /// It was not done before, and there is nothing to decide.
+    Undecided,
 }
 
 /// How one attempt ended.
@@ -62,6 +69,8 @@ enum Attempt<C: Command> {
     Stored(Reply<C>),
     /// Decided that nothing happens.
     Idle(Answer<C>),
+    /// There is nothing to decide.
+    Undecided,
     /// Others were faster: look again.
     Again,
     /// The stream has a message of the id already, at this sequence.
@@ -85,17 +94,19 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         let ended = timeout(WITHIN.min(patience), deciding).await;
         let life_is_sound = !matches!(stage.get(), Stage::Applying | Stage::Reliving);
         let (past, end) = match ended {
-            Ok(Ok((past, answer))) => (past, answer.map(Ok)),
+            Ok(Ok((past, end))) => (past, Ok(end)),
             Ok(Err(panic)) => {
                 say_panic(self.plan.name, &self.taken, &panic);
-                (None, Some(Err(panic)))
+                (None, Err(panic))
             }
-            Err(_) => (None, self.cut_off(stage.get())),
+            Err(_) => (None, Ok(self.cut_off(stage.get()))),
         };
-        let Self { plan, taken, .. } = self;
-        match end {
-            Some(answer) => taken.answer(answer).await,
-            None => taken.expire().await,
+        let Self { plan, taken, decide, .. } = self;
+        match (end, decide) {
+            (Ok(End::Answered(answer)), _) => taken.answer(Ok(answer)).await,
+            (Err(panic), _) => taken.answer(Err(panic)).await,
+            (Ok(End::Undecided), Err(answer)) => taken.answer(answer).await,
+            (Ok(End::Late | End::Undecided), _) => taken.expire().await,
         }
         let life = life.filter(|_| life_is_sound)?;
         if let Some(past) = past {
@@ -104,11 +115,11 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         Some(life)
     }
 
-    /// Returns what to answer when time is over; nothing if that is all there is to say.
-    fn cut_off(&self, stage: Stage) -> Option<Result<Answer<C>, String>> {
+    /// Returns what to answer when time is over.
+    fn cut_off(&self, stage: Stage) -> End<C> {
         let (entity, key) = (self.plan.name, &self.taken.key);
         let reason = match stage {
-            Stage::Deciding | Stage::Reliving if self.taken.is_late() => return None,
+            Stage::Deciding | Stage::Reliving if self.taken.is_late() => return End::Late,
             Stage::Deciding | Stage::Reliving => {
                 format!(
                     "{entity} `{key}` could not be decided within {WITHIN:?}; nothing was stored"
@@ -119,25 +130,22 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
                  send the command again with the same id"
             ),
         };
-        Some(Ok(Err(Failure::retry(reason).into())))
+        End::Answered(Err(Failure::retry(reason).into()))
     }
 
     async fn answer(
         &self,
         life: &mut Option<Life<S>>,
         stage: &Cell<Stage>,
-    ) -> (Option<Past>, Option<Answer<C>>) {
+    ) -> (Option<Past>, End<C>) {
+        let failed = |failure: Failure| End::Answered(Err(failure.into()));
         let Taken { key, ctx, .. } = &self.taken;
         let past = match Past::open(&self.plan, ctx, (key, &self.shared)).await {
             Ok(past) => past,
-            Err(failure) => return (None, Some(Err(failure.into()))),
+            Err(failure) => return (None, failed(failure)),
         };
-        let answer = match self.decided(&past, life, stage).await {
-            Ok(End::Answered(answer)) => Some(answer),
-            Ok(End::Late) => None,
-            Err(failure) => Some(Err(failure.into())),
-        };
-        (Some(past), answer)
+        let end = self.decided(&past, life, stage).await;
+        (Some(past), end.unwrap_or_else(failed))
     }
 
     async fn decided(
@@ -152,7 +160,7 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         let mark = id.mark();
         while tries < TRIES || started.elapsed() < STUBBORN.min(self.taken.patience()) {
             tries += 1;
-            if let Some(answer) = self.known(past, life, mark).await? {
+            if let Some(answer) = self.known(past, life, (mark, stage)).await? {
                 return Ok(End::Answered(answer));
             }
             match self.attempt(past, life, stage).await? {
@@ -168,7 +176,15 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
                     self.remember(&mut life.refusals, mark, &answer);
                     return Ok(End::Answered(answer));
                 }
-                Attempt::Idle(_) | Attempt::Again => self.catch_up(past, life, stage).await?,
+                Attempt::Undecided if fresh || past.is_last(life.last).await? => {
+                    if let Err(Ok(answer)) = &self.decide {
+                        self.remember(&mut life.refusals, mark, answer);
+                    }
+                    return Ok(End::Undecided);
+                }
+                Attempt::Idle(_) | Attempt::Undecided | Attempt::Again => {
+                    self.catch_up(past, life, stage).await?;
+                }
             }
             fresh = true;
         }
@@ -216,23 +232,32 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         Ok(())
     }
 
-    /// Returns what was answered to the command before, if that is remembered.
+    /// Returns what was answered to the command before, if that is remembered. A no is
+    /// said again only if another node has not done the command since.
     async fn known(
         &self,
         past: &Past,
         life: &mut Life<S>,
-        mark: u128,
+        (mark, stage): (u128, &Cell<Stage>),
     ) -> Result<Option<Answer<C>>, Failure> {
-        if let Some(sequence) = life.commands.committed(mark) {
-            if let Some(stored) = past.commit_of(self.taken.ctx.id(), sequence).await? {
-                return Self::read(past, &stored).map(|reply| Some(Ok(reply)));
+        loop {
+            if let Some(sequence) = life.commands.committed(mark) {
+                if let Some(stored) = past.commit_of(self.taken.ctx.id(), sequence).await? {
+                    return Self::read(past, &stored).map(|reply| Some(Ok(reply)));
+                }
+                // The log lost what it did.
+                *life = past.load(&self.plan).await?;
             }
-            // The log lost what it did.
-            *life = past.load(&self.plan).await?;
+            let said = life.refusals.said(mark);
+            let said = said.and_then(|words| codec::decode(words).ok());
+            let Some(rejection) = said else {
+                return Ok(None);
+            };
+            if past.is_last(life.last).await? {
+                return Ok(Some(Err(Refusal::Rejected(rejection))));
+            }
+            self.catch_up(past, life, stage).await?;
         }
-        let said = life.refusals.said(mark);
-        let said = said.and_then(|words| codec::decode(words).ok());
-        Ok(said.map(|rejection| Err(Refusal::Rejected(rejection))))
     }
 
     /// Keeps a no for when the command comes again, if its caller named its id.
@@ -278,6 +303,9 @@ impl<S: 'static, C: Command + Clone> Commit<S, C> {
         stage: &Cell<Stage>,
     ) -> Result<Attempt<C>, Failure> {
         let Self { plan, taken, decide, .. } = self;
+        let Ok(decide) = decide else {
+            return Ok(Attempt::Undecided);
+        };
         let Decision { facts, reply } = match decide(&life.state, taken.command.clone()) {
             Ok(decision) => decision,
             Err(rejection) => return Ok(Attempt::Idle(Err(Refusal::Rejected(rejection)))),

@@ -1,4 +1,11 @@
-use super::{Decision, commit::Commit, life::Life, past::Shared, plan::Plan, table::Table};
+use super::{
+    Decision,
+    commit::{Commit, Undecided},
+    life::Life,
+    past::Shared,
+    plan::Plan,
+    table::Table,
+};
 use crate::{
     actor::{Birth, Context, Taken, guarded},
     bus::Subscription,
@@ -73,18 +80,24 @@ impl<S: 'static> Shard<S> {
             return refuse(taken, &reason).await;
         }
         let key = taken.key.clone();
-        let commit = self.commit(taken, decide);
+        let commit = self.commit(taken, Ok(decide));
         if line_up(&self.table, &key, commit) {
             self.working.spawn_local(work(Rc::clone(&self.table), key));
         }
     }
 
-    fn commit<C: Command>(&self, taken: Taken<C>, decide: Decide<S, C>) -> Commit<S, C> {
+    fn commit<C: Command>(
+        &self,
+        taken: Taken<C>,
+        decide: Result<Decide<S, C>, Undecided<C>>,
+    ) -> Commit<S, C> {
         let (plan, shared) = (Arc::clone(&self.plan), self.shared.clone());
         Commit { plan, shared, taken, decide }
     }
 
-    /// Does a command's work outside, and puts it into its key's line then.
+    /// Does a command's work outside, and puts it into its key's line then. A command
+    /// that may have been done before goes there also if that work fails: what was
+    /// done is told again, whatever the world says now.
     pub(super) fn prepare<C: Command + Clone>(&mut self, taken: Taken<C>, how: Prepare<S, C>) {
         self.reap();
         let (plan, table) = (Arc::clone(&self.plan), Rc::clone(&self.table));
@@ -94,26 +107,30 @@ impl<S: 'static> Shard<S> {
             let within = taken.patience();
             taken.begin();
             let outside = guarded(how(&taken.command, &taken.ctx));
-            let answer = match timeout(within, outside).await {
-                Ok(Ok(Ok(decide))) => {
-                    // Not before: what comes first may have an answer to a bad key.
-                    if let Err(reason) = Key::new(&taken.key) {
-                        return refuse(taken, &reason).await;
-                    }
-                    let key = taken.key.clone();
-                    if line_up(&table, &key, Commit { plan, shared, taken, decide }) {
-                        work(table, key).await;
-                    }
-                    return;
-                }
-                Ok(Ok(Err(refusal))) => Ok(Err(refusal)),
+            let decide = match timeout(within, outside).await {
+                Ok(Ok(Ok(decide))) => Ok(decide),
+                Ok(Ok(Err(refusal))) => Err(Ok(Err(refusal))),
                 Ok(Err(panic)) => {
                     say_panic(plan.name, &taken, &panic);
-                    Err(panic)
+                    Err(Err(panic))
                 }
-                Err(_) => Err(format!("what comes before it took longer than {within:?}")),
+                Err(_) => {
+                    let reason = format!("what comes before it took longer than {within:?}");
+                    return taken.answer(Err(reason)).await;
+                }
             };
-            taken.answer(answer).await;
+            // Not before: what comes first may have an answer to a bad key.
+            let decide = match (decide, Key::new(&taken.key)) {
+                (Ok(_), Err(reason)) => return refuse(taken, &reason).await,
+                (Err(answer), key) if key.is_err() || !taken.ctx.is_named() => {
+                    return taken.answer(answer).await;
+                }
+                (decide, _) => decide,
+            };
+            let key = taken.key.clone();
+            if line_up(&table, &key, Commit { plan, shared, taken, decide }) {
+                work(table, key).await;
+            }
         };
         self.working.spawn_local(work.instrument(span));
     }

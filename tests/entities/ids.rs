@@ -82,6 +82,33 @@ async fn a_command_that_was_refused_is_refused_again_under_the_same_id() -> Outc
 }
 
 #[tokio::test]
+async fn a_refusal_that_one_node_remembers_does_not_hide_what_another_did_since() -> Outcome {
+    let bus = Bus::embedded();
+    let (one, two) = (node("one", &bus).await?, node("two", &bus).await?);
+    let id = || Id::from("withdraw-z");
+    let at_one = async || {
+        one.client()
+            .call(withdraw("a", 10))
+            .id(id())
+            .outcome()
+            .await
+    };
+    assert_eq!(at_one().await?, Err(Short { balance: 0 }));
+    two.client().call(deposit("a", 50)).await?;
+    assert_eq!(at_one().await?, Err(Short { balance: 0 }), "said again");
+    let done = two.client().call(withdraw("a", 10)).id(id()).await?;
+    assert_eq!(done, 40, "the other node never heard of it");
+    assert_eq!(
+        at_one().await?,
+        Ok(40),
+        "it is done now, wherever it is asked"
+    );
+    one.stop().await?;
+    two.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_bad_key_is_the_callers_400() -> Outcome {
     let node = node("one", &Bus::embedded()).await?;
     for key in [String::new(), "k".repeat(129)] {

@@ -63,7 +63,9 @@ impl Prices {
     async fn price(&mut self, price: Price, _: &Context) -> Answer<Price> {
         assert!(price.item != "bomb", "it went off");
         self.0 += 1;
-        Ok((price.item == "tea").then_some(self.0))
+        assert!(price.item != "fuse" || self.0 == 1, "it burns once");
+        let is_there = price.item == "tea" || self.0 == 1;
+        Ok(is_there.then_some(self.0))
     }
 }
 
@@ -137,5 +139,34 @@ async fn a_repeated_command_gets_the_first_reply_though_the_world_moved_on() -> 
     assert_eq!(client.call(buy("tea")).await?, 3);
     assert_eq!(client.call(buy("tea")).id(id).await?, 1);
     node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_repeated_command_gets_the_first_reply_though_the_world_says_no_now() -> Outcome {
+    // There is one of each: gone, and broken, when it is asked for again.
+    for (item, prefer_local) in [("last", true), ("fuse", true), ("last", false)] {
+        let [carts, prices] = groups();
+        let node = Node::new("one", Bus::embedded())
+            .prefer_local(prefer_local)
+            .group(carts)
+            .group(prices)
+            .start()
+            .await?;
+        let (client, id) = (node.client(), Id::from("buy-1"));
+        assert_eq!(client.call(buy(item)).id(id.clone()).await?, 1);
+        let again = client.call(buy(item)).id(id).outcome().await;
+        assert_eq!(
+            again.map_err(|error| error.to_string()),
+            Ok(Ok(1)),
+            "{item}"
+        );
+        let other = client.call(buy("last")).id(Id::from("buy-2"));
+        let unknown = Unknown { item: "last".into() };
+        if item == "last" {
+            assert_eq!(other.outcome().await?, Err(unknown));
+        }
+        node.stop().await?;
+    }
     Ok(())
 }
