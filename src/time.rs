@@ -56,7 +56,11 @@ pub(crate) fn unix_ms(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Returns the time that is this many milliseconds after 1970.
+/// The last millisecond of the year 9999, beyond which RFC 3339 cannot write a time.
+const LAST_MS: u64 = 253_402_300_799_999;
+
+/// Returns the time that is this many milliseconds after 1970; one after the year 9999
+/// becomes its end, so that every time can be written.
 pub(crate) fn from_unix_ms(ms: u64) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(ms)
+    SystemTime::UNIX_EPOCH + Duration::from_millis(ms.min(LAST_MS))
 }

@@ -143,6 +143,13 @@ pub(super) enum Wanted {
     Repetition(String),
 }
 
+impl Wanted {
+    pub(super) fn name(&self) -> &str {
+        let (Self::Answer(name) | Self::Repetition(name)) = self;
+        name
+    }
+}
+
 impl Jobs {
     /// Whether all its actors were removed; then another node may have some.
     pub(super) fn is_away(&self) -> bool {

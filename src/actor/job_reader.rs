@@ -101,7 +101,7 @@ pub(super) struct Reading<'a> {
     pub(super) chores: JoinSet<(usize, Done)>,
     pub(super) ended: mpsc::UnboundedSender<(usize, Ended)>,
     pub(super) limbo: Option<Limbo>,
-    tried: &'a Tried,
+    pub(super) tried: &'a Tried,
     /// What was done here, by place and time: it comes again if its ack was lost.
     finished: VecDeque<(u64, SystemTime)>,
     /// When the ack wait of all that is held was started anew.

@@ -143,6 +143,9 @@ impl Reading<'_> {
 
     /// Keeps a job that this program does not know, until a node is there that
     /// does, or none was for an hour; returns whether it is over.
+    ///
+    /// The hour is that of its command for all that wait as long, so that they do not
+    /// wait for it one after the other, and others of their keys behind them.
     fn wait_for_another(&mut self, slot: usize, wanted: &Wanted) -> bool {
         let now = Instant::now();
         let Some(held) = self.lanes.get_mut(slot) else {
@@ -156,12 +159,19 @@ impl Reading<'_> {
                 "no handler here is for this job; it waits for a node that has one"
             );
         }
-        let since = *held.unknown.get_or_insert(now);
+        let mut since = *held.unknown.get_or_insert(now);
+        let of_all = self.tried.unknown_since(wanted.name(), now);
+        let stored = held.delivery.message.time;
+        let waits = self.jobs.client.clock().now().duration_since(stored);
+        if waits.is_ok_and(|waits| waits >= UNKNOWN_FOR) {
+            since = since.min(of_all);
+        }
         match fate(
             now.duration_since(since),
             self.jobs.is_known_elsewhere(wanted),
         ) {
             Fate::Yield => {
+                self.tried.is_known(wanted.name());
                 // The hour begins when nobody is there any more who knows it.
                 held.unknown = Some(now);
                 self.yields = true;

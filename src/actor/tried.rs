@@ -1,5 +1,11 @@
-use std::{cell::RefCell, collections::HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 use tokio::time::Instant;
+
+/// How many commands that nobody knows are told from each other.
+const UNKNOWN: usize = 256;
 
 /// What a reader knows of the messages that it gave back, for when they come to
 /// it again.
@@ -8,7 +14,11 @@ use tokio::time::Instant;
 /// node in a rolling deployment, has many. So attempts are counted where they
 /// are made. Another node begins to count anew.
 #[derive(Debug, Default)]
-pub(super) struct Tried(RefCell<HashMap<u64, Known>>);
+pub(super) struct Tried {
+    given_back: RefCell<HashMap<u64, Known>>,
+    /// Since when nobody who is there knows what is wanted, by its name.
+    unknown: RefCell<BTreeMap<String, Instant>>,
+}
 
 /// What is known of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +38,34 @@ impl Default for Known {
 impl Tried {
     /// Returns what is known of a message that comes, and forgets it.
     pub(super) fn take(&self, sequence: u64) -> Known {
-        self.0.borrow_mut().remove(&sequence).unwrap_or_default()
+        let mut given_back = self.given_back.borrow_mut();
+        given_back.remove(&sequence).unwrap_or_default()
+    }
+
+    /// Returns since when nobody who is there knows what is wanted: from now on if that
+    /// is news, or there is too much of it to be told apart.
+    pub(super) fn unknown_since(&self, wanted: &str, now: Instant) -> Instant {
+        let mut unknown = self.unknown.borrow_mut();
+        if let Some(since) = unknown.get(wanted) {
+            return *since;
+        }
+        if unknown.len() < UNKNOWN {
+            unknown.insert(wanted.to_owned(), now);
+        }
+        now
+    }
+
+    /// Notes that somebody is there who knows it.
+    pub(super) fn is_known(&self, wanted: &str) {
+        self.unknown.borrow_mut().remove(wanted);
     }
 
     /// Notes what is given back, in the place of what was before: it is as much
-    /// as is held at once.
+    /// as is held at once. Who comes to know what was wanted is not seen from now on.
     pub(super) fn replace(&self, given_back: impl IntoIterator<Item = (u64, Known)>) {
+        self.unknown.borrow_mut().clear();
         let known = given_back.into_iter();
-        *self.0.borrow_mut() = known
+        *self.given_back.borrow_mut() = known
             .filter(|(_, known)| *known != Known::default())
             .collect();
     }

@@ -17,7 +17,7 @@ use callboard::{
     },
     time::Clock,
 };
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 const FAR: Duration = Duration::from_hours(1);
 
@@ -169,6 +169,59 @@ async fn a_job_that_was_given_up_is_done_again_as_it_was() -> Verdict {
         assert_eq!(values(&resent, "cb-id"), ["pay", "plain"]);
         assert_eq!(values(&resent, CB_DUE), ["1000"]);
         Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_job_that_no_node_could_read_is_refused_before_it_is_stored() -> Verdict {
+    both_buses(async |way| {
+        let log = Log::default();
+        let node = start(way, "n", &log).await?;
+        let operator = Operator::new(way.bus.clone(), way.names());
+        let job = || NewJob::of(&fine("a"));
+        let id = Id::from("i".repeat(257).as_str());
+        let refused = operator.send_job(job()?.id(id)).await;
+        assert!(
+            matches!(&refused, Err(OperatorError::Record { reason }) if reason.contains("256")),
+            "{refused:?}"
+        );
+        let long = NewJob::new(<Pay as Command>::SUBJECT, vec![0; 300 * 1024]).key("a");
+        let refused = operator.send_job(long).await;
+        assert!(
+            matches!(&refused, Err(OperatorError::Record { reason }) if reason.contains("262144")),
+            "{refused:?}"
+        );
+        operator.send_job(job()?).await?;
+        log.of(1).await;
+        assert_eq!(way.dead_letters().await?.len(), 0);
+        node.stop().await?;
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_job_whose_time_no_calendar_has_is_listed_as_any_other() -> Verdict {
+    both_buses(async |way| {
+        let operator = Operator::new(way.bus.clone(), way.names());
+        let client = way.client();
+        client.send(fine("a")).await?;
+        let stream = way
+            .bus
+            .stream(&StreamConfig::jobs(&way.names(), "bank"))
+            .await?;
+        let mut headers = Headers::new();
+        headers.insert(MSG_ID, "far")?;
+        headers.insert(CB_DUE, u64::MAX.to_string())?;
+        let message = Message::new(format!("{}.job.bank.pay.b", way.namespace), "x");
+        stream.append(message.headers(headers), Expect::Any).await?;
+        let found = operator.jobs("bank", 10).await?;
+        assert_eq!(found.jobs.len(), 2);
+        let due = found.jobs.iter().find_map(|job| job.due).ok_or("a time")?;
+        let due = due.duration_since(UNIX_EPOCH)?.as_secs();
+        assert_eq!(due, 253_402_300_799, "the end of 9999");
+        Ok(())
     })
     .await
 }

@@ -8,11 +8,11 @@ use crate::{
     },
 };
 use callboard::{
-    Actor, Command, Context, Failure, Group, NodeError, Rejection, Retry, Running, Subject,
-    time::Clock,
+    Actor, Command, Context, Event, Failure, Group, NodeError, Rejection, Replay, Retry, Running,
+    Subject, time::Clock,
 };
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 /// A command that nobody answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -136,4 +136,57 @@ async fn an_older_node_does_not_end_what_a_newer_one_repeats() -> Verdict {
         Ok(after.stop().await?)
     })
     .await
+}
+
+/// A command of a key that nobody answers any more.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sing {
+    account: String,
+}
+
+impl Command for Sing {
+    const SUBJECT: Subject = Subject::new("bank.sing");
+    type Outcome = Result<(), No>;
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.account)
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Opened {
+    account: String,
+}
+
+impl Event for Opened {
+    const SUBJECT: Subject = Subject::new("bank.opened");
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.account)
+    }
+}
+
+#[tokio::test]
+async fn many_jobs_that_nobody_knows_wait_for_one_hour_and_not_one_after_the_other() -> Verdict {
+    let log = Log::default();
+    let sender = Actor::new("sender", async || Ok::<_, Failure>(())).on(
+        async |(): &mut (), opened: Opened, ctx: &Context| {
+            for _ in 0..5 {
+                let account = opened.account.clone();
+                ctx.send(Sing { account }).await?;
+            }
+            // Behind them in the line of its key.
+            ctx.send(fine(&opened.account)).await?;
+            Ok(())
+        },
+    );
+    let heard = Replay::of(bank(teller(&log)))
+        .with(Group::new("senders").child(sender))
+        .patience(Duration::from_mins(62))
+        .given(Opened { account: "a".into() })
+        .settle()
+        .await?;
+    assert_eq!(heard.dead_letters().len(), 5);
+    assert_eq!(log.of(1).await, ["a 1"]);
+    Ok(())
 }

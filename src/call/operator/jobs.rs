@@ -222,11 +222,19 @@ impl Operator {
     /// Dropping the future may or may not send.
     pub async fn send_job(&self, job: NewJob) -> Result<Sent, OperatorError> {
         let NewJob { command, payload, key, id, due, name } = job;
+        if payload.len() > codec::MAX_PAYLOAD {
+            return Err(record(codec::EncodeError::TooLarge {
+                bytes: payload.len(),
+            }));
+        }
         let stream = self.job_stream(command.domain()).await?;
         let now = Clock::system().now();
         let due = within_reach(due.map_or(now, |due| due.max(now)));
         let mut request = Request::new(id.unwrap_or_else(Id::new));
         request.caller = "operator".into();
+        if let Some(reason) = request.too_long() {
+            return Err(record(reason));
+        }
         let id = request.id.clone();
         let own = if key.is_empty() {
             id.to_string()
