@@ -216,6 +216,18 @@ impl Desk {
         is_end.then_some(End { last, cause: None })
     }
 
+    /// Returns what a saga began with, or is to begin with once there is a runner for it.
+    pub(super) async fn began(&self, id: &Key) -> Result<Option<Begin>, Failure> {
+        if let Some(began) = self.journals.begin(id).await? {
+            return Ok(Some(began));
+        }
+        match self.errands.begin(id).await? {
+            // A runner may have begun it between the two looks.
+            None => self.journals.begin(id).await,
+            waiting => Ok(waiting),
+        }
+    }
+
     /// Has a journal that cannot be read be read again later, and takes up no place till
     /// then; for longer each time.
     async fn unread(&self, id: &Key, reason: String, times: u32) -> Leave {

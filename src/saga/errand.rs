@@ -143,6 +143,18 @@ impl Errands {
         Ok(last.map_or(0, |last| last.sequence))
     }
 
+    /// Returns what a saga is to begin with whose start waits for a runner.
+    pub(super) async fn begin(&self, id: &Key) -> Result<Option<Begin>, ReadError> {
+        let subject = self.client.namespace().errand(&self.saga, id);
+        let mut waiting = self.stream.read(&subject, 1).await?;
+        while let Some(stored) = waiting.next().await? {
+            if let Ok((_, Errand { begin: Some(begin), .. })) = read(&stored) {
+                return Ok(Some(begin));
+            }
+        }
+        Ok(None)
+    }
+
     async fn put(&self, id: &Key, errand: Errand, token: String) -> Result<Append, ErrandError> {
         let target = self.client.namespace().errand(&self.saga, id);
         let message = Message::new(target, codec::encode(&errand)?).headers(named(token));

@@ -134,8 +134,8 @@ impl Runner {
                 let id = id_of(&taken)?;
                 let begin = begin(wanted.input.clone()?, &taken.ctx);
                 let (started, last) = join(desk.start(&id, begin), desk.journals.last(&id)).await;
-                started?;
-                let differs = last?.is_some() && wanted.differs(&desk, &id).await?;
+                let is_known = started? == Start::Again || last?.is_some();
+                let differs = is_known && wanted.differs(&desk, &id).await?;
                 Ok::<_, Failure>((id, differs))
             };
             match started.await {
@@ -196,9 +196,9 @@ impl From<Failed> for Failure {
 }
 
 impl Wanted {
-    /// Whether the saga of this id began with another input.
+    /// Whether the saga of this id began with another input, or is to begin with it.
     async fn differs(&self, desk: &Desk, id: &Key) -> Result<bool, Failure> {
-        let began = desk.journals.begin(id).await?;
+        let began = desk.began(id).await?;
         Ok(match (began, &self.input) {
             (Some(began), Ok(wanted)) => !(self.same)(&began.input, wanted),
             _ => false,
@@ -249,7 +249,9 @@ async fn come_to_an_end<C: Command>(
         },
         _ = stopping.wait_for(|&stopping| stopping) => "this node stops".to_owned(),
     };
-    let reason = format!("{reason}; ask again with the same key");
+    // Without a key it is found by the command's id.
+    let by = if taken.key.is_empty() { "id" } else { "key" };
+    let reason = format!("{reason}; ask again with the same {by}");
     Ok(Came::Nowhere(reason))
 }
 

@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 /// How often the operator's word is written again when others wrote in between.
 pub(super) const TRIES: u32 = 10;
 
+/// The longest that is waited for an outcome, so that its end is a time that clocks can say.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+
 /// How long a waiting look waits before the next, at first and at most.
 const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 
@@ -166,7 +169,7 @@ impl Sagas {
         id: &str,
         within: Duration,
     ) -> Result<SagaOutcome<T>, SagaError> {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(LONGEST);
         let (mut pause, most) = GLANCES;
         loop {
             let outcome = self.outcome(id).await?;

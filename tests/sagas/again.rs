@@ -185,6 +185,48 @@ async fn the_same_key_with_another_input_is_refused_and_with_the_same_it_is_answ
 }
 
 #[tokio::test]
+async fn another_input_is_refused_also_while_the_first_waits_for_a_runner() -> Outcome {
+    let code = async |steps: &mut Steps, placed: Placed| {
+        if placed.order == "first" {
+            // It keeps the only place.
+            steps.sleep(Duration::from_millis(1_500)).await;
+        }
+        Ok::<_, Abort>(format!("{} for {}", placed.order, placed.amount))
+    };
+    let saga = Saga::new("one-by-one", code)
+        .in_flight(1)
+        .accept(|order: &Order| {
+            let Order { order, amount } = order;
+            Placed { amount: *amount, ..placed(order) }
+        });
+    let node = Node::new("one", Bus::embedded())
+        .group(Group::new("orders").child(saga))
+        .start()
+        .await?;
+    let client = node.client();
+    let ask = async |order: &str, amount| {
+        let order = order.to_owned();
+        client.call(Order { order, amount }).await
+    };
+    ask("first", 1).await?;
+    ask("second", 2).await?;
+    let other = ask("second", 3).await;
+    assert!(
+        matches!(
+            other,
+            Err(CallError::Refused { status: Status::Conflict, .. })
+        ),
+        "{other:?}"
+    );
+    assert_eq!(ask("second", 2).await?, "second", "the same input again");
+    let sagas = Sagas::open(&client, "one-by-one").await?;
+    let outcome = sagas.wait::<String>("second", Duration::MAX).await?;
+    assert_eq!(outcome, SagaOutcome::Completed("second for 2".to_owned()));
+    node.stop().await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_saga_that_still_runs_is_answered_with_a_status_of_its_own() -> Outcome {
     for prefer_local in [true, false] {
         let code = async |steps: &mut Steps, placed: Placed| {

@@ -4,7 +4,11 @@ use crate::market::{
     Cleared, Confirm, Confirmed, Freed, Held, Outcome, Placed, Refuse, Refused, free, hold, orders,
     placed, purse, shelf,
 };
-use callboard::{Abort, Heard, Replay, ReplayError, Saga, Steps};
+use crate::support::way::until_within;
+use callboard::{
+    Abort, Bus, Heard, Node, Replay, ReplayError, Saga, Steps,
+    saga::{SagaFilter, SagaOutcome, Sagas},
+};
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_hours(24);
@@ -160,5 +164,39 @@ async fn a_deadline_calls_a_saga_off_that_waits() -> Outcome {
         .settle()
         .await?;
     assert_eq!(ends(&heard), (1, 1, 0));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_saga_that_waits_for_ever_is_told_of_as_any_other() -> Outcome {
+    let patient = async |steps: &mut Steps, placed: Placed| {
+        let cleared = steps.wait_for::<Cleared>(placed.order, Duration::MAX).await;
+        Ok::<_, Abort>(cleared.is_some())
+    };
+    let saga = Saga::new("patient", patient)
+        .deadline(Duration::MAX)
+        .hears(|cleared: &Cleared| cleared.order.clone());
+    let node = Node::new("one", Bus::embedded())
+        .group(orders(saga))
+        .start()
+        .await?;
+    let client = node.client();
+    let sagas = Sagas::open(&client, "patient").await?;
+    sagas.start("o-1", &placed("o-1")).await?;
+    until_within(
+        Duration::from_secs(20),
+        "a wait without an end",
+        async || {
+            let list = sagas.list(&SagaFilter::live()).await;
+            let list = list.map_err(|error| error.to_string())?.sagas;
+            let why = list.first().map(|saga| saga.why()).unwrap_or_default();
+            why.contains("until 9999-12-31").then_some(()).ok_or(why)
+        },
+    )
+    .await;
+    client.publish(cleared("o-1")).await?;
+    let outcome = sagas.wait::<bool>("o-1", Duration::MAX).await?;
+    assert_eq!(outcome, SagaOutcome::Completed(true));
+    node.stop().await?;
     Ok(())
 }
