@@ -136,7 +136,9 @@ impl Ear {
         // Of several that were held up, the last one says most.
         let mut said = BTreeMap::new();
         for beat in beats {
-            if let Ok(beat) = codec::decode::<Beat>(&beat.payload) {
+            if let Ok(beat) = codec::decode::<Beat>(&beat.payload)
+                && wire::can_name(&beat.instance)
+            {
                 self.compare(&beat.instance, (beat.routes, beat.print), beat.policies);
                 self.beat(beat.instance.clone(), beat.revision, now);
                 if let Some(said_ms) = beat.clock_ms {
@@ -156,7 +158,7 @@ impl Ear {
     }
 
     fn digest(&mut self, digest: Digest, now: Instant, came: Came) {
-        if digest.by == **self.mesh.instance() {
+        if digest.by == **self.mesh.instance() || !wire::can_name(&digest.by) {
             return;
         }
         self.relay.told(now);
@@ -164,7 +166,8 @@ impl Ear {
         if let Some(said_ms) = digest.clock_ms {
             self.mesh.hear_clock(&digest.by, said_ms, came);
         }
-        for seen in digest.seen {
+        let seen = digest.seen.into_iter();
+        for seen in seen.filter(|seen| wire::can_name(&seen.instance)) {
             // Who listens to all compares clocks itself.
             if self.beats.is_none() && seen.instance != digest.by {
                 self.mesh
@@ -361,7 +364,8 @@ async fn answer_others(mesh: &Mesh, shown: &mut BTreeMap<&'static str, Instant>)
 async fn hear(mesh: &Mesh, word: &Message, shown: &mut BTreeMap<&'static str, Instant>) {
     let own = mesh.instance();
     if wire::is(&word.subject, "leave") {
-        let Ok(leave) = codec::decode::<Leave>(&word.payload) else {
+        let leave = codec::decode::<Leave>(&word.payload).ok();
+        let Some(leave) = leave.filter(|leave| wire::can_name(&leave.instance)) else {
             return;
         };
         if *leave.instance != **own {

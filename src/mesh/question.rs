@@ -136,7 +136,11 @@ pub(crate) async fn cards(
         if let Some(last) = page.cards.last() {
             question.after.clone_from(&last.card.instance);
         }
-        subject = wire::to(namespace, &page.by, "ask");
+        subject = if wire::can_name(&page.by) {
+            wire::to(namespace, &page.by, "ask")
+        } else {
+            wire::ask(namespace)
+        };
         routes = routes.or(page.routes);
         policies = policies.or(page.policies);
         let aged = page.cards.into_iter();

@@ -1,8 +1,8 @@
 //! What somebody else says in a node's name does not last.
 
 use crate::{
-    support::way::{Verdict, Way, both_buses, until},
-    yard::{gate, nodes, yard},
+    support::way::{SOON, Verdict, Way, both_buses, until},
+    yard::{gate, nodes, quick, yard},
 };
 use callboard::{Running, bus::Message, message::codec, roster::Card};
 use serde::Serialize;
@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
+use tokio::time::timeout;
 
 async fn say(way: &Way, what: &str, word: &impl Serialize) -> Verdict {
     let subject = way.names().system(&format!("node.presence.news.{what}"));
@@ -111,6 +112,49 @@ async fn a_card_that_no_node_would_say_of_itself_is_not_taken() -> Verdict {
         })
         .await;
         two.stop().await?;
+        Ok(one.stop().await?)
+    })
+    .await
+}
+
+/// Says that a node lives that nobody knows.
+async fn beat(way: &Way, instance: &str) -> Verdict {
+    let subject = way.names().system("node.presence.beat");
+    let word = codec::encode(&json!({ "instance": instance, "revision": 1 }))?;
+    Ok(way.bus.send(Message::new(subject, word)).await?)
+}
+
+#[tokio::test]
+async fn a_node_is_not_asked_for_its_card_under_a_name_that_no_node_can_have() -> Verdict {
+    both_buses(async |way| {
+        let one = quick(way, "one").group(gate()).start().await?;
+        let asked = way.names().system("ask.presence.>");
+        let mut asked = way.bus.subscribe(&asked, None).await?;
+        // A server closes the connection of who publishes on a subject of 4 KiB.
+        let long = "x".repeat(8 * 1024);
+        let digest = json!({
+            "by": &long, "routes": 7, "print": 7,
+            "seen": [{ "instance": &long, "revision": 1, "age_ms": 0 }]
+        });
+        let told = way.names().system("node.presence.digest");
+        for number in 0..20 {
+            beat(way, &long).await?;
+            beat(way, "two.words").await?;
+            let digest = codec::encode(&digest)?;
+            way.bus.send(Message::new(told.as_str(), digest)).await?;
+            let stranger = format!("stranger-{number}");
+            beat(way, &stranger).await?;
+            let of_it = format!(".{stranger}.show");
+            loop {
+                let question = timeout(SOON, asked.next()).await?.ok_or("a question")?;
+                let subject = question.subject;
+                assert!(subject.len() < 200, "{} bytes", subject.len());
+                assert!(!subject.contains("words"), "{subject}");
+                if subject.ends_with(&of_it) {
+                    break;
+                }
+            }
+        }
         Ok(one.stop().await?)
     })
     .await
