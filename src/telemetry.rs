@@ -98,7 +98,7 @@ pub const SAGAS_ENDED_TOTAL: &str = "callboard_sagas_ended_total";
 pub const SAGAS_LIVE: &str = "callboard_sagas_live";
 /// Counts sagas that a runner took up where another left off, by `saga`.
 pub const SAGAS_RESUMED_TOTAL: &str = "callboard_sagas_resumed_total";
-/// Counter of live sagas that nothing would have woken, by `saga`: they were woken.
+/// Counts live sagas that nothing would have woken and that were woken, by `saga`.
 pub const SAGAS_REARMED_TOTAL: &str = "callboard_sagas_rearmed_total";
 /// Counts what asked a saga to go on that had ended or never began, by `saga`.
 pub const SAGA_ORPHANS_TOTAL: &str = "callboard_saga_orphans_total";

@@ -135,7 +135,7 @@ pub(crate) async fn spread(
     let Taken { version } = codec::decode(&answer.payload)
         .map_err(|error| SetError::NotTaken { reason: format!("the answer {error}") })?;
     let table = table.clone().numbered(version);
-    let nodes = loop {
+    let mut nodes = loop {
         let subject = tables::holds(namespace, tables::POLICIES);
         let left = deadline.saturating_duration_since(Instant::now());
         let said: Vec<(String, Result<(), String>)> =
@@ -154,7 +154,6 @@ pub(crate) async fn spread(
     if nodes.is_empty() {
         return Err(nobody());
     }
-    let mut nodes = nodes;
     nodes.sort_unstable();
     Ok((version, nodes))
 }

@@ -84,8 +84,8 @@ pub enum OpenError {
     },
     /// There is no store in the directory.
     #[error(
-        "there is no store at {}; name the directory that a bus was opened with. A store of a program \
-         before 0.2 is taken over when a bus is opened there",
+        "there is no store at {}; name the directory that a bus was opened with. A store from \
+         before it was a database, the files `log` and `state`, is taken over when a bus is opened there",
         path.display()
     )]
     Missing {

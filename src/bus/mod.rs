@@ -89,8 +89,8 @@ impl Bus {
     /// and not acknowledged comes again at once. Streams declared with
     /// [`memory`](StreamConfig::memory) are not stored.
     ///
-    /// What programs before 0.2 stored there is taken over once, and their files
-    /// stay behind as `log.migrated` and `state.migrated`.
+    /// A store from before it was a database, the files `log` and `state`, is taken
+    /// over once; the files stay behind as `log.migrated` and `state.migrated`.
     ///
     /// This blocks while the database is opened, which does not depend on how
     /// much it holds. Appends and confirmed acknowledgements wait as long as the

@@ -114,6 +114,7 @@ impl StreamConfig {
     /// Describes the stream of what is left out of entities: the last word on each.
     pub fn skipped(namespace: &Namespace) -> Self {
         Self {
+            immutable: false,
             last_per_subject: true,
             ..Self::new(namespace.skip_stream(), [namespace.all_skips()])
         }

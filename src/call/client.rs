@@ -342,14 +342,9 @@ impl Client {
         self.open(StreamConfig::dead(self.namespace())).await
     }
 
-    /// Opens a stream that is there.
-    pub(crate) async fn open_there(&self, config: StreamConfig) -> Result<Stream, StreamError> {
-        self.open(config).await
-    }
-
     /// Opens a stream, and makes it if it is not there: with as many copies as
     /// the node keeps. A client without a node takes what nodes made.
-    async fn open(&self, config: StreamConfig) -> Result<Stream, StreamError> {
+    pub(super) async fn open(&self, config: StreamConfig) -> Result<Stream, StreamError> {
         let config = config.replicas(self.0.settings.replicas);
         if self.0.settings.is_guest {
             return open_as_declared(self.bus(), config).await;

@@ -66,11 +66,10 @@ impl Record {
     /// Notes whether something that left memory will be tried again.
     pub(super) fn note_retrying(&self, is_retrying: bool, what: String) {
         let all = &self.1.retrying;
+        let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
         if is_retrying {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.insert(what);
         } else {
-            let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
             all.remove(&what);
         }
     }

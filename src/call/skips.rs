@@ -134,7 +134,7 @@ impl Skips {
         if !self.client.bus().has_stream(&config.name).await? {
             return Ok(None);
         }
-        let stream = self.client.open_there(config).await?;
+        let stream = self.client.open(config).await?;
         Ok(Some(self.stream.get_or_init(async || stream).await))
     }
 }

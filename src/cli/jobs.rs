@@ -3,7 +3,7 @@
 use super::{
     error::CommandError,
     input,
-    json::{self},
+    json,
     line::{nanos, time, word},
     out::{Out, note, plain},
     parked::Data,

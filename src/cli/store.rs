@@ -21,7 +21,7 @@ struct Data {
 
 #[derive(Debug, Subcommand)]
 enum Act {
-    /// Reads everything and says what is wrong; changes nothing.
+    /// Reads everything and says what is wrong; changes no message.
     Check(Data),
     /// Shows what the streams hold and where their consumers stand.
     Stats {

@@ -29,9 +29,7 @@ impl Follow {
         self.is_json = is_json;
         self
     }
-}
 
-impl Follow {
     /// Returns the lines that tell of an error; lines of JSON have it beside them.
     fn told(self, error: &CommandError) -> Vec<String> {
         if self.is_json {

@@ -397,10 +397,14 @@ async fn open_streams(
         let config = StreamConfig::jobs(namespace, domain).replicas(replicas);
         settings.bus.stream(&config).await?;
     }
-    let config = StreamConfig::dead(&settings.namespace).replicas(settings.replicas);
-    settings.bus.stream(&config).await?;
-    let config = StreamConfig::parked(&settings.namespace).replicas(settings.replicas);
-    settings.bus.stream(&config).await?;
+    // Those of which operators write the first record, and make none themselves.
+    for config in [
+        StreamConfig::dead(namespace),
+        StreamConfig::parked(namespace),
+        StreamConfig::skipped(namespace),
+    ] {
+        settings.bus.stream(&config.replicas(replicas)).await?;
+    }
     // Before anything is published here.
     let client = Client::of(settings.clone(), "node");
     let settling = listeners.iter().map(|listener| listener.settle(&client));

@@ -25,7 +25,7 @@ pub struct PlanItem {
     /// Whether it was made just now.
     pub made: bool,
     /// Whether whoever needs it first makes it, unless nodes may not: streams of
-    /// snapshots, of what wakes sagas and of what is left out of entities.
+    /// snapshots and of what wakes sagas.
     pub on_demand: bool,
     /// What becomes of the events that are there already, if it is a listener that
     /// is new.

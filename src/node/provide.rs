@@ -132,6 +132,7 @@ fn common(namespace: &Namespace) -> [StreamConfig; 4] {
 /// Compares what is needed with what is there.
 pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
     let mut items = Vec::new();
+    let snapshots = needs.client.namespace().snapshot_stream();
     for stream in &needs.streams {
         let found = needs.bus.compare(stream).await?;
         items.push(PlanItem {
@@ -140,7 +141,7 @@ pub(super) async fn compare(needs: &Declared) -> Result<Plan, NodeError> {
             found,
             made: false,
             // Jobs are in partitions; what sagas wait for is not.
-            on_demand: stream.last_per_subject || (stream.schedules && stream.partitions == 0),
+            on_demand: stream.name == snapshots || (stream.schedules && stream.partitions == 0),
             past: None,
         });
     }

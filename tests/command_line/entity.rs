@@ -12,6 +12,8 @@ async fn a_message_is_left_out_of_its_entity_and_put_back() {
     let bus = Bus::nats(server.url()).await.expect("the server is up");
     let events = StreamConfig::events(&Namespace::default(), "bank");
     let stream = bus.stream(&events).await.expect("it can be made");
+    let skips = StreamConfig::skipped(&Namespace::default());
+    bus.stream(&skips).await.expect("it can be made");
     let mut headers = Headers::new();
     headers.insert(MSG_ID, "stray").expect("it is sound");
     let stray = Message::new("callboard.evt.bank.a=20b", "?").headers(headers);

@@ -1,4 +1,4 @@
-//! What programs before 0.2 stored, taken over once.
+//! A store from before it was a database, taken over once.
 
 use crate::{
     kit::{Verdict, append, committed, config, consumer, known, order, payloads, run, taken},

@@ -40,11 +40,16 @@ fn totals() -> Group {
 
 /// Puts what is no event among the events of an account.
 async fn stray(way: &Way, payload: &str) -> Verdict {
+    stray_among(way, payload, 1).await
+}
+
+/// The same, where the events are kept with so many copies.
+async fn stray_among(way: &Way, payload: &str, copies: usize) -> Verdict {
     let mut headers = Headers::new();
     headers.insert(MSG_ID, format!("stray {payload}"))?;
     let subject = format!("{}.evt.bank.a", way.namespace);
     let message = Message::new(subject, payload.to_owned()).headers(headers);
-    let events = StreamConfig::events(&way.names(), "bank");
+    let events = StreamConfig::events(&way.names(), "bank").replicas(copies);
     way.bus
         .stream(&events)
         .await?
@@ -101,6 +106,21 @@ async fn an_entity_goes_on_without_a_stray_message_and_has_it_back() -> Verdict 
         Ok(node.stop().await?)
     })
     .await
+}
+
+#[tokio::test]
+async fn a_message_is_left_out_also_where_nodes_keep_three_copies() -> Verdict {
+    let way = Way::embedded(true);
+    let node = way.node("one").replicas(3).group(bank()).start().await?;
+    let (client, operator) = (node.client(), Operator::new(way.bus.clone(), way.names()));
+    client.call(deposit("a", 5)).await?;
+    stray_among(&way, "one", 3).await?;
+    operator.skip_message("bank", "a", 2, "a stray message").await?;
+    assert_eq!(client.call(deposit("a", 1)).await?, 6);
+    let other = way.node("two").replicas(3).group(bank()).start().await?;
+    assert_eq!(other.client().call(deposit("a", 1)).await?, 7);
+    other.stop().await?;
+    Ok(node.stop().await?)
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use super::{Operator, OperatorError};
 use crate::{
-    bus::{Append, Expect, Message, Stream, StreamConfig},
+    bus::{Append, Expect, Message, StreamConfig},
     call::{Skip, SkipRecord},
     message::{
         Headers, Id, Key, codec,
@@ -37,7 +37,9 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// Returns [`OperatorError::NoMessage`] if no message of that key stands there.
+    /// Returns [`OperatorError::NoMessage`] if no message of that key stands there,
+    /// and [`OperatorError::NoStream`] if no node of this version was started in the
+    /// namespace.
     ///
     /// # Cancel safety
     ///
@@ -62,6 +64,7 @@ impl Operator {
             record.skipped.push(skip.clone());
         })
         .await
+        .map(drop)
     }
 
     /// Takes back that a message was left out of its entity; returns whether it was.
@@ -80,16 +83,9 @@ impl Operator {
         sequence: u64,
     ) -> Result<bool, OperatorError> {
         let token = token(key)?;
-        let known = self.skipped_messages().await?;
-        let is_there = known.iter().any(|skip| {
-            skip.domain == domain && skip.key == token.decode() && skip.sequence == sequence
-        });
-        if is_there {
-            let take_back =
-                |record: &mut SkipRecord| record.skipped.retain(|known| known.sequence != sequence);
-            self.change((domain, &token), take_back).await?;
-        }
-        Ok(is_there)
+        let take_back =
+            |record: &mut SkipRecord| record.skipped.retain(|known| known.sequence != sequence);
+        self.change((domain, &token), take_back).await
     }
 
     /// Returns all messages that are left out of their entities.
@@ -152,19 +148,27 @@ impl Operator {
         }
     }
 
+    /// Changes the record of a key and tells the nodes; returns whether that changed it.
     async fn change(
         &self,
         (domain, key): (&str, &Key),
         change: impl FnOnce(&mut SkipRecord),
-    ) -> Result<(), OperatorError> {
-        let stream = self.skips().await?;
+    ) -> Result<bool, OperatorError> {
+        let config = StreamConfig::skipped(&self.namespace);
+        let name = config.name.clone();
+        let stream = self.stream(config).await?;
+        let stream = stream.ok_or(OperatorError::NoStream { stream: name })?;
         let subject = self.namespace.skip(domain, key.as_str());
         let last = stream.last(&subject).await?;
         let mut record: SkipRecord = match &last {
             Some(stored) => codec::decode(&stored.payload).map_err(unwritten)?,
             None => SkipRecord::default(),
         };
+        let before = record.clone();
         change(&mut record);
+        if record == before {
+            return Ok(false);
+        }
         let mut headers = Headers::with_capacity(2);
         headers.put(MSG_ID, Id::new().to_string());
         headers.put(CONTENT_TYPE, codec::MEDIA_TYPE);
@@ -177,14 +181,8 @@ impl Operator {
             Append::Unknown { reason } => return Err(OperatorError::Unknown { reason }),
         }
         let news = Message::new(self.namespace.skip_news(domain), Bytes::new());
-        Ok(self.bus.send(news).await?)
-    }
-
-    /// Opens the stream of records with as many copies as the domain's events have:
-    /// the first record makes it.
-    async fn skips(&self) -> Result<Stream, OperatorError> {
-        let config = StreamConfig::skipped(&self.namespace);
-        Ok(super::open_as_declared(&self.bus, config).await?)
+        self.bus.send(news).await?;
+        Ok(true)
     }
 }
 

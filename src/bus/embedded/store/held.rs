@@ -10,7 +10,7 @@ const LOCK: &str = "lock";
 /// A folder that no other store uses, in this process or another.
 ///
 /// The folder itself is locked, which lasts as long as the folder. The file
-/// `lock` says which process it is; programs before 0.2 lock only that.
+/// `lock` says which process it is; programs of before the database lock only that.
 #[derive(Debug)]
 pub(super) struct Held {
     file: File,

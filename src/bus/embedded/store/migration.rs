@@ -1,5 +1,5 @@
-//! Takes over what a program before 0.2 stored: its files are read once and
-//! written into a database beside them, which then takes their place.
+//! Takes over a store from before it was a database: its files `log` and `state`
+//! are read once and written into a database beside them, which takes their place.
 
 use super::{
     Head,

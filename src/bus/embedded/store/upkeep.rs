@@ -73,7 +73,8 @@ pub struct StoreCheck {
 
 impl Store {
     /// Checks the database page by page, then reads every message and compares
-    /// what the tables say of each other. Nothing is changed.
+    /// what the tables say of each other. No message and no place is changed; what
+    /// stands in the write-ahead log may be moved into the database.
     ///
     /// # Errors
     ///

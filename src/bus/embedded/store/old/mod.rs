@@ -1,4 +1,5 @@
-//! The files of programs before 0.2, which are read once to be taken over.
+//! The files of a store from before it was a database, which are read once to be
+//! taken over.
 //!
 //! `log` holds the messages of all streams, `state` the declarations and the
 //! places of consumers. Both are files of frames that prove themselves whole.
