@@ -1,6 +1,6 @@
 use super::{
+    failover::{ACK_WAIT, Failover, key_of},
     job::{Jobs, lane},
-    job_limbo::{Limbo, key_of},
     job_turns::Done,
     lanes::Lanes,
     tried::{Known, Tried},
@@ -23,9 +23,6 @@ use tokio::{
 
 /// How many jobs of one partition are held at once.
 const HELD: usize = 256;
-
-/// How long a delivered job may stay without a sign of life.
-const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a held job may go without one.
 const RENEW: Duration = Duration::from_secs(10);
@@ -100,7 +97,7 @@ pub(super) struct Reading<'a> {
     /// What is stored beside the loop, so that nothing waits for it.
     pub(super) chores: JoinSet<(usize, Done)>,
     pub(super) ended: mpsc::UnboundedSender<(usize, Ended)>,
-    pub(super) limbo: Option<Limbo>,
+    pub(super) limbo: Option<Failover>,
     pub(super) tried: &'a Tried,
     /// What was done here, by place and time: it comes again if its ack was lost.
     finished: VecDeque<(u64, SystemTime)>,

@@ -1,7 +1,7 @@
 //! A partition of jobs taken over: what the reader before held comes first.
 
 use super::{
-    job_limbo::{Limbo, PROGRESS_INTERVAL, key_of, suspects},
+    failover::{Failover, PROGRESS_INTERVAL, suspects},
     job_reader::Reading,
 };
 use crate::{bus::Delivery, telemetry::TAKEOVERS_TOTAL};
@@ -33,29 +33,20 @@ impl Reading<'_> {
             "a partition is taken over while jobs of it are out"
         );
         metrics::counter!(TAKEOVERS_TOTAL, "child" => self.jobs.path.to_string()).increment(1);
-        let mut suspects = match progress {
+        let suspects = match progress {
             Ok(progress) => suspects(&self.source, partition, &progress).await,
             Err(_) => None,
         };
-        let held = self
-            .lanes
-            .iter_mut()
-            .map(|(_, held)| &held.delivery.message);
-        let waits = waiting.values().map(|delivery| &delivery.message);
-        for stored in held.chain(waits) {
-            let of_key = suspects
-                .as_mut()
-                .and_then(|all| all.get_mut(key_of(stored)));
-            of_key.map(|of_key| of_key.remove(&stored.sequence));
-        }
-        let limbo = Limbo::new(now, suspects, waiting);
+        let mut limbo = Failover::new(now, waiting);
+        let held = self.lanes.iter_mut();
+        limbo.suspect(suspects, held.map(|(_, held)| &held.delivery.message), now);
         self.attend(limbo.look);
         self.limbo = Some(limbo);
     }
 
     /// Lets go on what need not wait any more.
     pub(super) async fn let_on(&mut self) {
-        while let Some(delivery) = self.limbo.as_mut().and_then(Limbo::pop) {
+        while let Some(delivery) = self.limbo.as_mut().and_then(Failover::pop) {
             self.admit(delivery).await;
         }
     }

@@ -1,12 +1,8 @@
 //! What a reader does beside its loop, so that it never waits for a stream.
 
-use super::{
-    held::End,
-    reading::Reading,
-    redriven::Letter,
-    takeover::{Look, Suspects},
-};
+use super::{held::End, reading::Reading, redriven::Letter, takeover::Look};
 use crate::{
+    actor::failover::Suspects,
     bus::{ReadError, Reader, Stored, Stream},
     call::{ParkRecord, ParkingError},
     message::Park,

@@ -20,7 +20,9 @@ impl Reading<'_> {
         // What is handed back shall not come here again.
         self.consumer.retire().await;
         let held_back = mem::take(&mut self.limbo);
-        let held_back = held_back.into_iter().flat_map(|limbo| limbo.waiting);
+        let held_back = held_back
+            .into_iter()
+            .flat_map(|limbo| limbo.failover.waiting);
         let mut idle: Vec<_> = held_back.map(|(_, delivery)| delivery).collect();
         idle.extend(self.take_idle());
         self.give_back(idle).await;

@@ -1,3 +1,4 @@
+pub(super) use crate::actor::failover::key_of;
 use crate::{
     bus::{Delivery, Stored},
     message::{Envelope, Origin, batch},
@@ -204,11 +205,6 @@ impl Held {
             None => event,
         }))
     }
-}
-
-/// Returns the key's token of a stored event.
-pub(super) fn key_of(stored: &Stored) -> &str {
-    stored.subject.rsplit('.').next().unwrap_or_default()
 }
 
 fn unpack(stored: &Stored, stream: &str) -> Result<Vec<Envelope>, String> {

@@ -14,7 +14,7 @@ mod stranger;
 mod takeover;
 mod turns;
 
-use super::{Begins, Inbox, Retry};
+use super::{Begins, Inbox, Retry, failover::ACK_WAIT};
 use crate::{
     bus::{Consumer, ConsumerConfig, Start, Stream},
     call::Client,
@@ -25,9 +25,6 @@ use tokio::{sync::watch, time::sleep};
 
 /// How many events of one partition are held at once.
 const HELD: usize = 256;
-
-/// How long a delivered event may stay without a sign of life.
-const ACK_WAIT: Duration = Duration::from_secs(30);
 
 /// How long a held event may go without one.
 const RENEW: Duration = Duration::from_secs(10);

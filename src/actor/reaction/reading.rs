@@ -203,7 +203,10 @@ impl<'a> Reading<'a> {
     }
 
     fn holds_nothing(&self) -> bool {
-        let waiting = self.limbo.as_ref().map(|limbo| limbo.waiting.len());
+        let waiting = self
+            .limbo
+            .as_ref()
+            .map(|limbo| limbo.failover.waiting.len());
         self.lanes.len() == 0 && waiting.unwrap_or(0) == 0
     }
 
@@ -301,7 +304,7 @@ impl<'a> Reading<'a> {
             self.attend(self.look_up.next);
         }
         if let Some(limbo) = &self.limbo {
-            self.attend(limbo.look);
+            self.attend(limbo.failover.look);
         }
     }
 
@@ -368,7 +371,8 @@ impl<'a> Reading<'a> {
     /// the order of the stream should this reader die. What the server says to
     /// the last one is the sign that it noted them.
     async fn renew(&mut self, now: Instant) {
-        let waiting = self.limbo.as_ref().map(|limbo| limbo.waiting.values());
+        let limbo = self.limbo.as_ref();
+        let waiting = limbo.map(|limbo| limbo.failover.waiting.values());
         let held = self.lanes.iter_mut();
         let held = held.filter_map(|(_, held)| held.delivery());
         let mut all: Vec<_> = held.chain(waiting.into_iter().flatten()).collect();

@@ -1,32 +1,14 @@
 //! A partition taken over: what the reader before it held comes first.
 
-use super::{ACK_WAIT, AGAIN, beside::Told, held::key_of, reading::Reading};
+use super::{AGAIN, beside::Told, held::key_of, reading::Reading};
 use crate::{
-    bus::{Delivery, Progress, Stream},
+    actor::failover::{Failover, PROGRESS_INTERVAL, Suspects, suspects},
+    bus::{Delivery, Progress},
     call::Batch,
     telemetry::TAKEOVERS_TOTAL,
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-    time::Duration,
-};
+use std::collections::BTreeSet;
 use tokio::time::Instant;
-
-/// How often to look whether all that was held elsewhere is settled.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// After how long all that a dead reader held has come again.
-const PATIENCE: Duration = ACK_WAIT.saturating_add(Duration::from_secs(5));
-
-/// How many messages that may be held elsewhere are told from each other.
-const SUSPECTS: usize = 10_000;
-
-/// How many bytes of them are read for that.
-const BYTES: usize = 64 << 20;
-
-/// What may be held elsewhere, by key; nothing if that is too much to tell.
-pub(super) type Suspects = Option<HashMap<Arc<str>, BTreeSet<u64>>>;
 
 /// What was found out about a partition.
 #[derive(Debug)]
@@ -39,9 +21,7 @@ pub(super) struct Look {
     here: BTreeSet<u64>,
 }
 
-/// The time after a takeover, in which older events may still come.
-///
-/// An event goes on when no older one of its key can come any more.
+/// A takeover, and what may still come after it.
 #[derive(Debug)]
 pub(super) struct Limbo {
     /// Which takeover of this reader it is.
@@ -51,70 +31,9 @@ pub(super) struct Limbo {
     /// The turn of the first message that came, and whether that and what came
     /// before it is new.
     first: (u64, bool),
-    /// When it began, or when what is held elsewhere became less.
-    since: Instant,
-    /// When to look again.
-    pub(super) look: Instant,
     /// Whether somebody looks.
     looking: bool,
-    /// How many messages were held elsewhere, or on their way, at the last look.
-    elsewhere: usize,
-    suspects: Suspects,
-    /// What came and may not go on yet, in the order of the stream.
-    pub(super) waiting: BTreeMap<u64, Delivery>,
-}
-
-impl Limbo {
-    /// Notes what came, and says whether it may go on at once.
-    fn takes(&mut self, key: &str, sequence: u64) -> bool {
-        let Some(suspects) = &mut self.suspects else {
-            return false;
-        };
-        let Some(older) = suspects.get_mut(key) else {
-            return true;
-        };
-        older.remove(&sequence);
-        older.first().is_none_or(|first| *first > sequence)
-    }
-
-    /// Returns the first of what waits that may go on.
-    fn pop(&mut self) -> Option<Delivery> {
-        let suspects = self.suspects.as_ref()?;
-        let free = self.waiting.iter().find(|(sequence, delivery)| {
-            let older = suspects.get(key_of(&delivery.message));
-            older
-                .and_then(BTreeSet::first)
-                .is_none_or(|first| first > *sequence)
-        });
-        let sequence = *free?.0;
-        self.waiting.remove(&sequence)
-    }
-
-    /// Takes in how far the consumer is, and how many messages are held here;
-    /// whether nothing older can come any more.
-    ///
-    /// What was delivered and has not arrived counts as held elsewhere: it may be
-    /// the oldest of its key.
-    fn learns(&mut self, progress: Option<&Progress>, here: usize, now: Instant) -> bool {
-        if let Some(progress) = progress {
-            let elsewhere = progress.outstanding.saturating_sub(here);
-            if elsewhere < self.elsewhere {
-                self.since = now;
-            }
-            self.elsewhere = elsewhere;
-            if let Some(suspects) = &mut self.suspects {
-                suspects.retain(|_, older| {
-                    older.retain(|sequence| *sequence > progress.floor);
-                    !older.is_empty()
-                });
-            }
-            let resolved = self.suspects.as_ref().is_some_and(HashMap::is_empty);
-            if resolved || elsewhere == 0 {
-                return true;
-            }
-        }
-        now >= self.since + PATIENCE
-    }
+    pub(super) failover: Failover,
 }
 
 impl Reading<'_> {
@@ -123,19 +42,16 @@ impl Reading<'_> {
     pub(super) fn take_over(&mut self, first: &Delivery) {
         let now = Instant::now();
         let limbo = self.limbo.take();
-        let waiting = limbo.map(|limbo| limbo.waiting).unwrap_or_default();
+        let waiting = limbo.map(|limbo| limbo.failover.waiting);
+        let waiting = waiting.unwrap_or_default();
         let is_new = first.attempt == 1 && waiting.is_empty();
         let number = self.number();
         self.limbo = Some(Limbo {
             number,
             blind: true,
             first: (first.turn, is_new),
-            since: now,
-            look: now + LOOK,
             looking: true,
-            elsewhere: usize::MAX,
-            suspects: None,
-            waiting,
+            failover: Failover::new(now, waiting),
         });
         self.look_around_for(number);
     }
@@ -152,7 +68,7 @@ impl Reading<'_> {
         let progress = self.consumer.progress();
         let mut here = self.live();
         if let Some(limbo) = &self.limbo {
-            here.extend(limbo.waiting.keys());
+            here.extend(limbo.failover.waiting.keys());
         }
         async move {
             let progress = progress.await.ok();
@@ -178,7 +94,7 @@ impl Reading<'_> {
                     error,
                     "a partition that is taken over waits until the records of parked keys can be read"
                 );
-                (limbo.look, limbo.looking) = (now + AGAIN, false);
+                (limbo.failover.look, limbo.looking) = (now + AGAIN, false);
                 return self.attend(now + AGAIN);
             }
         }
@@ -219,7 +135,7 @@ impl Reading<'_> {
     /// Returns how many of these are held here still.
     fn still_here(&mut self, those: &BTreeSet<u64>) -> usize {
         let live = self.live();
-        let waiting = self.limbo.as_ref().map(|limbo| &limbo.waiting);
+        let waiting = self.limbo.as_ref().map(|limbo| &limbo.failover.waiting);
         let waits = |sequence| waiting.is_some_and(|waiting| waiting.contains_key(sequence));
         those
             .iter()
@@ -233,13 +149,6 @@ impl Reading<'_> {
         let Some(limbo) = self.limbo.as_mut().filter(|limbo| limbo.number == number) else {
             return;
         };
-        let waits = limbo.waiting.values().map(|delivery| &delivery.message);
-        for stored in held.chain(waits) {
-            let of_key = suspects
-                .as_mut()
-                .and_then(|all| all.get_mut(key_of(stored)));
-            of_key.map(|of_key| of_key.remove(&stored.sequence));
-        }
         if let Some(suspects) = &mut suspects {
             suspects.retain(|_, older| {
                 older.retain(|sequence| !self.handled.has(*sequence));
@@ -247,9 +156,10 @@ impl Reading<'_> {
             });
         }
         let now = Instant::now();
-        (limbo.suspects, limbo.blind, limbo.looking) = (suspects, false, false);
-        (limbo.since, limbo.look) = (now, now + LOOK);
-        self.attend(now + LOOK);
+        limbo.failover.suspect(suspects, held, now);
+        (limbo.blind, limbo.looking) = (false, false);
+        let look = limbo.failover.look;
+        self.attend(look);
         self.let_on().await;
     }
 
@@ -259,16 +169,18 @@ impl Reading<'_> {
             return Some(delivery);
         };
         let sequence = delivery.message.sequence;
-        if limbo.takes(key_of(&delivery.message), sequence) {
+        if limbo.failover.takes(key_of(&delivery.message), sequence) {
             return Some(delivery);
         }
-        limbo.waiting.insert(sequence, delivery);
+        limbo.failover.waiting.insert(sequence, delivery);
         None
     }
 
     /// Lets go on what need not wait any more.
     pub(super) async fn let_on(&mut self) {
-        while let Some(delivery) = self.limbo.as_mut().and_then(Limbo::pop) {
+        while let Some(limbo) = &mut self.limbo
+            && let Some(delivery) = limbo.failover.pop()
+        {
             self.admit(delivery).await;
         }
     }
@@ -278,11 +190,11 @@ impl Reading<'_> {
         let Some(limbo) = &mut self.limbo else {
             return;
         };
-        if limbo.look > now || limbo.looking {
+        if limbo.failover.look > now || limbo.looking {
             return;
         }
         let (number, blind) = (limbo.number, limbo.blind);
-        (limbo.look, limbo.looking) = (now + LOOK, true);
+        (limbo.failover.look, limbo.looking) = (now + PROGRESS_INTERVAL, true);
         if blind {
             return self.look_around_for(number);
         }
@@ -306,10 +218,10 @@ impl Reading<'_> {
             self.lost = true;
             return;
         }
-        if limbo.learns(progress.as_ref(), here, now) {
+        if limbo.failover.learns(progress.as_ref(), here, now) {
             return self.see_clear().await;
         }
-        let look = limbo.look;
+        let look = limbo.failover.look;
         self.attend(look);
         self.let_on().await;
     }
@@ -317,84 +229,9 @@ impl Reading<'_> {
     /// Lets everything go on.
     async fn see_clear(&mut self) {
         if let Some(limbo) = self.limbo.take() {
-            for delivery in limbo.waiting.into_values() {
+            for delivery in limbo.failover.waiting.into_values() {
                 self.admit(delivery).await;
             }
         }
-    }
-}
-
-/// Reads which messages may be held elsewhere; nothing if they are too many, or
-/// cannot be read.
-async fn suspects(events: &Stream, partition: u32, progress: &Progress) -> Suspects {
-    let mut bytes = 0;
-    let mut suspects: HashMap<Arc<str>, BTreeSet<u64>> = HashMap::new();
-    let mut reader = events
-        .read_partition(partition, progress.floor + 1)
-        .await
-        .ok()?;
-    for _ in 0..SUSPECTS {
-        let Some(stored) = reader.next().await.ok()? else {
-            return Some(suspects);
-        };
-        if stored.sequence > progress.delivered {
-            return Some(suspects);
-        }
-        bytes += stored.payload.len();
-        if bytes > BYTES {
-            break;
-        }
-        let key = Arc::from(key_of(&stored));
-        suspects.entry(key).or_default().insert(stored.sequence);
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limbo(since: Instant) -> Limbo {
-        let suspects = HashMap::from([(Arc::from("a"), BTreeSet::from([11]))]);
-        Limbo {
-            number: 1,
-            blind: false,
-            first: (1, true),
-            since,
-            look: since,
-            looking: false,
-            elsewhere: usize::MAX,
-            suspects: Some(suspects),
-            waiting: BTreeMap::new(),
-        }
-    }
-
-    fn progress(floor: u64, outstanding: usize) -> Progress {
-        Progress { floor, delivered: 20, turns: 40, outstanding, ours: true }
-    }
-
-    #[test]
-    fn what_was_delivered_and_has_not_arrived_may_be_the_oldest() {
-        let now = Instant::now();
-        let mut limbo = limbo(now);
-        assert!(!limbo.learns(Some(&progress(10, 7)), 6, now));
-        assert!(limbo.learns(Some(&progress(10, 7)), 7, now));
-    }
-
-    #[test]
-    fn as_long_as_somebody_else_gets_on_it_is_waited_for() {
-        let start = Instant::now();
-        let mut limbo = limbo(start);
-        let late = start + PATIENCE - LOOK;
-        assert!(!limbo.learns(Some(&progress(10, 9)), 1, start));
-        assert!(!limbo.learns(Some(&progress(10, 8)), 1, late));
-        assert!(!limbo.learns(Some(&progress(10, 8)), 1, start + PATIENCE));
-        assert!(limbo.learns(Some(&progress(10, 8)), 1, late + PATIENCE));
-    }
-
-    #[test]
-    fn it_ends_when_all_suspects_are_settled() {
-        let now = Instant::now();
-        assert!(limbo(now).learns(Some(&progress(11, 3)), 0, now));
     }
 }

@@ -1,4 +1,4 @@
-//! The time after a partition of jobs was taken over.
+//! The time after a partition was taken over, of events as of jobs.
 
 use crate::bus::{Delivery, Progress, Stored, Stream};
 use std::{
@@ -8,44 +8,71 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// What may be held elsewhere, by key.
-pub(super) type Suspects = HashMap<Arc<str>, BTreeSet<u64>>;
+/// What may be held elsewhere, by key; nothing if that is too much to tell.
+pub(super) type Suspects = Option<HashMap<Arc<str>, BTreeSet<u64>>>;
 
 /// How often to look whether all that was held elsewhere is settled.
 pub(super) const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long what a reader was given may stay without a sign of life.
+pub(super) const ACK_WAIT: Duration = Duration::from_secs(30);
+
 /// After how long all that a dead reader held has come again.
-const TAKEOVER_TIMEOUT: Duration = Duration::from_secs(35);
+const TAKEOVER_TIMEOUT: Duration = ACK_WAIT.saturating_add(Duration::from_secs(5));
 
 /// How many messages that may be held elsewhere are told from each other.
 const SUSPECTS: usize = 10_000;
 
-/// The time after a takeover, in which older events may still come.
+/// How many bytes of them are read for that.
+const SUSPECT_BYTES: usize = 64 << 20;
+
+/// The time after a takeover, in which older messages may still come.
 ///
-/// An event goes on when no older one of its key can come any more.
+/// A message goes on when no older one of its key can come any more.
 #[derive(Debug)]
-pub(super) struct Limbo {
+pub(super) struct Failover {
     /// When it began, or when what is held elsewhere became less.
     since: Instant,
     /// When to look again.
     pub(super) look: Instant,
     /// How many messages were held elsewhere, or on their way, at the last look.
     elsewhere: usize,
-    /// What may be held elsewhere, by key; nothing if that is too much to tell.
-    suspects: Option<Suspects>,
+    suspects: Suspects,
     /// What came and may not go on yet, in the order of the stream.
     pub(super) waiting: BTreeMap<u64, Delivery>,
 }
 
-impl Limbo {
-    /// Begins, with what may be held elsewhere and what waits already.
-    pub(super) fn new(
+impl Failover {
+    /// Begins, with what waits already; what may be held elsewhere is not known.
+    pub(super) fn new(now: Instant, waiting: BTreeMap<u64, Delivery>) -> Self {
+        Self {
+            since: now,
+            look: now + PROGRESS_INTERVAL,
+            elsewhere: usize::MAX,
+            suspects: None,
+            waiting,
+        }
+    }
+
+    /// Takes in what may be held elsewhere, of which some is held or waits here.
+    pub(super) fn suspect<'a>(
+        &mut self,
+        mut suspects: Suspects,
+        held: impl Iterator<Item = &'a Stored>,
         now: Instant,
-        suspects: Option<Suspects>,
-        waiting: BTreeMap<u64, Delivery>,
-    ) -> Self {
-        let elsewhere = usize::MAX;
-        Self { since: now, look: now + PROGRESS_INTERVAL, elsewhere, suspects, waiting }
+    ) {
+        if let Some(suspects) = &mut suspects {
+            let mut is_here = |stored: &Stored| {
+                if let Some(of_key) = suspects.get_mut(key_of(stored)) {
+                    of_key.remove(&stored.sequence);
+                }
+            };
+            held.for_each(&mut is_here);
+            let waiting = self.waiting.values();
+            waiting.for_each(|delivery| is_here(&delivery.message));
+        }
+        (self.suspects, self.since) = (suspects, now);
+        self.look = now + PROGRESS_INTERVAL;
     }
 
     /// Notes what came, and says whether it may go on at once.
@@ -107,13 +134,10 @@ impl Limbo {
 
 /// Reads which messages may be held elsewhere; nothing if they are too many, or
 /// cannot be read.
-pub(super) async fn suspects(
-    events: &Stream,
-    partition: u32,
-    progress: &Progress,
-) -> Option<Suspects> {
-    let mut suspects = Suspects::new();
-    let mut reader = events
+pub(super) async fn suspects(stream: &Stream, partition: u32, progress: &Progress) -> Suspects {
+    let mut bytes = 0;
+    let mut suspects: HashMap<Arc<str>, BTreeSet<u64>> = HashMap::new();
+    let mut reader = stream
         .read_partition(partition, progress.floor + 1)
         .await
         .ok()?;
@@ -124,13 +148,17 @@ pub(super) async fn suspects(
         if stored.sequence > progress.delivered {
             return Some(suspects);
         }
+        bytes += stored.payload.len();
+        if bytes > SUSPECT_BYTES {
+            break;
+        }
         let key = Arc::from(key_of(&stored));
         suspects.entry(key).or_default().insert(stored.sequence);
     }
     None
 }
 
-/// Returns the key's token in a job's subject.
+/// Returns the key's token in a message's subject.
 pub(super) fn key_of(stored: &Stored) -> &str {
     stored.subject.rsplit('.').next().unwrap_or_default()
 }
@@ -139,15 +167,11 @@ pub(super) fn key_of(stored: &Stored) -> &str {
 mod tests {
     use super::*;
 
-    fn limbo(since: Instant) -> Limbo {
+    fn failover(since: Instant) -> Failover {
         let suspects = HashMap::from([(Arc::from("a"), BTreeSet::from([11]))]);
-        Limbo {
-            since,
-            look: since,
-            elsewhere: usize::MAX,
-            suspects: Some(suspects),
-            waiting: BTreeMap::new(),
-        }
+        let mut failover = Failover::new(since, BTreeMap::new());
+        failover.suspect(Some(suspects), std::iter::empty(), since);
+        failover
     }
 
     fn progress(floor: u64, outstanding: usize) -> Progress {
@@ -157,25 +181,25 @@ mod tests {
     #[test]
     fn what_was_delivered_and_has_not_arrived_may_be_the_oldest() {
         let now = Instant::now();
-        let mut limbo = limbo(now);
-        assert!(!limbo.learns(Some(&progress(10, 7)), 6, now));
-        assert!(limbo.learns(Some(&progress(10, 7)), 7, now));
+        let mut failover = failover(now);
+        assert!(!failover.learns(Some(&progress(10, 7)), 6, now));
+        assert!(failover.learns(Some(&progress(10, 7)), 7, now));
     }
 
     #[test]
     fn as_long_as_somebody_else_gets_on_it_is_waited_for() {
         let start = Instant::now();
-        let mut limbo = limbo(start);
+        let mut failover = failover(start);
         let late = start + TAKEOVER_TIMEOUT - PROGRESS_INTERVAL;
-        assert!(!limbo.learns(Some(&progress(10, 9)), 1, start));
-        assert!(!limbo.learns(Some(&progress(10, 8)), 1, late));
-        assert!(!limbo.learns(Some(&progress(10, 8)), 1, start + TAKEOVER_TIMEOUT));
-        assert!(limbo.learns(Some(&progress(10, 8)), 1, late + TAKEOVER_TIMEOUT));
+        assert!(!failover.learns(Some(&progress(10, 9)), 1, start));
+        assert!(!failover.learns(Some(&progress(10, 8)), 1, late));
+        assert!(!failover.learns(Some(&progress(10, 8)), 1, start + TAKEOVER_TIMEOUT));
+        assert!(failover.learns(Some(&progress(10, 8)), 1, late + TAKEOVER_TIMEOUT));
     }
 
     #[test]
     fn it_ends_when_all_suspects_are_settled() {
         let now = Instant::now();
-        assert!(limbo(now).learns(Some(&progress(11, 3)), 0, now));
+        assert!(failover(now).learns(Some(&progress(11, 3)), 0, now));
     }
 }
