@@ -153,7 +153,8 @@ impl Kept {
         Ticket::Now(outcome)
     }
 
-    /// Lets messages be seen that were committed, and forgets those that are gone.
+    /// Lets messages be seen that were committed, and forgets those that are gone,
+    /// which are in order.
     pub(super) fn committed(&self, records: Vec<Arc<Record>>, removed: &[u64], head: Option<Head>) {
         let now = Instant::now();
         let mut guard = lock(&self.state);
@@ -162,7 +163,7 @@ impl Kept {
             stored.committed(&records, removed, head);
         }
         for record in records {
-            if !removed.contains(&record.sequence) {
+            if removed.binary_search(&record.sequence).is_err() {
                 self.offer(state, &record, now);
             }
         }

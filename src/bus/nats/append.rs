@@ -2,6 +2,7 @@ use super::{
     api::{ApiError, Nothing},
     headers::outbound,
     link::ACK_WAIT,
+    raw::Get,
     streams::Stream,
     verdict::{self, Refusal, Verdict},
 };
@@ -120,7 +121,8 @@ impl Stream {
             return Err("conflict without expectation".into());
         };
         let stored = self.subjects().stored(&message.subject);
-        let (known, next) = tokio::join!(self.probe(message), self.first_after(&stored, last));
+        let after = Get::after(&stored, last);
+        let (known, next) = tokio::join!(self.probe(message), self.get(&after));
         if let Some(sequence) = known? {
             return Ok(committed(sequence, true));
         }
@@ -131,7 +133,7 @@ impl Stream {
             }
             Some(_) => Ok(Append::Conflict),
             None => {
-                let found = self.last_stored(&stored).await;
+                let found = self.get(&Get::last_of(&stored)).await;
                 let found = found.map_err(|error| error.to_string())?;
                 match found.map_or(0, |found| found.sequence) {
                     sequence if sequence == last => Err("another write is on its way".into()),

@@ -1,7 +1,7 @@
 use super::{
     ack::Acker,
     api::{ApiError, Nothing},
-    durable::{GROUP, Mismatch, unavailable},
+    durable::{GROUP, Mismatch, progress, unavailable},
     link::{Link, backoff},
     place::Place,
     pull::{Plan, Pull, Trouble},
@@ -207,13 +207,7 @@ impl Consumer {
                 Err(_) => return Err(unavailable(&config, "no answer".into())),
             };
             floor.raise(info.ack_floor.stream_sequence);
-            Ok(Progress {
-                floor: info.ack_floor.stream_sequence,
-                delivered: info.delivered.stream_sequence,
-                turns: info.delivered.consumer_sequence,
-                outstanding: info.num_ack_pending,
-                ours: is_ours(&info, pin.as_deref()),
-            })
+            Ok(progress(&info, is_ours(&info, pin.as_deref())))
         }
     }
 

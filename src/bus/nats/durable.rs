@@ -34,8 +34,7 @@ impl Link {
         config: &ConsumerConfig,
     ) -> Result<Presence, ConsumerError> {
         declared::consumer(config, stream)?;
-        let handle = self.handle(stream, Subjects::new(stream)).await;
-        let handle = handle.map_err(|error| unavailable(config, error.to_string()))?;
+        let handle = self.handle(stream, Subjects::new(stream));
         let wanted = handle.server_consumer(config).into_consumer_config();
         let subject = format!("CONSUMER.INFO.{}.{}", stream.name, config.name);
         match self.ask_patiently::<Info>(&subject, &Nothing {}).await {
@@ -75,13 +74,7 @@ impl Stream {
             .ask_patiently::<Info>(&subject, &Nothing {})
             .await
         {
-            Ok(info) => Ok(Some(Progress {
-                floor: info.ack_floor.stream_sequence,
-                delivered: info.delivered.stream_sequence,
-                turns: info.delivered.consumer_sequence,
-                outstanding: info.num_ack_pending,
-                ours: false,
-            })),
+            Ok(info) => Ok(Some(progress(&info, false))),
             Err(ApiError::Refused(error)) if is_missing(error.error_code()) => Ok(None),
             Err(error) => {
                 let (name, reason) = (name.to_owned(), error.to_string());
@@ -213,6 +206,17 @@ pub(super) enum Mismatch {
     /// It is not there, and may not be made here.
     Missing,
     Api(ApiError),
+}
+
+/// Returns how far a consumer is, and whether it is this handle's.
+pub(super) fn progress(info: &Info, ours: bool) -> Progress {
+    Progress {
+        floor: info.ack_floor.stream_sequence,
+        delivered: info.delivered.stream_sequence,
+        turns: info.delivered.consumer_sequence,
+        outstanding: info.num_ack_pending,
+        ours,
+    }
 }
 
 /// Checks that a consumer that is there is the one that is wanted.

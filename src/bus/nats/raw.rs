@@ -11,14 +11,28 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::time::SystemTime;
 
+/// Which message of a stream is asked for.
 #[derive(Debug, Default, Serialize)]
-struct Get<'a> {
+pub(super) struct Get<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     seq: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_by_subj: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_by_subj: Option<&'a str>,
+}
+
+impl<'a> Get<'a> {
+    /// Asks for the message that was stored last on this stored subject or filter.
+    pub(super) fn last_of(filter: &'a str) -> Self {
+        Self { last_by_subj: Some(filter), ..Self::default() }
+    }
+
+    /// Asks for the first message after a sequence on this stored subject or filter.
+    pub(super) fn after(filter: &'a str, sequence: u64) -> Self {
+        let seq = Some(sequence.saturating_add(1));
+        Self { seq, next_by_subj: Some(filter), ..Self::default() }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,26 +53,24 @@ struct Raw {
 }
 
 impl Stream {
-    /// Returns the message that was stored last on this stored subject or filter.
-    pub(super) async fn last_stored(&self, filter: &str) -> Result<Option<Stored>, ApiError> {
-        self.get(&Get { last_by_subj: Some(filter), ..Get::default() })
-            .await
+    /// Asks for one message, once.
+    pub(super) async fn get(&self, get: &Get<'_>) -> Result<Option<Stored>, ApiError> {
+        let asked = self.link().ask::<Got>(self.getter(), get).await;
+        self.found(asked)
     }
 
-    /// Returns the first message after a sequence on this stored subject.
-    pub(super) async fn first_after(
-        &self,
-        subject: &str,
-        sequence: u64,
-    ) -> Result<Option<Stored>, ApiError> {
-        let seq = Some(sequence.saturating_add(1));
-        self.get(&Get { seq, next_by_subj: Some(subject), ..Get::default() })
-            .await
+    /// Asks for one message, again while nobody answers, for up to 10 s.
+    pub(super) async fn get_patiently(&self, get: &Get<'_>) -> Result<Option<Stored>, ReadError> {
+        let asked = self.link().ask_patiently::<Got>(&self.getter(), get).await;
+        self.found(asked).map_err(|error| self.unreadable(&error))
     }
 
-    async fn get(&self, get: &Get<'_>) -> Result<Option<Stored>, ApiError> {
-        let subject = format!("STREAM.MSG.GET.{}", self.name());
-        match self.link().ask::<Got>(subject, get).await {
+    fn getter(&self) -> String {
+        format!("STREAM.MSG.GET.{}", self.name())
+    }
+
+    fn found(&self, asked: Result<Got, ApiError>) -> Result<Option<Stored>, ApiError> {
+        match asked {
             Ok(got) => self.told(&got.message).map(Some),
             Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::NO_MESSAGE_FOUND => {
                 Ok(None)
@@ -101,10 +113,8 @@ impl Link {
         stream: &str,
         sequence: u64,
     ) -> Result<Option<Stored>, ReadError> {
-        let stream = self.any(stream).await?;
         let get = Get { seq: Some(sequence), ..Get::default() };
-        let found = stream.get(&get).await;
-        found.map_err(|error| stream.unreadable(&error))
+        self.any(stream).get_patiently(&get).await
     }
 
     /// Deletes the message of a sequence; says whether it was there.
@@ -127,18 +137,13 @@ impl Link {
             {
                 Ok(false)
             }
-            Err(error) => Err(self.any(stream).await?.unreadable(&error)),
+            Err(error) => Err(self.any(stream).unreadable(&error)),
         }
     }
 
     /// Returns a handle to a stream that nobody declares here.
-    async fn any(&self, stream: &str) -> Result<Stream, ReadError> {
+    fn any(&self, stream: &str) -> Stream {
         let config = StreamConfig::new(stream, [">".to_owned()]);
-        let subjects = Subjects::new(&config);
-        let handle = self.handle(&config, subjects).await;
-        handle.map_err(|error| ReadError::Unavailable {
-            stream: stream.into(),
-            reason: error.to_string(),
-        })
+        self.handle(&config, Subjects::new(&config))
     }
 }

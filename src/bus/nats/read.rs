@@ -4,6 +4,7 @@ use super::{
     headers::inbound,
     place::Place,
     pull::{Plan, Pull, Trouble},
+    raw::Get,
     streams::Stream,
 };
 use crate::{
@@ -37,8 +38,7 @@ impl Stream {
             return Err(self.not_kept(subject));
         }
         let stored = self.subjects().stored(subject);
-        let last = self.last_patiently(&stored).await?;
-        Ok(last)
+        self.get_patiently(&Get::last_of(&stored)).await
     }
 
     pub(in crate::bus) async fn read(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
@@ -103,7 +103,7 @@ impl Stream {
         let mut last: Option<Stored> = None;
         for filter in filters {
             let filter = if filter.is_empty() { ">" } else { filter };
-            let found = self.last_patiently(filter).await?;
+            let found = self.get_patiently(&Get::last_of(filter)).await?;
             last = last
                 .into_iter()
                 .chain(found)
@@ -120,34 +120,6 @@ impl Stream {
             payload: message.payload,
             sequence: place.sequence,
             time: place.time,
-        }
-    }
-
-    async fn last_patiently(&self, filter: &str) -> Result<Option<Stored>, ReadError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut failures = 0;
-        loop {
-            match self.last_stored(filter).await {
-                Err(ApiError::Away(_)) if self.link().pause(failures, deadline).await => {
-                    failures += 1;
-                }
-                Err(error) => return Err(self.unreadable(&error)),
-                Ok(found) => return Ok(found),
-            }
-        }
-    }
-
-    async fn next_patiently(&self, filter: &str, after: u64) -> Result<Option<Stored>, ReadError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut failures = 0;
-        loop {
-            match self.first_after(filter, after).await {
-                Err(ApiError::Away(_)) if self.link().pause(failures, deadline).await => {
-                    failures += 1;
-                }
-                Err(error) => return Err(self.unreadable(&error)),
-                Ok(found) => return Ok(found),
-            }
         }
     }
 
@@ -277,7 +249,8 @@ impl Reader {
         let mut next: Option<Stored> = None;
         for filter in &self.filters {
             let filter = if filter.is_empty() { ">" } else { filter };
-            let found = self.stream.next_patiently(filter, self.from - 1).await?;
+            let get = Get::after(filter, self.from - 1);
+            let found = self.stream.get_patiently(&get).await?;
             next = next
                 .into_iter()
                 .chain(found)

@@ -46,7 +46,7 @@ impl Link {
         // One that was there is not made again: it would be another, and empty.
         if self.is_provisioned() || self.identities().knows(name) {
             self.check_existing(&wanted).await?;
-            return self.handle(config, subjects).await;
+            return Ok(self.handle(config, subjects));
         }
         let create = format!("STREAM.CREATE.{name}");
         match self.ask_patiently::<Info>(&create, &wanted).await {
@@ -67,17 +67,13 @@ impl Link {
             },
             Err(error) => return Err(unavailable(name, error.to_string())),
         }
-        self.handle(config, subjects).await
+        Ok(self.handle(config, subjects))
     }
 
     /// Returns a handle to a stream that may be there.
-    pub(super) async fn handle(
-        &self,
-        config: &StreamConfig,
-        subjects: Subjects,
-    ) -> Result<Stream, StreamError> {
+    pub(super) fn handle(&self, config: &StreamConfig, subjects: Subjects) -> Stream {
         let (link, config) = (self.clone(), config.clone());
-        Ok(Stream(Arc::new(Inner { link, config, subjects })))
+        Stream(Arc::new(Inner { link, config, subjects }))
     }
 
     pub(in crate::bus) async fn has_stream(&self, name: &str) -> Result<bool, StreamError> {

@@ -2,18 +2,14 @@
 //! the rows that follow from them.
 
 use super::{
-    super::{cursor::Move, log::Outcome, timers},
+    super::{cursor::Move, log::Outcome, record::Record, timers},
     database::{count, int, key, sequence},
     entry::{self, checksum, nanos},
 };
 use crate::{
     bus::{ConsumerConfig, Expect, Message, StreamConfig, embedded::timers::Mark},
-    message::{
-        Headers,
-        headers::{MSG_ID, SCHEDULER},
-    },
+    message::{Headers, headers::MSG_ID},
 };
-use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
     collections::{BTreeMap, HashMap},
@@ -332,7 +328,7 @@ impl<'a> Change<'a> {
              WHERE timer.stream = ? AND timer.due <= ? ORDER BY timer.due, timer.key LIMIT {DUE}",
             entry::COLUMNS
         );
-        let due: Vec<(i64, Option<super::super::record::Record>)> = self
+        let due: Vec<(i64, Option<Record>)> = self
             .database
             .prepare_cached(&sql)?
             .query_map(params![at.number, nanos(at.now)], |row| {
@@ -349,17 +345,8 @@ impl<'a> Change<'a> {
         Ok(fired)
     }
 
-    fn fire_one(
-        &mut self,
-        at: Target<'_>,
-        record: &super::super::record::Record,
-    ) -> rusqlite::Result<Fired> {
-        let payload: Bytes = record.payload.clone();
-        let message = timers::fired(&record.subject, &record.headers, payload);
-        debug_assert!(
-            message.headers.get(SCHEDULER).is_some(),
-            "it says who sent it"
-        );
+    fn fire_one(&mut self, at: Target<'_>, record: &Record) -> rusqlite::Result<Fired> {
+        let message = timers::fired(&record.subject, &record.headers, record.payload.clone());
         let sequence = self.head(at.number).last + 1;
         let new = New {
             subject: &message.subject,
@@ -530,11 +517,7 @@ impl Owed {
 }
 
 /// A record of a message that was filed.
-pub(super) fn shown(
-    message: Message,
-    sequence: u64,
-    time: SystemTime,
-) -> super::super::record::Record {
+pub(super) fn shown(message: Message, sequence: u64, time: SystemTime) -> Record {
     let Message { subject, headers, payload, .. } = message;
-    super::super::record::Record { subject: Arc::from(subject), headers, payload, sequence, time }
+    Record { subject: Arc::from(subject), headers, payload, sequence, time }
 }

@@ -229,10 +229,8 @@ impl Writer<'_> {
                 self.look_at_timers(|stream| due.iter().any(|(other, _)| *other == stream))
                     .map_err(|broken| Fault::Fatal(broken.0.as_ref().into()))
             }
-            Err(Fault::Fatal(reason)) => {
-                // The queue is ended with the store: who waits is told there.
-                Err(Fault::Fatal(reason))
-            }
+            // The queue is ended with the store: who waits is told there.
+            Err(fatal @ Fault::Fatal(_)) => Err(fatal),
             Err(fault) => {
                 let later = Instant::now() + AGAIN;
                 self.held_until = Some(later);
@@ -283,7 +281,7 @@ impl Writer<'_> {
                     }
                     self.show(vec![job], done);
                 }
-                Err(Fault::Fatal(reason)) => return Err(Fault::Fatal(reason)),
+                Err(fatal @ Fault::Fatal(_)) => return Err(fatal),
                 Err(fault) => self.refuse(job, &fault),
             }
         }
@@ -335,7 +333,8 @@ impl Writer<'_> {
         }
         for (stream, Show { kept, records }) in shows {
             let of = done.removed.iter().filter(|(other, _)| *other == stream);
-            let removed: Vec<_> = of.map(|(_, sequence)| *sequence).collect();
+            let mut removed: Vec<_> = of.map(|(_, sequence)| *sequence).collect();
+            removed.sort_unstable();
             kept.committed(records, &removed, done.heads.get(&stream).copied());
             if kept.config().schedules {
                 self.look_at_timer(stream, &kept);
