@@ -120,8 +120,8 @@ impl Journals {
         let Some(stored) = reader.next().await? else {
             return Ok(None);
         };
-        let moves = page_of(&stored)?.moves.into_iter();
-        Ok(moves.into_iter().find_map(|step| match step {
+        let mut moves = page_of(&stored)?.moves.into_iter();
+        Ok(moves.find_map(|step| match step {
             Move::Started(begin) => Some(begin),
             _ => None,
         }))

@@ -1,5 +1,6 @@
 use super::{
     Abort, SagaError, SagaFilter, SagaList, SagaPhase, SagaState, SagaStatus,
+    book::Book,
     errand::Errands,
     journal::{Journals, Written},
     page::{Begin, Ending, Move, Told},
@@ -14,7 +15,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use tokio::time::{Instant, sleep};
 
 /// How often the operator's word is written again when others wrote in between.
-pub(super) const TRIES: u32 = 10;
+const TRIES: u32 = 10;
 
 /// The longest that is waited for an outcome, so that its end is a time that clocks can say.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -39,8 +40,8 @@ const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from
 /// ```
 #[derive(Clone)]
 pub struct Sagas {
-    pub(super) journals: Journals,
-    pub(super) errands: Errands,
+    journals: Journals,
+    errands: Errands,
 }
 
 /// How a saga stands, as its starter asks for it.
@@ -279,6 +280,24 @@ impl Sagas {
     }
 
     async fn tell(&self, id: &str, told: Told) -> Result<(), SagaError> {
+        self.say(id, |book| {
+            if told == Told::Cancel && book.pivoted {
+                return Err(SagaError::Pivoted { id: id.to_owned() });
+            }
+            // What waits for its next attempt is to be told; all else only woken.
+            let is_idle = told == Told::Retry && book.parked.is_none() && !book.is_troubled();
+            Ok((!is_idle).then_some(Move::Told(told)))
+        })
+        .await
+    }
+
+    /// Writes the operator's word in the journal of a saga that is not over, and wakes
+    /// it; without a word it is only woken.
+    pub(super) async fn say(
+        &self,
+        id: &str,
+        word: impl Fn(&Book) -> Result<Option<Move>, SagaError>,
+    ) -> Result<(), SagaError> {
         let key = key(id)?;
         for _ in 0..TRIES {
             let book = self.journals.load(&key).await?;
@@ -289,29 +308,25 @@ impl Sagas {
             if state.is_over() {
                 return Err(SagaError::Over { id: id.to_owned(), state });
             }
-            // What waits for its next attempt is to be told; all else only woken.
-            if told == Told::Retry && book.parked.is_none() && !book.is_troubled() {
+            let Some(word) = word(&book)? else {
                 return Ok(self.errands.wake(&key, Id::new()).await?);
-            }
-            if told == Told::Cancel && book.pivoted {
-                return Err(SagaError::Pivoted { id: id.to_owned() });
-            }
-            match self
-                .journals
-                .write(&key, book.last, &[Move::Told(told)])
-                .await?
-            {
+            };
+            match self.journals.write(&key, book.last, &[word]).await? {
                 Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
                 Written::Conflict => {}
                 Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),
-                Written::Crashed | Written::TooLarge => break,
+                Written::TooLarge => {
+                    let reason = "what is said is too large for its journal".to_owned();
+                    return Err(SagaError::Journal { reason });
+                }
+                Written::Crashed => break,
             }
         }
         let reason = format!("its journal changed {TRIES} times in between");
         Err(SagaError::Unknown { reason })
     }
 
-    pub(super) fn not_found(&self, id: &str) -> SagaError {
+    fn not_found(&self, id: &str) -> SagaError {
         SagaError::NotFound { saga: self.journals.saga.to_string(), id: id.to_owned() }
     }
 }

@@ -1,13 +1,11 @@
 //! The operator's word for what came of a step.
 
 use super::{
-    SagaError, SagaState, Sagas,
+    SagaError, Sagas,
     book::Book,
-    journal::Written,
     page::{Move, Settled},
-    sagas::TRIES,
 };
-use crate::message::{Id, Key, codec};
+use crate::message::codec;
 use serde::Serialize;
 
 impl Sagas {
@@ -27,8 +25,11 @@ impl Sagas {
         reply: &T,
         reason: &str,
     ) -> Result<(), SagaError> {
-        let outcome = Settled::Done(codec::encode(reply)?);
-        self.settle(id, step, outcome, reason).await
+        let reply = codec::encode(reply).map_err(|error| {
+            let reason = format!("the reply of `{step}` {error}");
+            SagaError::Journal { reason }
+        })?;
+        self.settle(id, step, Settled::Done(reply), reason).await
     }
 
     /// Says that a step whose outcome is not known was not done: the saga aborts, or
@@ -55,42 +56,19 @@ impl Sagas {
         outcome: Settled,
         reason: &str,
     ) -> Result<(), SagaError> {
-        let key = Key::new(id)?;
         let reason = match outcome {
             Settled::Done(_) => reason.to_owned(),
             Settled::NotDone => format!("`{step}` was not done, the operator says: {reason}"),
         };
-        let settled = [Move::Settled { step: step.to_owned(), outcome, reason }];
-        for _ in 0..TRIES {
-            let book = self.journals.load(&key).await?;
-            let Move::Settled { outcome, .. } = &settled[0] else {
-                break;
-            };
-            self.check(&book, id, step, outcome)?;
-            match self.journals.write(&key, book.last, &settled).await? {
-                Written::Stored(_) => return Ok(self.errands.wake(&key, Id::new()).await?),
-                Written::Conflict => {}
-                Written::Unknown(reason) => return Err(SagaError::Unknown { reason }),
-                Written::Crashed | Written::TooLarge => break,
+        self.say(id, |book| {
+            let open = open(book, &outcome);
+            if !open.iter().any(|name| name == step) {
+                return Err(SagaError::NotOpen { id: id.to_owned(), step: step.to_owned(), open });
             }
-        }
-        let reason = format!("its journal changed {TRIES} times in between");
-        Err(SagaError::Unknown { reason })
-    }
-
-    fn check(&self, book: &Book, id: &str, step: &str, outcome: &Settled) -> Result<(), SagaError> {
-        if book.last == 0 {
-            return Err(self.not_found(id));
-        }
-        let state = SagaState::of(book);
-        if state.is_over() {
-            return Err(SagaError::Over { id: id.to_owned(), state });
-        }
-        let open = open(book, outcome);
-        if open.iter().any(|name| name == step) {
-            return Ok(());
-        }
-        Err(SagaError::NotOpen { id: id.to_owned(), step: step.to_owned(), open })
+            let (step, outcome, reason) = (step.to_owned(), outcome.clone(), reason.clone());
+            Ok(Some(Move::Settled { step, outcome, reason }))
+        })
+        .await
     }
 }
 

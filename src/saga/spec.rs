@@ -186,7 +186,8 @@ where
     /// A caller that does not wait so long is told that it
     /// [still runs](crate::CallError::StillRunning), and asks again with the same key, or
     /// looks with [`Sagas`](super::Sagas): the saga goes on without it. One that asks
-    /// with the same key for another input is refused with 409. How many wait at once is bounded by the mailbox; more are answered with 503.
+    /// with the same key for another input is refused with 409. How many wait at once
+    /// is bounded by the mailbox; more are answered with 503.
     pub fn answer<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
     where
         C: Command,
