@@ -17,16 +17,16 @@ use std::{
 
 /// Stands for the key of commands without one in the subjects of their timers;
 /// no key is written so.
-const KEYLESS: &str = "=";
+pub(super) const KEYLESS: &str = "=";
 
 /// A command about to be sent as a job; awaiting it returns once it is stored.
 ///
 /// A job is done at least once, by a group that answers the command, now or
 /// when one runs next; whether there is such a group cannot be known here. Jobs
 /// of one key are done in order, jobs of different keys side by side; when a
-/// node dies, those that it held come again within 30 s, and newer ones of their
-/// keys may come first. What the domain says no to is done; what fails is tried
-/// again, then becomes a dead letter. The reply goes nowhere.
+/// node dies, those that it held come again within about 40 s, and newer ones of
+/// their keys wait for them. What the domain says no to is done; what fails is
+/// tried again, then becomes a dead letter. The reply goes nowhere.
 ///
 /// With a time it is a timer: the command waits in the stream until it is due,
 /// also while nothing runs. It is done a few milliseconds later, on NATS up to

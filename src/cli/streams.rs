@@ -37,8 +37,9 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     match args.act {
         Act::List { json } => list(&operator.streams().await?, json, out)?,
         Act::Drop { stream, sequence, reason } => {
-            let said = (&*Place::operator(), &*reason);
-            let number = operator.drop_message(&stream, sequence, said).await?;
+            let by = Place::operator();
+            let dropped = operator.drop_message(&stream, sequence, &by, &reason);
+            let number = dropped.await?;
             let stream = word(&stream);
             out.line(&format!(
                 "{stream} {sequence} is deleted; `callboard dead show {number}` has it"

@@ -86,6 +86,25 @@ impl Letter {
         letter
     }
 
+    /// Describes it as it is handled again.
+    pub(super) fn park(&self, (domain, key): (String, &str), by: String) -> Park {
+        Park {
+            child: self.child.clone(),
+            domain,
+            key: key.to_owned(),
+            from: self.sequence,
+            sequence: self.sequence,
+            index: self.index,
+            kind: self.kind.clone(),
+            reason: self.reason.clone(),
+            attempts: self.attempts,
+            since: unix_ms(self.stored.time),
+            by,
+            note: None,
+            amended: None,
+        }
+    }
+
     pub(super) fn no_event(&self, reason: String) -> OperatorError {
         OperatorError::NoEvent { number: self.number, reason }
     }
@@ -169,21 +188,7 @@ impl Operator {
             let (number, child) = (letter.number, letter.child.clone());
             return Err(OperatorError::Asked { number, child });
         }
-        let park = Park {
-            child: letter.child.clone(),
-            domain: domain.to_owned(),
-            key: key.to_owned(),
-            from: letter.sequence,
-            sequence: letter.sequence,
-            index: letter.index,
-            kind: letter.kind.clone(),
-            reason: letter.reason.clone(),
-            attempts: letter.attempts,
-            since: unix_ms(letter.stored.time),
-            by: self.source.clone(),
-            note: None,
-            amended: None,
-        };
+        let park = letter.park((domain.to_owned(), key), self.source.clone());
         parks.append(Act::Redriven, &park, (subject, after)).await?;
         self.poke(&letter.child).await
     }

@@ -3,18 +3,18 @@ use crate::{
     bus::{
         Append, Expect, Message, PARTITIONS, Stored, Stream, StreamConfig, partition, within_reach,
     },
-    call::{Letter, Sent, job::put_in_place},
+    call::{
+        Letter, Sent,
+        job::{KEYLESS, put_in_place},
+    },
     message::{
-        Act, Command, Headers, Id, Key, Park, Request, Subject, codec,
+        Act, Command, Headers, Id, Key, Request, Subject, codec,
         headers::{CB_CRON, CB_DUE, CB_ID, MSG_ID},
     },
     time::{Clock, from_unix_ms, unix_ms},
 };
 use bytes::Bytes;
 use std::time::SystemTime;
-
-/// Stands for the key of commands without one in the subjects of their timers.
-const KEYLESS: &str = "=";
 
 /// A job that may not be done yet, or a timer that is not due.
 #[derive(Clone, Debug)]
@@ -309,21 +309,7 @@ impl Operator {
             Append::Unknown { reason } => return Err(OperatorError::Unknown { reason }),
             Append::Conflict => return Err(OperatorError::Changed),
         }
-        let park = Park {
-            child: letter.child.clone(),
-            domain: domain_of_jobs(domain),
-            key: key.to_owned(),
-            from: letter.sequence,
-            sequence: letter.sequence,
-            index: letter.index,
-            kind: letter.kind.clone(),
-            reason: letter.reason.clone(),
-            attempts: letter.attempts,
-            since: unix_ms(letter.stored.time),
-            by: self.source.clone(),
-            note: None,
-            amended: None,
-        };
+        let park = letter.park((domain_of_jobs(domain), key), self.source.clone());
         parks.append(Act::Redriven, &park, (record, after)).await?;
         Ok(())
     }

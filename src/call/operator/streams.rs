@@ -29,7 +29,7 @@ impl Operator {
     }
 
     /// Deletes one message of a stream that allows it, and returns the number of the dead letter
-    /// that keeps it: its bytes, who deleted it and why.
+    /// that keeps it: its bytes, by whom it was deleted and why.
     ///
     /// The letter is written first: what cannot be recorded is not deleted.
     ///
@@ -45,7 +45,8 @@ impl Operator {
         &self,
         stream: &str,
         sequence: u64,
-        (who, reason): (&str, &str),
+        by: &str,
+        reason: &str,
     ) -> Result<u64, OperatorError> {
         let missing = || OperatorError::NotStored { stream: stream.to_owned(), sequence };
         let streams = self.streams().await?;
@@ -57,7 +58,7 @@ impl Operator {
         }
         let stored = self.bus.message(stream, sequence).await?;
         let stored = stored.ok_or_else(missing)?;
-        let said = format!("deleted by {who}: {reason}");
+        let said = format!("deleted by {by}: {reason}");
         let number = self.record(stream, stored, &said).await?;
         if self.bus.delete(stream, sequence).await? {
             return Ok(number);
