@@ -100,7 +100,7 @@ async fn a_carriage_return_in_a_received_header_leaves_the_node_as_it_is() -> Ve
     let log = Log::default();
     let node = start(&way, &log).await?;
     let url = way.url().ok_or("no server")?;
-    for subject in ["cmd.box.put", "evt.box.a", "sys.tree", "cmd.box.put"] {
+    for subject in ["cmd.box.put", "evt.box.a", "sys.ask.tree", "cmd.box.put"] {
         let subject = format!("{}.{subject}", way.namespace);
         smuggle(&url, &subject, "cb-caller: a\rb", &good())?;
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 use callboard::{
     Client,
-    bus::{Bus, ConsumerConfig, Expect, Message, StreamConfig},
+    bus::{Bus, ConsumerConfig, Expect, Message, RequestError, StreamConfig},
     message::{
         Headers, Id, Status, codec,
         headers::{CB_DEAD_REASON, CB_RAW_HEADERS, CB_UNREADABLE, MSG_ID},
@@ -27,12 +27,16 @@ const ANSWERED: Duration = Duration::from_secs(2);
 fn plain_subjects(namespace: &str) -> Vec<String> {
     let mut subjects: Vec<_> = [
         "cmd.box.put",
-        "sys.tree",
-        "sys.presence.news.x",
-        "sys.routes.table",
-        "sys.policies.table",
-        "sys.breaker.opened.x",
-        "sys.breakers",
+        "sys.ask.tree",
+        "sys.ask.presence",
+        "sys.ask.breakers",
+        "sys.node.presence.news.x",
+        "sys.node.presence.beat",
+        "sys.node.routes.table",
+        "sys.node.policies.table",
+        "sys.node.breaker.opened.x",
+        "sys.operator.routes.set",
+        "sys.operator.breakers.force",
     ]
     .iter()
     .map(|rest| format!("{namespace}.{rest}"))
@@ -70,6 +74,10 @@ async fn an_unreadable_message_on_any_plain_subject_ends_no_node() -> Verdict {
     let mut raw = Raw::connect(&way.url().ok_or("no server")?)?;
     let client = way.client();
     for subject in plain_subjects(&way.namespace) {
+        let nothing = Message::new(subject.clone(), "");
+        let heard = way.bus.request(nothing, Duration::from_millis(50)).await;
+        let nobody = matches!(heard, Err(RequestError::NoResponders { .. }));
+        assert!(!nobody, "no node listens to {subject}");
         for (what, block) in UNREADABLE {
             raw.publish(&subject, block, &good())?;
             raw.sync()?;

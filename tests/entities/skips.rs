@@ -115,7 +115,9 @@ async fn a_message_is_left_out_also_where_nodes_keep_three_copies() -> Verdict {
     let (client, operator) = (node.client(), Operator::new(way.bus.clone(), way.names()));
     client.call(deposit("a", 5)).await?;
     stray_among(&way, "one", 3).await?;
-    operator.skip_message("bank", "a", 2, "a stray message").await?;
+    operator
+        .skip_message("bank", "a", 2, "a stray message")
+        .await?;
     assert_eq!(client.call(deposit("a", 1)).await?, 6);
     let other = way.node("two").replicas(3).group(bank()).start().await?;
     assert_eq!(other.client().call(deposit("a", 1)).await?, 7);

@@ -123,7 +123,7 @@ async fn a_forged_record_of_another_key_or_place_is_passed_over() -> Verdict {
             stream.append(forged, callboard::bus::Expect::Any).await?;
         }
         let names = way.names();
-        let poke = Message::new(format!("{names}.sys.park.barn_farmer"), "");
+        let poke = Message::new(format!("{names}.sys.operator.park.barn_farmer"), "");
         way.bus.send(poke).await?;
         sow(way, "b1").await?;
         until("another key", async || farm.log.count("b1") == 1).await;
