@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub(super) const REMEMBERED: usize = 1_000;
 
 /// For how many seconds an entity remembers a command, however many came since.
-const FOR: u32 = 15 * 60;
+pub(super) const REMEMBERED_FOR: u32 = 15 * 60;
 
 /// How many commands an entity remembers at most.
 const MOST: usize = 20_000;
@@ -72,7 +72,7 @@ impl Commands {
             let all = self.known.iter();
             self.index = Some(all.map(|known| (known.mark, known.sequence)).collect());
         }
-        self.forget_before(at.saturating_sub(FOR));
+        self.forget_before(at.saturating_sub(REMEMBERED_FOR));
     }
 
     /// Forgets what is older than a time and beyond the last thousand.
@@ -254,7 +254,7 @@ mod tests {
             commands.note(
                 mark(n),
                 sequence,
-                u32::try_from(n).unwrap_or_default() * FOR,
+                u32::try_from(n).unwrap_or_default() * REMEMBERED_FOR,
             );
         }
         let (kept, times) = commands.keep();
@@ -279,9 +279,9 @@ mod tests {
             (commands.len(), commands.committed(mark(0))),
             (5_000, Some(1))
         );
-        commands.note(mark(5_000), 5_001, 1_000 + FOR);
+        commands.note(mark(5_000), 5_001, 1_000 + REMEMBERED_FOR);
         assert_eq!(commands.len(), 5_001, "not a second too early");
-        commands.note(mark(5_001), 5_002, 1_001 + FOR);
+        commands.note(mark(5_001), 5_002, 1_001 + REMEMBERED_FOR);
         assert_eq!(commands.len(), REMEMBERED);
         assert_eq!(commands.oldest(), Some(4_003));
         for (n, sequence) in (10_000..40_000).zip(10_000..) {

@@ -6,7 +6,7 @@ use super::{
     snapshot::{PART, Parts, Snapshots, Written},
 };
 use crate::{
-    bus::{Append, Expect, Message, Stream},
+    bus::{Append, Expect, Message, Stored, Stream},
     call::Client,
     message::{Headers, Id, headers::MSG_ID},
     telemetry::SNAPSHOTS_TOTAL,
@@ -141,7 +141,7 @@ async fn find<S: 'static>(
     Ok(Some((life, oldest)))
 }
 
-async fn last(stream: &Stream, subject: &str) -> Result<Option<crate::bus::Stored>, String> {
+async fn last(stream: &Stream, subject: &str) -> Result<Option<Stored>, String> {
     stream
         .last(subject)
         .await

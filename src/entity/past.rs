@@ -1,4 +1,5 @@
 use super::{
+    commands::REMEMBERED_FOR,
     decision::Fact,
     keeper::Keeper,
     life::{Life, Noted, Place},
@@ -18,9 +19,6 @@ use std::{rc::Rc, time::SystemTime};
 
 /// Above how many events since the last snapshot an entity is too long.
 const LONG: u64 = 10_000;
-
-/// For how many seconds commands are remembered beyond the last thousand.
-const REMEMBERED_FOR: u32 = 15 * 60;
 
 /// What the entities of one shard share beside their plan.
 #[derive(Clone, Debug)]
