@@ -75,7 +75,7 @@
 //!    route         which instance a command goes to
 //! 1  message       what is said: types, headers, bytes, subjects
 //!    roster        what is known of who is there, read without waiting
-//! 0  error, span, telemetry, time
+//! 0  error, span, telemetry, time, version
 //! ```
 //!
 //! **A message's way in.** A [`Node`] listens for the commands of its groups'
@@ -97,18 +97,18 @@
 //! Restarts are decided by a pure machine as in Erlang's OTP ([`Strategy`],
 //! [`Restart`], [`Group::intensity`], [`Backoff`]), and carried out by the group.
 //!
-//! **A message's way out.** A handler's [`Context`] publishes, calls, and sends jobs. What
-//! follows from a message carries its correlation, names it as its cause, and
-//! has an id derived from it, so that streams keep one of each when it is
-//! handled twice. A command whose group lives in the same process skips bus and
+//! **A message's way out.** A handler's [`Context`] publishes, calls, and sends
+//! jobs. What follows from a message carries its correlation, names it as its
+//! cause, and has an id derived from it, so that streams keep one of each when it
+//! is handled twice. A command whose group lives in the same process skips bus and
 //! codec; all else is the same.
 //!
 //! **What survives.** [`Bus::embedded`] keeps streams in memory,
 //! [`Bus::embedded_at`] in a directory, where every commit is synced unless said
 //! otherwise. On NATS an event is published once the server has it; when that
 //! reaches the disk is the server's setting. An actor's state is what its factory
-//! builds, an [`Entity`]'s what its events say. A [`Projection`]'s model is built again from the streams, or goes on from where
-//! it was written down.
+//! builds, an [`Entity`]'s what its events say. A [`Projection`]'s model is built
+//! again from the streams, or goes on from where it was written down.
 //!
 //! # Features
 //!

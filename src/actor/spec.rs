@@ -173,8 +173,9 @@ impl<A: 'static> Actor<A> {
     /// `callboard parked` says to try again, skip or amend it; then all that
     /// waits comes in order. Where order means nothing, see
     /// [`Retry::then_discard`]. What is discarded or cannot be read becomes a
-    /// dead letter, and its key goes on. What a newer program wrote fails here
-    /// until this one is updated; then the key wants a retry.
+    /// dead letter, and its key goes on. What a newer program wrote is left to a
+    /// node with that program; while there is none it fails here, and its key is
+    /// parked until it is retried.
     ///
     /// An actor that is new begins with the oldest event of the domain's stream,
     /// unless it says [`from_now`](Self::from_now); one that was there before goes on

@@ -93,11 +93,12 @@ impl Bus {
     /// over once; the files stay behind as `log.migrated` and `state.migrated`.
     ///
     /// This blocks while the database is opened, which does not depend on how
-    /// much it holds. Appends and confirmed acknowledgements wait as long as the
-    /// disk takes; reads of what is not in memory block their thread for as
-    /// long. A full disk refuses appends until there is room; a disk that fails
-    /// ends the bus, and with it the node. The directory is free again when the last handle is
-    /// dropped: buses, streams, consumers and deliveries.
+    /// much it holds, and while an older store is taken over, which does. Appends
+    /// and confirmed acknowledgements wait as long as the disk takes; reads of what
+    /// is not in memory block their thread for as long. A full disk refuses appends
+    /// until there is room; a disk that fails ends the bus, and with it the node. The
+    /// directory is free again when the last handle is dropped: buses, streams,
+    /// consumers and deliveries.
     ///
     /// # Errors
     ///

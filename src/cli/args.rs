@@ -120,6 +120,8 @@ Examples:
   callboard saga show checkout o-1        its steps: times, attempts, what undoes them
   callboard saga why checkout o-1         what it waits for
   callboard saga retry checkout o-1       let a parked one go on where it stood
+  callboard saga retry --all --reason 'bank is down'
+  callboard saga settle checkout o-1 payments.charge done --reply '{\"left\":0}' --reason 'case 4711'
   callboard saga cancel checkout o-1      undo what was done, if there is a way back
   callboard saga compensate checkout o-1  undo what was done, also past its pivot
 A word is stored in the saga's journal: it works while no runner is up.";

@@ -2,8 +2,7 @@
 
 use super::{
     error::CommandError,
-    input,
-    json,
+    input, json,
     line::{nanos, time, word},
     out::{Out, note, plain},
     parked::Data,

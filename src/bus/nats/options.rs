@@ -84,7 +84,9 @@ impl Options {
     }
 
     /// Makes connections on which a header that is not text breaks nothing, from the start on;
-    /// others become so when they broke once. That takes one more hop on this machine.
+    /// others become so when they broke once. That takes one more hop on this machine, over
+    /// the loopback address: in plain text, with the login, also where the server is reached
+    /// by TLS.
     #[must_use]
     pub fn screened(mut self) -> Self {
         self.unreadable = Arc::new(AtomicBool::new(true));

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 /// When a breaker opens, for how long, and how it tries again.
 ///
 /// By default it opens after 5 failures in a row within 10 s, stays open for
-/// 60 s and up to a tenth more, and then lets one probe through. Rates are off unless they are set.
+/// 60 s and up to a tenth more, and then lets one probe through. Rates are off
+/// unless they are set.
 ///
 /// # Examples
 ///
