@@ -3,9 +3,12 @@
 //! [`Clock`] tells the time of day. The system's clock is for production; a
 //! virtual one starts at a fixed instant and follows tokio's clock, so a
 //! paused test sees the same times in every run. Durations and timers are
-//! tokio's business, not this room's.
+//! tokio's business, not this room's; but for how long replies usually take.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
 use tokio::time::Instant;
 
 /// Where a virtual clock starts: 2026-01-01T00:00:00Z.
@@ -45,6 +48,51 @@ impl Clock {
     /// Returns the time of day in milliseconds since 1970, as headers carry it.
     pub fn unix_ms(self) -> u64 {
         unix_ms(self.now())
+    }
+}
+
+/// How long replies usually take: near the slowest of many.
+#[derive(Debug, Default)]
+pub(crate) struct UsualTime {
+    /// In microseconds; 0 before the first reply.
+    micros: AtomicU64,
+}
+
+impl UsualTime {
+    /// Begins with what another one knows.
+    pub(crate) fn like(other: &Self) -> Self {
+        Self { micros: AtomicU64::new(other.micros.load(Relaxed)) }
+    }
+
+    /// Whether any reply was noted.
+    pub(crate) fn is_known(&self) -> bool {
+        self.micros.load(Relaxed) > 0
+    }
+
+    /// Notes how long a reply took.
+    pub(crate) fn took(&self, time: Duration) {
+        let took = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        let usual = self.micros.load(Relaxed);
+        // Up fast and down slowly, so that it comes to stand near the slowest of many.
+        // One that is lost between two that note at once does not matter.
+        let next = match usual {
+            0 => took,
+            _ if took > usual => usual + (took - usual) / 4,
+            _ => usual - (usual - took) / 64,
+        };
+        self.micros.store(next.max(1), Relaxed);
+    }
+
+    /// Whether the time that one attempt had was the callee's due, so that silence
+    /// speaks against the callee and not against an impatient caller: what it is given,
+    /// or twice what its replies usually take.
+    pub(crate) fn was_due(&self, had: Duration, given: Duration) -> bool {
+        // A tenth may have gone by on the way.
+        if had >= given.mul_f64(0.9) {
+            return true;
+        }
+        let usual = self.micros.load(Relaxed);
+        usual > 0 && had.as_micros() > u128::from(usual).saturating_mul(2)
     }
 }
 

@@ -49,6 +49,17 @@ pub(crate) type Review = Arc<
         + Sync,
 >;
 
+/// What a node needs to know of the sagas whose journals an actor keeps.
+#[derive(Clone)]
+pub(crate) struct SagaNeeds {
+    /// How the live ones are reviewed.
+    pub(crate) review: Review,
+    /// After how much silence of its runner one goes on elsewhere.
+    pub(crate) lease: Duration,
+    /// How many are run at once on all nodes.
+    pub(crate) in_flight: usize,
+}
+
 /// An actor's description without the type of its state.
 pub(crate) struct Blueprint {
     pub(crate) name: &'static str,
@@ -66,8 +77,8 @@ pub(crate) struct Blueprint {
     pub(crate) stop_within: Duration,
     pub(crate) retry: Retry,
     pub(crate) lag: Option<Arc<AtomicU64>>,
-    /// Whether it keeps journals of sagas under its name, and how they are reviewed.
-    pub(crate) review: Option<Review>,
+    /// What its sagas need, if it keeps journals of sagas under its name.
+    pub(crate) sagas: Option<SagaNeeds>,
     pub(crate) spawn: Box<dyn Fn(Seat) -> Hosted + Send>,
 }
 

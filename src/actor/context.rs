@@ -89,13 +89,14 @@ impl Context {
         self.send(command).at(time)
     }
 
-    /// Sends a command as a job that is due so long from now.
+    /// Sends a command as a job that is due so long from now, by this process's clock.
     pub fn send_in<C: Command>(&self, command: C, wait: Duration) -> Job<'_, C> {
         self.send(command).after(wait)
     }
 
     /// Takes back the job of a command that waits under a
-    /// [name](Job::named); returns whether there was one.
+    /// [name](Job::named); returns whether there was one. If not, one whose sending
+    /// ended with [`JobError::Unknown`] may still arrive: see [`named`](Job::named).
     ///
     /// # Errors
     ///

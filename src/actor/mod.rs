@@ -32,7 +32,7 @@ mod spec;
 mod taken;
 mod tried;
 
-pub(crate) use blueprint::{Answered, Begins, Blueprint, Repeated, Review};
+pub(crate) use blueprint::{Answered, Begins, Blueprint, Repeated, Review, SagaNeeds};
 pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;

@@ -1,6 +1,6 @@
 use super::{
     Context, Heard, Poke, Restart, Retry, Taken,
-    blueprint::{Answered, Begins, Blueprint, Repeated, Review},
+    blueprint::{Answered, Begins, Blueprint, Repeated, SagaNeeds},
     cell,
     host::{Birth, Factory, Plan},
     pattern::{Cron, Pattern},
@@ -62,7 +62,7 @@ pub struct Actor<A> {
     mailbox: usize,
     retry: Retry,
     lag: Option<Arc<AtomicU64>>,
-    review: Option<Review>,
+    sagas: Option<SagaNeeds>,
     begins: Begins,
     formerly: Option<String>,
 }
@@ -121,7 +121,7 @@ impl<A: 'static> Actor<A> {
             mailbox: 1_024,
             retry: Retry::default(),
             lag: None,
-            review: None,
+            sagas: None,
             begins: Begins::default(),
             formerly: None,
         }
@@ -388,9 +388,9 @@ impl<A: 'static> Actor<A> {
         self
     }
 
-    /// Says that it keeps journals of sagas under its name, and how they are reviewed.
-    pub(crate) fn runs_sagas(mut self, review: Review) -> Self {
-        self.review = Some(review);
+    /// Says that it keeps journals of sagas under its name, and what these need.
+    pub(crate) fn runs_sagas(mut self, sagas: SagaNeeds) -> Self {
+        self.sagas = Some(sagas);
         self
     }
 
@@ -415,7 +415,7 @@ impl<A: 'static> Actor<A> {
             stop_within: plan.stop_within,
             retry: self.retry,
             lag: self.lag,
-            review: self.review,
+            sagas: self.sagas,
             begins: self.begins,
             formerly: self.formerly,
             spawn: Box::new(move |seat| cell::spawn(&plan, seat, mailbox)),

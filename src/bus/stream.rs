@@ -4,7 +4,10 @@ use super::{
     AppendError, CancelError, Consumer, ConsumerConfig, ConsumerError, Message, Progress,
     ReadError, Reader, Stored, embedded, names::size,
 };
-use crate::message::{Namespace, headers::MSG_ID};
+use crate::message::{
+    Headers, Namespace,
+    headers::{CB_ID, MSG_ID},
+};
 use std::time::{Duration, SystemTime};
 
 /// How many bytes the headers of a stored message may take: what a server stores,
@@ -294,7 +297,8 @@ impl Stream {
     }
 
     /// Returns the sequence of the message with an id on a subject, if one was
-    /// stored at this time or later, however long ago the stream forgot the id.
+    /// stored at this time or later, however long ago the stream forgot the id. What
+    /// was passed on when it was due is known by the command's id, which it keeps.
     ///
     /// # Errors
     ///
@@ -318,8 +322,10 @@ impl Stream {
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => Reader::nats(stream.read_since(subject, since).await?),
         };
+        let has = |headers: &Headers, name| headers.get(name) == Some(id);
         while let Some(stored) = reader.next().await? {
-            if stored.time >= since && stored.headers.get(MSG_ID) == Some(id) {
+            let headers = &stored.headers;
+            if stored.time >= since && (has(headers, MSG_ID) || has(headers, CB_ID)) {
                 return Ok(Some(stored.sequence));
             }
         }

@@ -130,7 +130,7 @@ impl Client {
         self.send(command).at(time)
     }
 
-    /// Sends a command as a job that is due so long from now.
+    /// Sends a command as a job that is due so long from now, by this process's clock.
     pub fn send_in<C: Command>(&self, command: C, wait: Duration) -> Job<'_, C> {
         self.send(command).after(wait)
     }
@@ -138,7 +138,9 @@ impl Client {
     /// Takes back the job of a command that waits under a
     /// [name](Job::named); returns whether there was one.
     ///
-    /// The key is the command's, empty if it has none.
+    /// The key is the command's, empty if it has none. If there was none, one whose
+    /// sending ended with [`JobError::Unknown`] may still arrive: see
+    /// [`named`](Job::named).
     ///
     /// # Errors
     ///

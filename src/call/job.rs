@@ -1,9 +1,9 @@
-use super::{Cause, Client, JobError, ask::request};
+use super::{Cause, Client, JobError, ask::request, publish::find};
 use crate::{
     bus::{Append, AppendError, Expect, Message, ReadError, Stream, within_reach},
     message::{
         Command, Headers, Id, Key, Subject, codec,
-        headers::{CB_DUE, MSG_ID},
+        headers::{CB_DUE, MSG_ID, SCHEDULE_TARGET},
     },
     telemetry::JOBS_SENT_TOTAL,
     time::unix_ms,
@@ -28,10 +28,17 @@ pub(super) const KEYLESS: &str = "=";
 /// their keys wait for them. What the domain says no to is done; what fails is
 /// tried again, then becomes a dead letter. The reply goes nowhere.
 ///
+/// A job that a handler sends is stored once however often its message comes back:
+/// within two minutes by its id, and later, when the message is known to come back, by
+/// reading the jobs of its key since the message was stored. One that was cancelled
+/// meanwhile is not there, and is sent again.
+///
 /// With a time it is a timer: the command waits in the stream until it is due,
 /// also while nothing runs. It is done a few milliseconds later, on NATS up to
-/// 250 ms, and never earlier by the clock of the node that does it; `send_in`
-/// counts from the clock of who sends.
+/// 250 ms, and never earlier by the clock of the node that does it. A wait, as of
+/// `send_in`, counts from the moment of sending by the clock of who sends, whatever
+/// the time on the server and on the other nodes is; a second attempt at the same job
+/// leaves the time of the first.
 ///
 /// # Errors
 ///
@@ -94,6 +101,12 @@ impl<'a, C: Command> Job<'a, C> {
     /// [`Client::cancel`] takes it back. Replacing and cancelling can come too
     /// late, when it is being done already: decide by the state of then whether
     /// it still means something. Without a name its id is its name.
+    ///
+    /// Cancelling takes back what is stored. A job whose sending ended with
+    /// [`JobError::Unknown`] may be on its way yet, and be stored after a cancel
+    /// that found nothing: send it again with the same [`id`](Self::id) until it is
+    /// known to be stored, then cancel it. From then on nothing that arrives late is
+    /// stored for two minutes.
     pub fn named(mut self, name: impl Into<Cow<'a, str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -139,6 +152,14 @@ impl<'a, C: Command> Job<'a, C> {
         let message = self.address(message, &id, (due, now))?;
         let stream = self.client.jobs(subject.domain()).await;
         let stream = stream.map_err(|reason| JobError::Stream { subject, reason })?;
+        if let Some(since) = self.cause.and_then(|cause| cause.since) {
+            // Boxed, so that the common way does not carry the room this one needs.
+            let known = Box::pin(is_known(&stream, &message, since)).await;
+            let unknown = |reason| JobError::Unknown { subject, id: id.clone(), reason };
+            if known.map_err(unknown)? {
+                return Ok(Sent { id, due, duplicate: true });
+            }
+        }
         let appended = if self.name.is_some() {
             let replaced = put_in_place(&stream, message).await;
             replaced.map_err(|reason| JobError::Unreadable { subject, reason })?
@@ -183,6 +204,22 @@ impl<'a, C: Command> Job<'a, C> {
         message.subject = namespace.timer(subject, &key_of(subject, &key)?, &name);
         Ok(message.scheduled(due, &job))
     }
+}
+
+/// Returns whether an earlier attempt at a job's cause stored it, so long ago that the
+/// stream does not know its id any more: where it waits, or where it came to be done.
+async fn is_known(stream: &Stream, message: &Message, since: SystemTime) -> Result<bool, String> {
+    // A timer that is due meanwhile goes from the one to the other.
+    let places = [
+        Some(&*message.subject),
+        message.headers.get(SCHEDULE_TARGET),
+    ];
+    for subject in places.into_iter().flatten() {
+        if find(stream, subject, message, since).await?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// How often a timer is put in the place of another before it is given up: each

@@ -2,12 +2,13 @@
 
 use super::{
     Client,
-    routed::{find, gone, settle, tells_well},
+    ask::TIMEOUT,
+    routed::{find, gone, settle, told},
 };
 use crate::{
     bus::{Message, RequestError},
     message::{Headers, Status, codec},
-    route::Wish,
+    route::{Sign, Wish},
 };
 use bytes::Bytes;
 use serde_json::Value;
@@ -47,14 +48,17 @@ pub(crate) async fn ask_named(
     let space = client.namespace();
     first.subject = space.instance_named(chosen.instance().id(), named.subject);
     let answer = client.bus().request(first, within).await;
-    let well = match &answer {
+    let silent = Sign::Silent { had: within, given: TIMEOUT };
+    let sign = match &answer {
         Ok(reply) => {
-            Status::read(&reply.headers).map_or(Some(true), |(status, _)| tells_well(status))
+            let status = Status::read(&reply.headers);
+            status.map_or(Some(Sign::Answered), |(status, _)| told(status, silent))
         }
         Err(RequestError::Send(_)) => None,
-        Err(_) => Some(false),
+        Err(RequestError::Timeout { .. }) => Some(silent),
+        Err(_) => Some(Sign::Failed),
     };
-    settle(client, &chosen, well).await;
+    settle(client, &chosen, sign).await;
     let Err(RequestError::NoResponders { .. }) = answer else {
         return answer;
     };

@@ -83,7 +83,7 @@ impl<'a, E: Event> Publish<'a, E> {
             .map_err(|reason| PublishError::Stream { subject, reason })?;
         if let Some(since) = self.cause.and_then(|cause| cause.since) {
             // Boxed, so that the common way does not carry the room this one needs.
-            let finding = Box::pin(find(&stream, &message, since));
+            let finding = Box::pin(find(&stream, &message.subject, &message, since));
             let found = finding.await.map_err(|reason| {
                 let id = id.clone();
                 PublishError::Unknown { subject, id, reason }
@@ -146,14 +146,14 @@ impl<'a, E: Event> Publish<'a, E> {
     }
 }
 
-/// Returns an event's place if an earlier attempt at its cause stored it, so long
-/// ago that the stream does not know its id any more.
-async fn find(
+/// Returns the place of an event, or a job, on a subject if an earlier attempt at its
+/// cause stored it, so long ago that the stream does not know its id any more.
+pub(super) async fn find(
     stream: &Stream,
+    subject: &str,
     message: &Message,
     since: SystemTime,
 ) -> Result<Option<u64>, String> {
-    let subject = &message.subject;
     let id = message.headers.get(MSG_ID).unwrap_or_default();
     let reason = match timeout(FIND_WITHIN, stream.find(subject, id, since)).await {
         Ok(Ok(found)) => return Ok(found),

@@ -1,12 +1,12 @@
 //! Commands that go where the routing table says.
 
-use super::{CallError, Client, local, remote};
+use super::{CallError, Client, ask::TIMEOUT, local, remote};
 use crate::{
     bus::Message,
     message::{Command, Refused, Rejection, Reply, Request, Status, codec},
     policy::Line,
     roster::Instance,
-    route::{Chosen, News, Wish},
+    route::{Chosen, News, Sign, Wish},
     telemetry::{EJECTED_TOTAL, RESTORED_TOTAL, ROUTED_GONE_TOTAL},
 };
 use bytes::Bytes;
@@ -39,10 +39,12 @@ pub(super) async fn ask<C: Command>(
     chosen: Chosen,
     (started, timeout): (Instant, Duration),
 ) -> Result<Reply<C>, CallError<Refused<C>>> {
+    let given = line.map_or(TIMEOUT, |line| line.gives(TIMEOUT));
+    let silent = Sign::Silent { had: timeout, given };
     let here = chosen.is_here().then(|| client.door::<C>()).flatten();
     if let Some(door) = here {
         let answer = local::ask((client, line), &door, command, request, (started, timeout)).await;
-        settle(client, &chosen, is_well(answer.as_ref().err())).await;
+        settle(client, &chosen, sign(answer.as_ref().err(), silent)).await;
         return answer;
     }
     let to = client
@@ -52,7 +54,7 @@ pub(super) async fn ask<C: Command>(
         remote::question(client, to, ((&command, bytes), (request, headers)), timeout)?;
     drop(command);
     let answer = remote::put::<C>(client, question.clone(), timeout).await;
-    settle(client, &chosen, is_well(answer.as_ref().err())).await;
+    settle(client, &chosen, sign(answer.as_ref().err(), silent)).await;
     let Err(CallError::NoResponders { .. }) = answer else {
         return answer;
     };
@@ -69,8 +71,8 @@ pub(super) fn gone(subject: &str) {
 }
 
 /// Notes how a call ended, and tells others of an instance that is left out.
-pub(super) async fn settle(client: &Client, chosen: &Chosen, well: Option<bool>) {
-    let Some(news) = well.and_then(|well| chosen.ended(well, client.source())) else {
+pub(super) async fn settle(client: &Client, chosen: &Chosen, sign: Option<Sign>) {
+    let Some(news) = sign.and_then(|sign| chosen.ended(sign, client.source())) else {
         return;
     };
     let News { route, instance, ejected_ms, .. } = &news;
@@ -99,22 +101,21 @@ pub(super) async fn settle(client: &Client, chosen: &Chosen, well: Option<bool>)
     }
 }
 
-/// Returns whether a call says that its instance is well; nothing if it does not say.
-fn is_well<R: Rejection>(error: Option<&CallError<R>>) -> Option<bool> {
+/// Returns what the end of a call says of its instance; nothing if it does not say.
+fn sign<R: Rejection>(error: Option<&CallError<R>>, silent: Sign) -> Option<Sign> {
     match error.map(CallError::status) {
-        None => Some(true),
-        Some(status) => status.and_then(tells_well),
+        None => Some(Sign::Answered),
+        Some(status) => status.and_then(|status| told(status, silent)),
     }
 }
 
-/// Returns whether a status says that who was asked is well; nothing if it is about
-/// what was asked.
-pub(super) const fn tells_well(status: Status) -> Option<bool> {
+/// Returns what a status says of who was asked; nothing if it is about what was asked.
+pub(super) const fn told(status: Status, silent: Sign) -> Option<Sign> {
     match status {
         // A domain that says no, or that limits a caller, is in good health.
-        Status::Rejected | Status::Limited => Some(true),
-        Status::DeadlinePassed => Some(false),
-        status if status.code() >= 500 => Some(false),
+        Status::Rejected | Status::Limited => Some(Sign::Answered),
+        Status::DeadlinePassed => Some(silent),
+        status if status.code() >= 500 => Some(Sign::Failed),
         _ => None,
     }
 }

@@ -29,7 +29,7 @@ mod subject;
 pub(crate) mod timestamp;
 mod trace;
 
-pub(crate) use alike::alike;
+pub(crate) use alike::{alike_as, told};
 pub use command::{Command, Outcome, Refused, Reply};
 pub use envelope::{Envelope, EnvelopeError, Origin};
 pub(crate) use event::read_event;

@@ -79,9 +79,13 @@ fn workers(
         let consumers = (0..PARTITIONS).map(reads_jobs);
         (StreamConfig::jobs(namespace, domain), consumers.collect())
     });
-    let sagas = needs.iter().flat_map(|(_, needs)| needs.sagas.keys());
-    let sagas = sagas.map(|saga| {
-        let consumers = vec![reads_errands(namespace, saga)];
+    let sagas = needs.iter().flat_map(|(_, needs)| &needs.sagas);
+    let sagas = sagas.map(|(saga, needs)| {
+        let consumers = vec![reads_errands(
+            (namespace, saga),
+            needs.lease,
+            needs.in_flight,
+        )];
         (StreamConfig::errands(namespace, saga), consumers)
     });
     jobs.chain(sagas).collect()

@@ -36,5 +36,6 @@ pub(super) async fn review(setup: Setup) -> Result<Vec<StrandedSaga>, NodeError>
 }
 
 fn reviews(group: &Group) -> impl Iterator<Item = (&'static str, Review)> {
-    group.needs().sagas.into_iter()
+    let sagas = group.needs().sagas.into_iter();
+    sagas.map(|(name, needs)| (name, needs.review))
 }

@@ -2,11 +2,11 @@ use super::{
     Breaker, By, Cache, Fallback, Force, Limited, Limits, Policy, Scope, Standing, State,
     budget::Purse, bulkhead::Berths, cache::Replies, limiter::Limiter, news::Changes,
 };
-use crate::message::Subject;
+use crate::{message::Subject, time::UsualTime};
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -24,8 +24,8 @@ pub(crate) struct Line {
     pub(crate) door: Option<Arc<Limiter>>,
     pub(crate) purse: Option<Arc<Purse>>,
     pub(crate) replies: Option<Arc<Replies>>,
-    /// How long most of its replies took, in microseconds; 0 before the first.
-    usual: AtomicU64,
+    /// How long its replies usually take.
+    usual: UsualTime,
     /// Whether somebody was told that its cache is not used.
     told: AtomicBool,
 }
@@ -65,7 +65,7 @@ impl Line {
             replies: kept(remembers(&policy), replies, |(cache, _)| {
                 Replies::new(cache)
             }),
-            usual: AtomicU64::new(before.map_or(0, |line| line.usual.load(Relaxed))),
+            usual: before.map_or_else(UsualTime::default, |line| UsualTime::like(&line.usual)),
             told: AtomicBool::new(false),
             policy,
         }
@@ -73,34 +73,25 @@ impl Line {
 
     /// Whether the time of another reply is worth a look at the clock: of one in eight.
     pub(crate) fn wants_time(&self) -> bool {
-        self.breaker.is_some() && (self.usual.load(Relaxed) == 0 || fastrand::u8(..) < 32)
+        self.breaker.is_some() && (!self.usual.is_known() || fastrand::u8(..) < 32)
     }
 
     /// Notes how long a reply took.
     pub(crate) fn took(&self, time: Duration) {
-        let took = u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
-        let usual = self.usual.load(Relaxed);
-        // Up fast and down slowly, so that it comes to stand near the slowest of many.
-        // One that is lost between two that note at once does not matter.
-        let next = match usual {
-            0 => took,
-            _ if took > usual => usual + (took - usual) / 4,
-            _ => usual - (usual - took) / 64,
-        };
-        self.usual.store(next.max(1), Relaxed);
+        self.usual.took(time);
+    }
+
+    /// Returns how long the callee is given for one attempt: what the policy says, or
+    /// else what an attempt has by default.
+    pub(crate) fn gives(&self, by_default: Duration) -> Duration {
+        let given = self.policy.per_try().or(self.policy.total());
+        given.unwrap_or(by_default)
     }
 
     /// Whether the time that one attempt had was the callee's due, so that silence
-    /// speaks against it: what the policy gives it, or all that it usually takes. What
-    /// an attempt has by default is given too.
+    /// speaks against it.
     pub(crate) fn is_due(&self, had: Duration, by_default: Duration) -> bool {
-        let given = self.policy.per_try().or(self.policy.total());
-        // A tenth may have gone by on the way.
-        if had >= given.unwrap_or(by_default).mul_f64(0.9) {
-            return true;
-        }
-        let usual = self.usual.load(Relaxed);
-        usual > 0 && had.as_micros() > u128::from(usual).saturating_mul(2)
+        self.usual.was_due(had, self.gives(by_default))
     }
 
     /// Whether a call may be given a reply that was kept; says once where the table

@@ -196,7 +196,9 @@ async fn first<S: 'static>(
         (None, Some(kept)) => {
             let mut model = (plan.open)()?;
             let positions = (kept.positions)(&mut model)?;
-            Copy::new(model, positions)
+            let marks = (kept.marks)(&mut model)?.into_iter();
+            let marks = marks.map(|(domain, mark)| (domain, mark.0));
+            Copy::new(model, positions).at(marks.collect())
         }
     };
     let copy = RefCell::new(copy);

@@ -1,6 +1,6 @@
-use super::{Positions, Seen, plan::Plan};
+use super::{Mark, Positions, Seen, plan::Plan};
 use crate::error::Failure;
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 /// A model that is kept where it also notes how far it got, such as a database.
 ///
@@ -85,6 +85,21 @@ pub trait Keep: 'static {
     /// A failure is tried again.
     fn positions(&mut self) -> Result<Positions, Failure>;
 
+    /// Returns the marks of the messages at its positions, by domain, as they were
+    /// kept with them ([`Batch::mark`]); none by default.
+    ///
+    /// By its mark a projection finds at its start that a stream lost its end, as a
+    /// server may that lost its power, and went on with other events. Without one it
+    /// only finds a stream that ends before the position. A mark of an earlier position
+    /// must not be returned: a program that keeps none may have moved on.
+    ///
+    /// # Errors
+    ///
+    /// A failure is tried again.
+    fn marks(&mut self) -> Result<BTreeMap<String, Mark>, Failure> {
+        Ok(BTreeMap::new())
+    }
+
     /// Takes a batch of one stream's events in, and moves the position of
     /// [`domain`](Batch::domain) from [`from`](Batch::from) to
     /// [`to`](Batch::to), in one transaction.
@@ -108,6 +123,7 @@ pub struct Batch<'a, S> {
     pub(super) domain: &'static str,
     pub(super) from: u64,
     pub(super) to: u64,
+    pub(super) mark: Option<Mark>,
     pub(super) events: &'a [Seen],
 }
 
@@ -132,6 +148,12 @@ impl<S: 'static> Batch<'_, S> {
     /// Returns the position that the model has with these events.
     pub const fn to(&self) -> u64 {
         self.to
+    }
+
+    /// Returns the mark of the message at [`to`](Self::to), to be kept beside the
+    /// position, if it is known; see [`Keep::marks`].
+    pub const fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 }
 

@@ -14,6 +14,7 @@ mod desk;
 mod follow;
 mod keep;
 mod lag;
+mod mark;
 mod plan;
 mod positions;
 mod reading;
@@ -24,6 +25,7 @@ mod wake;
 
 pub use keep::{Batch, Keep};
 pub use lag::Lag;
+pub use mark::Mark;
 pub use positions::Positions;
 pub use rebuild::{RebuildError, rebuild};
 pub use seen::Seen;

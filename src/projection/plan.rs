@@ -1,4 +1,4 @@
-use super::{Batch, Positions, Seen};
+use super::{Batch, Mark, Positions, Seen};
 use crate::{
     error::Failure,
     message::{
@@ -10,7 +10,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -37,6 +37,7 @@ type Fold<S> = Arc<dyn Fn(&mut S, &Seen) -> Result<(), String> + Send + Sync>;
 /// A model that notes by itself how far it got.
 pub(super) struct Kept<S> {
     pub(super) positions: fn(&mut S) -> Result<Positions, Failure>,
+    pub(super) marks: fn(&mut S) -> Result<BTreeMap<String, Mark>, Failure>,
     pub(super) keep: fn(&mut S, &Batch<'_, S>) -> Result<(), Failure>,
 }
 

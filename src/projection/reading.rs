@@ -1,5 +1,5 @@
 use super::{
-    Batch, Seen,
+    Batch, Mark, Seen,
     copy::Copy,
     plan::{Kept, Plan, left_out},
 };
@@ -176,12 +176,13 @@ impl<S: 'static> Reading<S> {
         copy.shows(source.domain, time);
         let mut events = self.events(source, chunk);
         let Some(to) = self.before_too_new(&mut events) else {
-            let step = self.fold(source, &events, place.0, copy)?;
+            let to = (place.0, Some(Mark(place.1)));
+            let step = self.fold(source, &events, to, copy)?;
             copy.took(source.domain, Some(place));
             return Ok(step);
         };
         if to > from {
-            self.fold(source, &events, to, copy)?;
+            self.fold(source, &events, (to, None), copy)?;
             copy.took(source.domain, None);
             return Ok(Step::Elsewhere);
         }
@@ -192,12 +193,12 @@ impl<S: 'static> Reading<S> {
         )))
     }
 
-    /// Folds events into a copy, which is then at this sequence.
+    /// Folds events into a copy, which is then at this sequence, whose mark may be known.
     fn fold(
         &self,
         source: &Source,
         events: &[Seen],
-        to: u64,
+        (to, mark): (u64, Option<Mark>),
         copy: &mut Copy<S>,
     ) -> Result<Step, Failure> {
         let from = copy.positions.of(source.domain);
@@ -209,6 +210,7 @@ impl<S: 'static> Reading<S> {
                 domain: source.domain,
                 from,
                 to,
+                mark,
                 events,
             };
             step = keep(kept, &batch, copy)?;

@@ -50,7 +50,7 @@ impl<S: 'static> Projection<S> {
     where
         S: Keep,
     {
-        let kept = Kept { positions: S::positions, keep: S::keep };
+        let kept = Kept { positions: S::positions, marks: S::marks, keep: S::keep };
         let mut plan = Plan::new(name, Arc::new(open));
         plan.kept = Some(kept);
         Self { plan, answers: Vec::new() }

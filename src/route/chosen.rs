@@ -11,8 +11,25 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering::Relaxed},
     },
+    time::Duration,
 };
 use tokio::time::Instant;
+
+/// What the end of a call says of the instance that it went to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// It was answered, however late.
+    Answered,
+    /// It was not, or what answered is not well.
+    Failed,
+    /// Nothing came in the time that the caller had.
+    Silent {
+        /// How long the caller waited.
+        had: Duration,
+        /// How long one attempt may take.
+        given: Duration,
+    },
+}
 
 /// An instance that was chosen for one call; it is counted as busy with it until
 /// this is dropped.
@@ -40,11 +57,11 @@ impl Chosen {
     }
 
     /// Notes how the call ended; returns what others should know.
-    pub(crate) fn ended(&self, well: bool, by: &str) -> Option<News> {
+    pub(crate) fn ended(&self, sign: Sign, by: &str) -> Option<News> {
         let eject: &Eject = self.way.route.eject.as_ref()?;
         let mut outliers = lock(&self.way.outliers);
         let id = self.instance.id();
-        let end = End { instance: id, well, started: self.since, ended: Instant::now() };
+        let end = End { instance: id, sign, started: self.since, ended: Instant::now() };
         let peers = self.peers.iter().flat_map(|peers| peers.of(&self.way));
         let span = outliers.after(&end, eject, peers);
         drop(outliers);

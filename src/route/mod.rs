@@ -30,7 +30,7 @@ mod split;
 mod table;
 
 pub use crate::version::VersionError;
-pub(crate) use chosen::Chosen;
+pub(crate) use chosen::{Chosen, Sign};
 pub use eject::{Eject, Ejected, News};
 pub use error::RouteError;
 pub(crate) use hash::hash;

@@ -1,6 +1,6 @@
 //! Callers and instances on a paused clock: what a sick one costs, to the millisecond.
 
-use super::{News, RouteTable, Routes, Wish};
+use super::{News, RouteTable, Routes, Sign, Wish};
 use crate::roster::{Card, Roster};
 use std::{borrow::Cow, cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
 use tokio::{
@@ -132,7 +132,8 @@ async fn call_on((routes, roster): (Routes, Roster), ailment: Ailment, story: Rc
             .calls
             .borrow_mut()
             .push(Past { began, took, is_sick, well });
-        let news = chosen.ended(well, "model");
+        let sign = if well { Sign::Answered } else { Sign::Failed };
+        let news = chosen.ended(sign, "model");
         let told = news.map(|news| (start.elapsed(), news));
         story.news.borrow_mut().extend(told);
     }
@@ -217,7 +218,7 @@ fn all_fail(route: &str, roster: &Roster) -> (BTreeMap<String, usize>, Vec<Strin
         let chosen = routes.choose(&Plain, roster, ("", ""), &[]);
         let chosen = chosen.expect("somebody is there");
         *got.entry(chosen.instance().id().to_owned()).or_default() += 1;
-        chosen.ended(false, "model");
+        chosen.ended(Sign::Failed, "model");
     }
     let out = routes.ejected(Instant::now());
     (got, out.into_iter().map(|out| out.instance).collect())

@@ -1,6 +1,7 @@
 //! How each instance did, and when it is left out: a machine that is a value.
 
-use super::Eject;
+use super::{Eject, Sign};
+use crate::time::UsualTime;
 use std::{collections::BTreeMap, time::Duration};
 use tokio::time::Instant;
 
@@ -13,15 +14,19 @@ const LONGEST: u32 = 10;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct End<'a> {
     pub(super) instance: &'a str,
-    /// Whether it was answered, however late.
-    pub(super) well: bool,
+    /// What it says of the instance.
+    pub(super) sign: Sign,
     pub(super) started: Instant,
     pub(super) ended: Instant,
 }
 
 /// How each instance did, as one caller saw it.
 #[derive(Debug, Default)]
-pub(super) struct Outliers(BTreeMap<String, Record>);
+pub(super) struct Outliers {
+    records: BTreeMap<String, Record>,
+    /// How long replies of all of them usually take.
+    usual: UsualTime,
+}
 
 #[derive(Debug)]
 struct Record {
@@ -93,29 +98,46 @@ impl Record {
 }
 
 impl Eject {
-    /// Whether a call ended as it should: in time, too.
-    fn is_well(&self, end: &End<'_>) -> bool {
-        let took = end.ended.duration_since(end.started);
-        end.well && self.slow.is_none_or(|slow| took <= slow)
+    /// Whether a time is longer than a reply may take.
+    fn is_slow(&self, time: Duration) -> bool {
+        self.slow.is_some_and(|slow| time > slow)
     }
 }
 
 impl Outliers {
+    /// Whether a call ended as it should, in time, too; nothing if it does not say.
+    /// Silence says nothing if the caller did not wait as long as is due, as with
+    /// breakers.
+    fn judge(&self, end: &End<'_>, eject: &Eject) -> Option<bool> {
+        match end.sign {
+            Sign::Answered => {
+                let took = end.ended.duration_since(end.started);
+                self.usual.took(took);
+                Some(!eject.is_slow(took))
+            }
+            Sign::Failed => Some(false),
+            Sign::Silent { had, given } => {
+                let was_due = eject.is_slow(had) || self.usual.was_due(had, given);
+                was_due.then_some(false)
+            }
+        }
+    }
+
     /// Whether an instance is left out now.
     pub(super) fn is_out(&self, instance: &str, now: Instant) -> bool {
-        self.0
+        self.records
             .get(instance)
             .is_some_and(|record| record.is_out(now))
     }
 
     /// Whether any is known, in or out.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.records.is_empty()
     }
 
     /// Whether an instance may get another call: one on probation gets one at a time.
     pub(super) fn admits(&self, instance: &str, now: Instant) -> bool {
-        let record = self.0.get(instance);
+        let record = self.records.get(instance);
         let is_busy = |it: &Record| it.is_probed && it.is_on_probation(now);
         record.is_none_or(|it| !(it.is_out(now) || is_busy(it)))
     }
@@ -123,14 +145,14 @@ impl Outliers {
     /// Notes that an instance gets a call; returns whether that is its probe, which is
     /// to be [given back](Self::probed).
     pub(super) fn probe(&mut self, instance: &str, now: Instant) -> bool {
-        let record = self.0.get_mut(instance);
+        let record = self.records.get_mut(instance);
         let free = record.filter(|it| !it.is_probed && !it.is_out(now) && it.is_on_probation(now));
         free.map(|record| record.is_probed = true).is_some()
     }
 
     /// Notes that a probe is over, however it ended.
     pub(super) fn probed(&mut self, instance: &str) {
-        if let Some(record) = self.0.get_mut(instance) {
+        if let Some(record) = self.records.get_mut(instance) {
             record.is_probed = false;
         }
     }
@@ -145,13 +167,13 @@ impl Outliers {
         eject: &Eject,
         able: impl IntoIterator<Item = &'a str>,
     ) -> Option<Duration> {
-        let (now, well) = (end.ended, eject.is_well(end));
-        if well && !self.0.contains_key(end.instance) && eject.rate <= 0.0 {
+        let (now, well) = (end.ended, self.judge(end, eject)?);
+        if well && !self.records.contains_key(end.instance) && eject.rate <= 0.0 {
             // Who never failed needs no record.
             return None;
         }
         let record = self
-            .0
+            .records
             .entry(end.instance.to_owned())
             .or_insert_with(|| Record::new(now));
         if record.is_out(now) || record.left.is_some_and(|left| end.started < left) {
@@ -174,18 +196,21 @@ impl Outliers {
         if !(fell_again || record.is_too_much(eject)) || !self.has_room(able, eject.most, now) {
             return None;
         }
-        let record = self.0.get_mut(end.instance)?;
+        let record = self.records.get_mut(end.instance)?;
         Some(record.leave_out(eject.base, now))
     }
 
     /// Forgets those that are gone.
     pub(super) fn keep(&mut self, is_there: impl Fn(&str) -> bool) {
-        self.0.retain(|instance, _| is_there(instance));
+        self.records.retain(|instance, _| is_there(instance));
     }
 
     /// Returns who is left out now, for how long more, and how often it was.
     pub(super) fn out(&self, now: Instant) -> impl Iterator<Item = (&str, Duration, u32)> {
-        let out = self.0.iter().filter(move |(_, record)| record.is_out(now));
+        let out = self
+            .records
+            .iter()
+            .filter(move |(_, record)| record.is_out(now));
         out.filter_map(move |(instance, record)| {
             let left = record.until?.duration_since(now);
             Some((&**instance, left, record.times))
@@ -225,7 +250,8 @@ mod tests {
     const ALL: [&str; 4] = ["a", "b", "c", "d"];
 
     fn end(instance: &str, well: bool, now: Instant) -> End<'_> {
-        End { instance, well, started: now, ended: now }
+        let sign = if well { Sign::Answered } else { Sign::Failed };
+        End { instance, sign, started: now, ended: now }
     }
 
     fn fail(outliers: &mut Outliers, name: &str, times: u32, now: Instant) -> Option<Duration> {
@@ -301,11 +327,31 @@ mod tests {
         let (mut outliers, now) = (Outliers::default(), Instant::now());
         let mut answer = |took| {
             let ended = now + Duration::from_millis(took);
-            let end = End { instance: "a", well: true, started: now, ended };
+            let end = End { instance: "a", sign: Sign::Answered, started: now, ended };
             outliers.after(&end, &EJECT, ALL)
         };
         assert_eq!([answer(101), answer(100), answer(101)], [None; 3]);
         assert_eq!([answer(101), answer(101)], [None, Some(EJECT.base)]);
+    }
+
+    #[test]
+    fn silence_speaks_against_an_instance_only_if_it_had_the_time_that_is_due() {
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        let patient = Eject { slow: None, ..EJECT };
+        let silent = |outliers: &mut Outliers, had, eject: &Eject| {
+            let sign = Sign::Silent { had: ms(had), given: ms(1_000) };
+            let end = End { instance: "a", sign, started: now, ended: now + ms(had) };
+            (0..50).find_map(|_| outliers.after(&end, eject, ALL))
+        };
+        let fresh = Outliers::default;
+        assert_eq!(silent(&mut fresh(), 899, &patient), None);
+        assert_eq!(silent(&mut fresh(), 900, &patient), Some(EJECT.base));
+        assert_eq!(silent(&mut fresh(), 101, &EJECT), Some(EJECT.base), "slow");
+        let mut outliers = fresh();
+        let end = End { ended: now + ms(10), ..end("b", true, now) };
+        assert_eq!(outliers.after(&end, &patient, ALL), None);
+        assert_eq!(silent(&mut outliers, 20, &patient), None);
+        assert_eq!(silent(&mut outliers, 21, &patient), Some(EJECT.base));
     }
 
     #[test]
@@ -330,8 +376,8 @@ mod tests {
         let begun = now + Duration::from_secs(1);
         fail(&mut outliers, "a", 3, begun);
         let later = begun + EJECT.base;
-        for well in [false, true] {
-            let old = End { instance: "a", well, started: now, ended: later };
+        for sign in [Sign::Failed, Sign::Answered] {
+            let old = End { instance: "a", sign, started: now, ended: later };
             assert_eq!(outliers.after(&old, &EJECT, ALL), None);
         }
         assert_eq!(answer(&mut outliers, "a", PROBATION - 1, later), None);

@@ -4,12 +4,8 @@ use super::{
     page::Act,
     trip::{Stop, Trip},
 };
-use crate::message::codec;
-use serde::{
-    Deserialize, Deserializer, Serialize,
-    de::{DeserializeOwned, Error, MapAccess, SeqAccess, Visitor},
-};
-use std::fmt::{self, Write as _};
+use crate::message::{alike_as, told};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// How much of a command is told, in characters.
 const TOLD: usize = 300;
@@ -36,8 +32,8 @@ impl Trip {
 fn difference<T: Serialize + DeserializeOwned>(was: &Act, now: &Act) -> Option<(String, String)> {
     let ((one, old), (other, new)) = (said(was)?, said(now)?);
     let tell = |subject: &str, payload: &[u8]| {
-        let text = codec::decode::<Value>(payload).map(|value| value.text());
-        let text: String = text.unwrap_or_default().chars().take(TOLD).collect();
+        let text = told(payload).unwrap_or_default();
+        let text: String = text.chars().take(TOLD).collect();
         format!("`{subject}` {text}")
     };
     let is_same = one == other && (old == new || is_same::<T>(old, new));
@@ -53,158 +49,11 @@ fn said(act: &Act) -> Option<(&str, &[u8])> {
     }
 }
 
-/// Whether two payloads of a type mean the same: what the type leaves out does not
-/// count, nor does any order.
+/// Whether two payloads of a type mean the same; see [`alike_as`].
 ///
 /// One that cannot be read is left to whoever reads it.
 fn is_same<T: Serialize + DeserializeOwned>(was: &[u8], now: &[u8]) -> bool {
-    let Ok(known) = codec::decode::<T>(was) else {
-        return true;
-    };
-    let Ok(known) = codec::encode(&known) else {
-        return true;
-    };
-    let sorted = |payload: &[u8]| codec::decode::<Value>(payload).map(Value::sorted);
-    match (sorted(&known), sorted(now)) {
-        (Ok(was), Ok(now)) => was.text() == now.text(),
-        _ => true,
-    }
-}
-
-/// A payload of any type.
-enum Value {
-    /// What is written as it is told.
-    Plain(String),
-    List(Vec<Self>),
-    Map(Vec<(Self, Self)>),
-}
-
-impl Value {
-    /// Sorts its lists and maps, through and through.
-    fn sorted(self) -> Self {
-        match self {
-            Self::Plain(_) => self,
-            Self::List(list) => {
-                let mut list: Vec<_> = list.into_iter().map(Self::sorted).collect();
-                list.sort_by_cached_key(Self::text);
-                Self::List(list)
-            }
-            Self::Map(map) => {
-                let map = map.into_iter();
-                let mut map: Vec<_> = map.map(|(key, value)| (key, value.sorted())).collect();
-                map.sort_by_cached_key(|(key, _)| key.text());
-                Self::Map(map)
-            }
-        }
-    }
-
-    fn text(&self) -> String {
-        let mut text = String::new();
-        self.write(&mut text);
-        text
-    }
-
-    fn write(&self, text: &mut String) {
-        match self {
-            Self::Plain(plain) => text.push_str(plain),
-            Self::List(list) => {
-                text.push('[');
-                for (at, value) in list.iter().enumerate() {
-                    text.push_str(if at == 0 { "" } else { ", " });
-                    value.write(text);
-                }
-                text.push(']');
-            }
-            Self::Map(map) => {
-                text.push('{');
-                for (at, (key, value)) in map.iter().enumerate() {
-                    text.push_str(if at == 0 { "" } else { ", " });
-                    key.write(text);
-                    text.push_str(": ");
-                    value.write(text);
-                }
-                text.push('}');
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Any)
-    }
-}
-
-/// Reads a value of any type.
-struct Any;
-
-impl<'de> Visitor<'de> for Any {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Plain(value.to_string()))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(Value::Plain(value.to_string()))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(Value::Plain(value.to_string()))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::Plain(format!("{value:?}")))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(Value::Plain(format!("{value:?}")))
-    }
-
-    fn visit_bytes<E>(self, value: &[u8]) -> Result<Value, E> {
-        let mut text = "0x".to_owned();
-        for byte in value {
-            // A string takes all that is written.
-            write!(text, "{byte:02x}").ok();
-        }
-        Ok(Value::Plain(text))
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Plain("null".to_owned()))
-    }
-
-    fn visit_none<E: Error>(self) -> Result<Value, E> {
-        self.visit_unit()
-    }
-
-    fn visit_some<D: Deserializer<'de>>(self, value: D) -> Result<Value, D::Error> {
-        Value::deserialize(value)
-    }
-
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, value: D) -> Result<Value, D::Error> {
-        Value::deserialize(value)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(value) = seq.next_element()? {
-            list.push(value);
-        }
-        Ok(Value::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Vec::new();
-        while let Some(entry) = entries.next_entry()? {
-            map.push(entry);
-        }
-        Ok(Value::Map(map))
-    }
+    alike_as::<T>(was, now).unwrap_or(true)
 }
 
 #[cfg(test)]

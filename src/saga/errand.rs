@@ -1,7 +1,4 @@
-use super::{
-    page::Begin,
-    plan::{IN_FLIGHT, LEASE},
-};
+use super::page::Begin;
 use crate::{
     bus::{
         Append, AppendError, ConsumerConfig, Expect, Message, ReadError, Stored, Stream,
@@ -187,20 +184,21 @@ impl Errands {
     /// Describes the consumer that all runners share: what one of them holds and
     /// does not speak of for this long goes to another.
     pub(super) fn consumer(&self, lease: Duration, in_flight: usize) -> ConsumerConfig {
-        let mut config = reads_errands(self.client.namespace(), &self.saga);
-        config.ack_wait = lease;
-        config.max_ack_pending = in_flight;
-        config
+        reads_errands((self.client.namespace(), &self.saga), lease, in_flight)
     }
 }
 
-/// Describes the consumer of the runners of a saga, with the usual waits and limits.
-pub(crate) fn reads_errands(namespace: &Namespace, saga: &str) -> ConsumerConfig {
+/// Describes the consumer of the runners of a saga.
+pub(crate) fn reads_errands(
+    (namespace, saga): (&Namespace, &str),
+    lease: Duration,
+    in_flight: usize,
+) -> ConsumerConfig {
     let mut config = ConsumerConfig::new(RUNNERS);
     let [now, _] = namespace.errands(saga);
     config.filter = Some(now);
-    config.ack_wait = LEASE;
-    config.max_ack_pending = IN_FLIGHT;
+    config.ack_wait = lease;
+    config.max_ack_pending = in_flight;
     config
 }
 

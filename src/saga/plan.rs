@@ -5,9 +5,9 @@ use futures_util::future::LocalBoxFuture;
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 /// After how much silence of its runner a saga goes on elsewhere, unless it says so.
-pub(super) const LEASE: Duration = Duration::from_secs(8);
+const LEASE: Duration = Duration::from_secs(8);
 /// How many sagas of a kind a node runs at once, unless the kind says so.
-pub(super) const IN_FLIGHT: usize = 4_096;
+const IN_FLIGHT: usize = 4_096;
 
 /// What a saga was described as.
 #[derive(Clone)]

@@ -5,9 +5,9 @@ use super::{
     runner::{Failed, Runner, Wanted},
 };
 use crate::{
-    actor::{Actor, Birth, Heard, Retry, Review, Taken, guarded},
+    actor::{Actor, Birth, Heard, Retry, Review, SagaNeeds, Taken, guarded},
     error::Failure,
-    message::{Command, Event, Infallible, Outcome, Refused, Reply, alike, codec},
+    message::{Command, Event, Infallible, Outcome, Refused, Reply, alike_as, codec},
     supervision::Child,
 };
 use bytes::Bytes;
@@ -164,7 +164,8 @@ where
 
     /// Starts one with a command, and answers once that is stored: with its id,
     /// which is the command's key, or the command's id if it has none. One that began
-    /// with another input under this id is refused with 409.
+    /// with another input under this id is refused with 409; the order of lists and maps
+    /// makes no other input, for sets are written in any order.
     pub fn accept<C>(mut self, begin: impl Fn(&C) -> I + Clone + Send + Sync + 'static) -> Self
     where
         C: Command<Outcome = Result<String, Infallible>>,
@@ -327,15 +328,11 @@ where
     Ok(Wanted { input, same: same::<I> })
 }
 
-/// Whether what a journal has and what is wanted now are the same input; fields that the
-/// code has gained since count as what they are by default.
+/// Whether what a journal has and what is wanted now are the same input: but for the
+/// order of lists and maps, and with fields that the code has gained since as they are by
+/// default.
 fn same<I: Serialize + DeserializeOwned>(journal: &[u8], wanted: &[u8]) -> bool {
-    if alike(journal, wanted) {
-        return true;
-    }
-    let read = codec::decode::<I>(journal);
-    let again = read.ok().and_then(|input| codec::encode(&input).ok());
-    again.is_some_and(|again| alike(&again, wanted))
+    alike_as::<I>(journal, wanted).unwrap_or(false)
 }
 
 /// Answers a command over which a user's code panicked: that is its business, not that
@@ -353,12 +350,13 @@ impl<I: 'static, T: 'static> From<Saga<I, T>> for Child {
         let reviewed = Arc::clone(&plan);
         let review: Review =
             Arc::new(move |client| Box::pin(check::strays(Arc::clone(&reviewed), client)));
+        let needs = SagaNeeds { review, lease: plan.lease, in_flight: plan.in_flight };
         let open = move |birth: Birth| {
             let plan = Arc::clone(&plan);
             async move { Runner::open(plan, birth).await }
         };
         let runner = Actor::born(name, open, Runner::look)
-            .runs_sagas(review)
+            .runs_sagas(needs)
             .on_stop(Runner::close)
             .stop_within(STOP_WITHIN);
         let runner = if saga.from_beginning {

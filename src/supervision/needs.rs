@@ -1,5 +1,5 @@
 use super::{Group, child::Kind, group::join};
-use crate::actor::{Begins, Review};
+use crate::actor::{Begins, SagaNeeds};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a group needs of the bus, by its actors' tables.
@@ -12,7 +12,7 @@ pub(crate) struct Needs {
     /// The path of each actor that hears events, and the domain of these.
     pub(crate) hears: BTreeMap<(String, &'static str), Place>,
     /// The sagas whose journals it keeps.
-    pub(crate) sagas: BTreeMap<&'static str, Review>,
+    pub(crate) sagas: BTreeMap<&'static str, SagaNeeds>,
 }
 
 /// Where an actor begins to hear events if it is new, and how it was called before.
@@ -36,10 +36,8 @@ impl Group {
                     needs
                         .answers
                         .extend(answers.map(|answered| answered.subject.domain()));
-                    let review = actor.review.clone();
-                    needs
-                        .sagas
-                        .extend(review.map(|review| (actor.name, review)));
+                    let sagas = actor.sagas.clone();
+                    needs.sagas.extend(sagas.map(|sagas| (actor.name, sagas)));
                     needs.repeats |= !actor.repeats.is_empty();
                     let path = join(&path, actor.name);
                     let heard = actor.hears.iter().map(|(event, _)| event.domain());

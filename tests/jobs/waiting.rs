@@ -10,7 +10,7 @@ use crate::{
 };
 use callboard::{
     Bus, Client, JobError, Node, Replay,
-    bus::StreamConfig,
+    bus::{Append, Expect, Message, StreamConfig},
     message::{Id, headers::MSG_ID},
     time::Clock,
 };
@@ -73,6 +73,37 @@ async fn a_name_replaces_and_cancels() -> Verdict {
         let name = unnamed.id.to_string();
         assert!(client.cancel::<crate::bank::Pay>("d", &name).await?);
         Ok(node.stop().await?)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_timer_that_is_known_to_be_stored_and_was_cancelled_does_not_come_late() -> Verdict {
+    both_buses(async |way| {
+        let client = way.client();
+        let id = Id::new();
+        let send = || {
+            client
+                .send_in(fine("a"), FAR)
+                .named("timeout")
+                .id(id.clone())
+        };
+        assert!(!send().await?.duplicate);
+        let jobs = StreamConfig::jobs(&way.names(), "bank");
+        let jobs = way.bus.stream(&jobs).await?;
+        let waiting = jobs.read(">", 1).await?.all().await?;
+        assert!(send().await?.duplicate, "asked again, it is known");
+        assert!(client.cancel::<crate::bank::Pay>("a", "timeout").await?);
+        // The first attempt was on its way all the time, and arrives now.
+        let [late] = <[_; 1]>::try_from(waiting).map_err(|all| format!("{all:?}"))?;
+        let late = Message::new(late.subject, late.payload).headers(late.headers);
+        let arrived = jobs.append(late, Expect::Any).await?;
+        assert!(
+            matches!(arrived, Append::Committed { duplicate: true, .. }),
+            "{arrived:?}"
+        );
+        assert!(!client.cancel::<crate::bank::Pay>("a", "timeout").await?);
+        Ok(assert_eq!(jobs.read(">", 1).await?.all().await?, []))
     })
     .await
 }

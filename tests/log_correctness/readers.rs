@@ -288,12 +288,12 @@ async fn follow_on_three_servers(walks: u32, steps: u32) -> Verdict {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_dead_and_paused_readers_held_is_done_once_and_in_order() -> Verdict {
-    follow(&Server::start().url(), 1, 200, 50).await
+    follow(&Server::start().url(), 1, 200, 24).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_dead_and_paused_readers_held_is_done_once_and_in_order_on_three_servers() -> Verdict {
-    follow_on_three_servers(200, 50).await
+    follow_on_three_servers(200, 24).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     error::Error,
     future::pending,
     sync::{
@@ -21,6 +21,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::time::sleep;
 
 /// Answered with the name and version of who does it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ struct Porter {
 #[derive(Clone, Copy, PartialEq)]
 enum Does {
     Answer,
+    /// Answers after a tenth of a second.
+    Slowly,
     Fail,
     Hang,
 }
@@ -56,6 +59,10 @@ impl Porter {
     async fn who(&mut self, _: Who, _: &Context) -> Answer<Who> {
         match self.does {
             Does::Answer => Ok(self.name.to_owned()),
+            Does::Slowly => {
+                sleep(Duration::from_millis(100)).await;
+                Ok(self.name.to_owned())
+            }
             Does::Fail if self.mended.load(SeqCst) => Ok(self.name.to_owned()),
             Does::Fail => Err(Failure::discard("out of order").into()),
             Does::Hang => pending().await,
@@ -247,6 +254,39 @@ async fn an_instance_that_fails_is_left_out_and_told_of() -> Verdict {
             "{out:?}"
         );
         for node in [good, bad, hung, fine, node] {
+            node.stop().await?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn impatient_callers_do_not_have_an_instance_left_out() -> Verdict {
+    both_buses(async |way| {
+        let slow = ("1.0.0", "eu", Does::Slowly);
+        let (one, two) = (
+            porter(way, "one", slow).await?,
+            porter(way, "two", slow).await?,
+        );
+        let node = caller(way, 2).await?;
+        let client = node.client();
+        let eject = r#"{"failures": 2, "base": "60s"}"#;
+        let route = format!(r#"{{"to": "porter", "spread": "round-robin", "eject": {eject}}}"#);
+        node.set_routes(&table(&route)).await?;
+        let who = || client.call(Who { key: String::new() });
+        for _ in 0..2 {
+            for _ in 0..10 {
+                let late = who().timeout(Duration::from_millis(20)).await;
+                assert!(matches!(late, Err(CallError::Timeout { .. })), "{late:?}");
+            }
+            let mut heard = BTreeSet::new();
+            for _ in 0..4 {
+                heard.insert(who().await?);
+            }
+            assert_eq!(heard.len(), 2, "both get calls: {heard:?}");
+        }
+        for node in [one, two, node] {
             node.stop().await?;
         }
         Ok(())

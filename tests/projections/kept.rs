@@ -4,8 +4,9 @@
 use crate::library::{Lent, Overview, Returned, Tell};
 use crate::support::way::{Verdict, Way, both_buses, until};
 use callboard::{
-    Failure, Group, Projection,
-    projection::{Batch, Keep, Lag, Positions, RebuildError, Seen, rebuild},
+    Bus, Client, Failure, Group, Node, Projection,
+    message::Namespace,
+    projection::{Batch, Keep, Lag, Mark, Positions, RebuildError, Seen, rebuild},
 };
 use std::{
     collections::BTreeMap,
@@ -21,6 +22,7 @@ struct Database(Arc<Mutex<Tables>>);
 struct Tables {
     lent: u32,
     positions: BTreeMap<String, u64>,
+    marks: BTreeMap<String, String>,
     /// How many transactions fail before one succeeds.
     refusals: u32,
     transactions: u32,
@@ -47,6 +49,14 @@ impl Keep for Ledger {
             .with(|tables| tables.positions.clone().into_iter().collect()))
     }
 
+    fn marks(&mut self) -> Result<BTreeMap<String, Mark>, Failure> {
+        let marks = self.database.with(|tables| tables.marks.clone());
+        let marks = marks.into_iter();
+        marks
+            .map(|(domain, mark)| Ok((domain, mark.parse::<Mark>()?)))
+            .collect()
+    }
+
     fn keep(&mut self, batch: &Batch<'_, Self>) -> Result<(), Failure> {
         self.lent = 0;
         batch.fold(self);
@@ -64,6 +74,10 @@ impl Keep for Ledger {
             if *position == batch.from() {
                 *position = batch.to();
                 tables.lent += lent;
+                tables.marks.remove(batch.domain());
+                let mark = batch.mark().map(|mark| mark.to_string());
+                let marked = mark.map(|mark| (batch.domain().to_owned(), mark));
+                tables.marks.extend(marked);
             }
             Ok(())
         })
@@ -166,6 +180,36 @@ async fn a_database_of_another_stream_is_refused() -> Verdict {
         "{reason}"
     );
     Ok(())
+}
+
+#[tokio::test]
+async fn a_database_of_events_that_were_lost_is_refused_though_the_stream_went_on() -> Verdict {
+    let (before, after) = (Bus::embedded(), Bus::embedded());
+    let database = Database::default();
+    let node = |bus: &Bus| Node::new("n", bus.clone()).group(ledger(&database));
+    for (bus, books) in [(&before, 0..5), (&after, 3..12)] {
+        let client = Client::new(bus.clone(), Namespace::default());
+        for n in books {
+            client.publish(Lent::of(&format!("b{n}"), "ada")).await?;
+        }
+    }
+    for _ in 0..2 {
+        let running = node(&before).start().await?;
+        has(&database, 5).await;
+        running.stop().await?;
+    }
+    let refused = node(&after).start().await.map(drop);
+    let reason = refused.map_err(|error| error.to_string());
+    let reason = reason.expect_err("another event stands at its position");
+    assert!(
+        reason.contains("#5 of `library`") && reason.contains("start with an empty model"),
+        "{reason}"
+    );
+    // Who keeps no marks is not refused.
+    database.with(|tables| tables.marks.clear());
+    let running = node(&after).start().await?;
+    has(&database, 5 + 4).await;
+    Ok(running.stop().await?)
 }
 
 #[tokio::test]

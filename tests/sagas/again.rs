@@ -9,7 +9,11 @@ use callboard::{
     saga::{SagaOutcome, SagaPhase, Sagas},
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::HashMap, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 /// Buys for an amount.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -58,16 +62,18 @@ fn buy(order: &str, amount: u64) -> Buy {
     Buy { order: order.to_owned(), amount }
 }
 
-/// What the saga begins with has a map, whose order is another each time.
+/// What the saga begins with has a map and a set, whose order is another each time.
 #[derive(Serialize, Deserialize)]
 struct Wrapped {
     placed: Placed,
     papers: HashMap<u8, String>,
+    stamps: HashSet<u8>,
 }
 
 fn wrapped(order: &str, amount: u64) -> Wrapped {
     let papers = (0..20).map(|number| (number, format!("paper {number}")));
-    Wrapped { placed: Placed { amount, ..placed(order) }, papers: papers.collect() }
+    let placed = Placed { amount, ..placed(order) };
+    Wrapped { placed, papers: papers.collect(), stamps: (0..20).collect() }
 }
 
 fn saga() -> Saga<Wrapped, String> {

@@ -3,10 +3,12 @@
 use crate::market::{Cleared, Confirm, Outcome, Placed, hold, orders, pay, placed, purse, shelf};
 use crate::waiting::so_many;
 use callboard::{
-    Abort, Bus, Node, NodeError, Running, Saga, Steps,
+    Abort, Actor, Answer, Bus, Command, Context, Failure, Group, Infallible, Node, NodeError,
+    Running, Saga, Steps, Subject,
     node::StrandedSaga,
     saga::{SagaFilter, SagaOutcome, SagaState, Sagas},
 };
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -288,6 +290,53 @@ async fn a_step_that_comes_with_another_command_is_reported_before_and_parks_the
 
     let sagas = parked_by(with_a_fee).await?;
     told(&sagas);
+    Ok(())
+}
+
+/// Looks through all its parcels, in an order that code may change.
+#[derive(Debug, Serialize, Deserialize)]
+struct Look {
+    parcels: Vec<u8>,
+}
+
+impl Command for Look {
+    const SUBJECT: Subject = Subject::new("looks.look");
+    type Outcome = Result<(), Infallible>;
+}
+
+async fn looks(bus: &Bus, parcels: [u8; 3]) -> Result<Running, NodeError> {
+    let looker = Actor::new("looker", async || Ok::<_, Failure>(()))
+        .answer(async |(): &mut (), _: Look, _: &Context| -> Answer<Look> { Ok(()) });
+    let code = async move |steps: &mut Steps, _: Placed| {
+        steps.call(Look { parcels: parcels.to_vec() }).await?;
+        steps.sleep(Duration::from_secs(3)).await;
+        Ok::<_, Abort>(())
+    };
+    Node::new("one", bus.clone())
+        .group(Group::new("looks").child(looker))
+        .group(orders(Saga::new("look", code)))
+        .start()
+        .await
+}
+
+#[tokio::test]
+async fn the_order_of_a_list_makes_no_other_step_and_what_is_in_it_does() -> Outcome {
+    for (parcels, is_same) in [([3, 1, 2], true), ([1, 2, 2], false)] {
+        let bus = Bus::embedded();
+        let one = looks(&bus, [1, 2, 3]).await?;
+        let sagas = Sagas::open(&one.client(), "look").await?;
+        sagas.start("o-1", &placed("o-1")).await?;
+        so_many(&sagas, 1, |saga| saga.why().contains("until")).await;
+        one.stop().await?;
+        let two = looks(&bus, parcels).await?;
+        let outcome = sagas.wait::<()>("o-1", SOON).await?;
+        assert_eq!(
+            outcome == SagaOutcome::Completed(()),
+            is_same,
+            "{outcome:?}"
+        );
+        two.stop().await?;
+    }
     Ok(())
 }
 

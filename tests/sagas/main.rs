@@ -9,6 +9,7 @@ mod changes;
 mod crashes;
 #[cfg(feature = "nats")]
 mod crashes_on_nats;
+mod declared;
 mod endless;
 mod market;
 #[cfg(feature = "nats")]

@@ -210,16 +210,15 @@ async fn what_a_killed_node_held_ends_elsewhere_within_ten_seconds() -> Outcome 
     audit(&client, &sagas, COUNT).await
 }
 
-#[tokio::test]
-async fn a_runner_that_was_paused_has_no_second_effect_when_it_wakes_up() -> Outcome {
-    const COUNT: usize = 400;
-    const ROUND: usize = COUNT / 4;
+/// Pauses a runner so many times, each amid a hundred sagas.
+async fn pauses(rounds: usize) -> Outcome {
+    const ROUND: usize = 100;
     let server = Server::start();
     let client = Client::new(Bus::nats(server.url()).await?, Namespace::default());
     let sagas = Sagas::open(&client, "checkout").await?;
     let one = Worker::start(&server.url(), 1)?;
     let _two = Worker::start(&server.url(), 1)?;
-    for round in 0..4 {
+    for round in 0..rounds {
         let before = round * ROUND;
         let mut starting = start(&sagas, before..before + ROUND);
         so_many(&sagas, before + 1, |_| true).await;
@@ -233,5 +232,16 @@ async fn a_runner_that_was_paused_has_no_second_effect_when_it_wakes_up() -> Out
         one.signal("CONT")?;
         so_many(&sagas, before + ROUND, is_over).await;
     }
-    audit(&client, &sagas, COUNT).await
+    audit(&client, &sagas, rounds * ROUND).await
+}
+
+#[tokio::test]
+async fn a_runner_that_was_paused_has_no_second_effect_when_it_wakes_up() -> Outcome {
+    pauses(2).await
+}
+
+#[tokio::test]
+#[ignore = "takes minutes"]
+async fn a_runner_that_was_paused_eight_times_has_no_second_effect() -> Outcome {
+    pauses(8).await
 }
