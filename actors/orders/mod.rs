@@ -21,6 +21,11 @@ use order::Order;
 use sales::SalesPerDay;
 use std::{path::Path, time::Duration};
 
+/// The number of orders of a kind that are checked out at once. They meet at the stock of a
+/// few products, where one is served after the other: with more of them at once, a
+/// step would wait longer in line than its timeout, and be asked for again in vain.
+const IN_FLIGHT: usize = 256;
+
 /// Returns the domain's table; sales are kept in a directory, or in memory.
 pub fn group(data: Option<&Path>) -> Group {
     Group::new("orders")
@@ -33,8 +38,8 @@ pub fn group(data: Option<&Path>) -> Group {
         .child(order())
         .child(orders_by_user())
         .child(sales_per_day(data))
-        .child(checkout::saga())
-        .child(invoice::saga())
+        .child(checkout::saga().in_flight(IN_FLIGHT))
+        .child(invoice::saga().in_flight(IN_FLIGHT))
 }
 
 fn order() -> Entity<Order> {
