@@ -311,7 +311,12 @@ impl Guarded<'_> {
                 })?;
                 Some(Graded { reply, grade: Grade::Substitute })
             }
-            (Some(Fallback::LastReply), Some(asked)) => self.last(&asked),
+            // A named id is one intention: the reply to another one is no answer to it.
+            (Some(Fallback::LastReply), Some(asked))
+                if self.wants == Wants::Graded || !self.is_named =>
+            {
+                self.last(&asked)
+            }
             (Some(Fallback::Job), Some(asked))
                 if self.is_idempotent() || error.certainly_not_run() =>
             {

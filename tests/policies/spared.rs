@@ -48,6 +48,32 @@ async fn a_reply_is_given_again_until_it_is_old() -> Verdict {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_whose_id_is_named_is_not_given_the_last_reply_to_another() -> Verdict {
+    let callee = Callee::open(at_first_well).await?;
+    let policy = Policy::new().cache(Cache::new(2, TTL));
+    let policy = policy.fallback(Fallback::LastReply).serve(Serve::Degraded);
+    let client = callee.client(of_looks(policy));
+    assert_eq!(client.call(Look::at("ada")).await?, 1);
+    advance(TTL).await;
+    assert_eq!(
+        client.call(Look::at("ada")).await?,
+        1,
+        "the last one serves"
+    );
+    let named = client.call(Look::at("ada")).id(Id::new()).await;
+    assert!(
+        matches!(
+            named,
+            Err(CallError::Failed { .. } | CallError::Unavailable { .. })
+        ),
+        "{named:?}"
+    );
+    let graded = client.call(Look::at("ada")).id(Id::new()).graded().await?;
+    assert!(graded.grade.is_degraded(), "who asks for it gets it");
+    Ok(())
+}
+
+#[tokio::test(start_paused = true)]
 async fn calls_that_routes_tell_apart_are_not_given_each_others_replies() -> Verdict {
     let callee = Callee::open(|number| match number {
         1..=3 => Act::Reply(number),
