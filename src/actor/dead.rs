@@ -12,14 +12,14 @@ use crate::{
 use bytes::Bytes;
 
 /// What is known of a message that was given up.
-pub(super) struct Letter<'a> {
-    pub(super) stored: &'a Stored,
+pub(crate) struct Letter<'a> {
+    pub(crate) stored: &'a Stored,
     /// Which of the message's events it is.
-    pub(super) index: usize,
-    pub(super) stream: &'a str,
-    pub(super) path: &'a str,
-    pub(super) reason: &'a str,
-    pub(super) attempts: u32,
+    pub(crate) index: usize,
+    pub(crate) stream: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) attempts: u32,
 }
 
 impl Letter<'_> {
@@ -28,7 +28,7 @@ impl Letter<'_> {
     /// Its id is derived from the original's place, so writing it twice keeps
     /// one. An original that leaves no room for the reason stays where it
     /// stands: its letter has the reason and the place only.
-    pub(super) async fn write(&self, letters: &Stream, subject: String) -> Result<(), String> {
+    pub(crate) async fn write(&self, letters: &Stream, subject: String) -> Result<(), String> {
         let full = self.message(subject.clone(), &self.stored.headers, &self.stored.payload);
         let mut written = letters.append(full, Expect::Any).await;
         if let Err(AppendError::Send(SendError::TooLarge { .. })) = written {

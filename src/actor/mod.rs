@@ -36,6 +36,7 @@ pub(crate) use blueprint::{Answered, Begins, Blueprint, Repeated, Review, SagaNe
 pub(crate) use bounds::guarded;
 pub(crate) use cell::{Hosted, Seat};
 pub use context::Context;
+pub(crate) use dead::Letter;
 pub(crate) use host::{Birth, Control, Report};
 pub(crate) use inbox::{Inbox, instance};
 pub(crate) use job::{JobRoute, Jobs, Worker};

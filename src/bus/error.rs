@@ -158,6 +158,15 @@ pub enum RequestError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The connection ended after the request was handed over and before a reply came: whether
+    /// anybody got the request is not known.
+    #[error(
+        "the connection to the server ended before a reply from {subject} came; the request may have been received"
+    )]
+    Lost {
+        /// The subject.
+        subject: String,
+    },
     /// It could not be sent.
     #[error(transparent)]
     Send(#[from] SendError),

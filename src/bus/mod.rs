@@ -14,6 +14,7 @@ mod declared;
 mod embedded;
 mod error;
 mod filter;
+mod mailbox;
 mod message;
 mod names;
 #[cfg(feature = "nats")]
@@ -210,6 +211,29 @@ impl Bus {
         }
     }
 
+    /// Returns how often the server has refused something so far; see [`refused`](Self::refused).
+    pub(crate) fn refusals(&self) -> u64 {
+        match &self.0 {
+            Carrier::Embedded(_) => 0,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.refusals(),
+        }
+    }
+
+    /// Waits until the server says that it refuses a message on a subject, after so many other
+    /// refusals. The embedded bus refuses none.
+    #[cfg_attr(
+        not(feature = "nats"),
+        expect(unused_variables, reason = "there is no server")
+    )]
+    pub(crate) async fn refused(&self, after: u64, subject: &str) -> SendError {
+        match &self.0 {
+            Carrier::Embedded(_) => std::future::pending().await,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => link.refused(after, subject).await,
+        }
+    }
+
     /// Listens to all subjects that match a filter, and returns once the
     /// carrier knows it. Of all subscriptions of one queue, one gets each message.
     ///
@@ -239,8 +263,9 @@ impl Bus {
     ///
     /// # Errors
     ///
-    /// Returns [`RequestError::NoResponders`] at once if nobody listens, and
-    /// [`RequestError::Timeout`] if no reply came.
+    /// Returns [`RequestError::NoResponders`] at once if nobody listens,
+    /// [`RequestError::Timeout`] if no reply came, and [`RequestError::Lost`] if the
+    /// connection ended before one could come.
     ///
     /// # Cancel safety
     ///
@@ -327,30 +352,22 @@ impl Bus {
 
     /// Returns one message of any stream, on the subject under which it is filed. One whose
     /// headers cannot be read has its bytes in its payload.
-    #[cfg_attr(
-        not(feature = "nats"),
-        expect(unused_variables, reason = "there is no server")
-    )]
     pub(crate) async fn message(
         &self,
         stream: &str,
         sequence: u64,
     ) -> Result<Option<Stored>, ReadError> {
         match &self.0 {
-            Carrier::Embedded(_) => Err(ReadError::NoStream { stream: stream.into() }),
+            Carrier::Embedded(broker) => broker.message(stream, sequence),
             #[cfg(feature = "nats")]
             Carrier::Nats(link) => link.message(stream, sequence).await,
         }
     }
 
     /// Deletes one message of a stream that allows it; says whether it was there.
-    #[cfg_attr(
-        not(feature = "nats"),
-        expect(unused_variables, reason = "there is no server")
-    )]
     pub(crate) async fn delete(&self, stream: &str, sequence: u64) -> Result<bool, ReadError> {
         match &self.0 {
-            Carrier::Embedded(_) => Err(ReadError::NoStream { stream: stream.into() }),
+            Carrier::Embedded(broker) => broker.delete(stream, sequence).await,
             #[cfg(feature = "nats")]
             Carrier::Nats(link) => link.delete(stream, sequence).await,
         }

@@ -332,6 +332,24 @@ impl Stream {
         Ok(None)
     }
 
+    /// Reads at least the last message of each subject that matches a filter with a
+    /// wildcard, in order; where no consumer may be made, also those before.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is changed.
+    pub(crate) async fn read_last(&self, filter: &str) -> Result<Reader, ReadError> {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.read_last(filter).map(Reader::embedded),
+            #[cfg(feature = "nats")]
+            Kind::Nats(stream) => stream.read_last(filter).await.map(Reader::nats),
+        }
+    }
+
     /// Reads the messages of one partition as [`read`](Self::read) does.
     pub(crate) async fn read_partition(
         &self,

@@ -4,9 +4,10 @@ use super::{Message, embedded};
 
 /// A live subscription; dropping it ends it.
 ///
-/// It holds up to 65,536 messages that were not taken yet. What comes on top is
-/// dropped and counted in [`DROPPED_TOTAL`](crate::telemetry::DROPPED_TOTAL):
-/// what must not be lost belongs in a stream.
+/// It holds up to 65,536 messages that were not taken yet, and on the embedded bus up to
+/// 64 MiB of them. What comes on top is dropped and counted in
+/// [`DROPPED_TOTAL`](crate::telemetry::DROPPED_TOTAL): what must not be lost belongs in a
+/// stream.
 #[derive(Debug)]
 pub struct Subscription(Kind);
 

@@ -26,6 +26,13 @@ pub enum CallError<R> {
         /// How long was waited.
         timeout: Duration,
     },
+    /// The connection ended after the command was handed over and before a reply came; the
+    /// command may have been run.
+    #[error("the connection ended before {subject} was answered; it may have been run")]
+    Lost {
+        /// The command.
+        subject: Subject,
+    },
     /// The deadline had passed before the command was run; it was not.
     #[error("the deadline of {subject} passed before it was run")]
     DeadlinePassed {
@@ -164,6 +171,7 @@ impl<R> CallError<R> {
         match error {
             RequestError::NoResponders { .. } => Self::NoResponders { subject },
             RequestError::Timeout { timeout, .. } => Self::Timeout { subject, timeout },
+            RequestError::Lost { .. } => Self::Lost { subject },
             RequestError::Send(error) => Self::Send(error),
         }
     }
@@ -178,6 +186,7 @@ impl<R> CallError<R> {
             Self::Rejected(rejection) => return Ok(rejection),
             Self::NoResponders { subject } => CallError::NoResponders { subject },
             Self::Timeout { subject, timeout } => CallError::Timeout { subject, timeout },
+            Self::Lost { subject } => CallError::Lost { subject },
             Self::DeadlinePassed { subject } => CallError::DeadlinePassed { subject },
             Self::Unavailable { subject, reason, retry_after } => {
                 CallError::Unavailable { subject, reason, retry_after }
@@ -211,6 +220,7 @@ impl<R> CallError<R> {
             Self::Rejected(_) => "rejected",
             Self::NoResponders { .. } => "no_responders",
             Self::Timeout { .. } => "timeout",
+            Self::Lost { .. } => "lost",
             Self::DeadlinePassed { .. } => "deadline_passed",
             Self::Unavailable { .. } => "unavailable",
             Self::Broken { .. } => "broken",

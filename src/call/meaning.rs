@@ -33,6 +33,7 @@ impl<R> CallError<R> {
             | Self::MaybePutOff { .. }
             | Self::Codec { .. }
             | Self::Header { .. }
+            | Self::Lost { .. }
             | Self::Send(_) => return None,
         })
     }
@@ -71,7 +72,7 @@ impl<R> CallError<R> {
             | Self::Unavailable { .. }
             | Self::Limited { .. }
             | Self::Send(SendError::Disconnected { .. }) => Again::Safe,
-            Self::Timeout { .. } | Self::Failed { .. } => Again::Unsure,
+            Self::Timeout { .. } | Self::Lost { .. } | Self::Failed { .. } => Again::Unsure,
             Self::Refused { status, .. } if status.code() >= 500 => Again::Unsure,
             _ => Again::Futile,
         }

@@ -54,7 +54,8 @@ pub(crate) async fn ask_named(
             let status = Status::read(&reply.headers);
             status.map_or(Some(Sign::Answered), |(status, _)| told(status, silent))
         }
-        Err(RequestError::Send(_)) => None,
+        // What ends this side's connection is no fault of the target's.
+        Err(RequestError::Send(_) | RequestError::Lost { .. }) => None,
         Err(RequestError::Timeout { .. }) => Some(silent),
         Err(_) => Some(Sign::Failed),
     };

@@ -157,6 +157,46 @@ impl Parks {
         Ok(Batch { records, through, more: Some(reader) })
     }
 
+    /// Reads some of the last records of all subjects that match a filter, however many
+    /// came before them, from where a reader is or from the first on.
+    pub(crate) async fn latest(
+        &self,
+        filter: &str,
+        reader: Option<Reader>,
+    ) -> Result<Batch, ReadError> {
+        let mut reader = match reader {
+            Some(reader) => reader,
+            None => self.stream.read_last(filter).await?,
+        };
+        let (mut records, mut through) = (Vec::new(), 0);
+        for _ in 0..BATCH {
+            let Some(stored) = reader.next().await? else {
+                return Ok(Batch { records, through, more: None });
+            };
+            through = stored.sequence;
+            match self.read(&stored) {
+                Some(record) => records.push(record),
+                // What is no record does not hide the one before it.
+                None => records.extend(self.last(&stored.subject).await?.0),
+            }
+        }
+        Ok(Batch { records, through, more: Some(reader) })
+    }
+
+    /// Reads all records of one subject.
+    pub(crate) async fn history(&self, subject: &str) -> Result<Vec<ParkRecord>, ReadError> {
+        let (mut records, mut all) = (Vec::new(), self.since(subject, 1).await?);
+        while let Some(stored) = all.next().await? {
+            records.extend(self.read(&stored));
+        }
+        Ok(records)
+    }
+
+    /// Reads at least what is last on each subject that matches a filter.
+    pub(crate) async fn heads(&self, filter: &str) -> Result<Reader, ReadError> {
+        self.stream.read_last(filter).await
+    }
+
     /// Reads all that matches a filter, from a place on.
     pub(crate) async fn since(&self, filter: &str, from: u64) -> Result<Reader, ReadError> {
         self.stream.read(filter, from).await

@@ -9,7 +9,7 @@ use crate::{
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 use tokio::time::timeout;
 
 /// How long to wait for another answer after one has come.
@@ -62,10 +62,17 @@ pub(crate) async fn poll(
     let inbox = format!("_INBOX.callboard.{}", Id::new());
     let mut answers = bus.subscribe(&inbox, None).await?;
     question.reply = Some(inbox);
+    let (subject, refusals) = (question.subject.clone(), bus.refusals());
     bus.send(question).await?;
+    let mut refused = pin!(bus.refused(refusals, &subject));
     let (mut found, mut patience) = (Vec::new(), within);
     while found.len() < MOST {
-        match timeout(patience, answers.next()).await {
+        let answer = tokio::select! {
+            biased;
+            answer = timeout(patience, answers.next()) => answer,
+            error = &mut refused => return Err(error.into()),
+        };
+        match answer {
             // The server's own answer: nobody listens.
             Ok(Some(answer)) if answer.payload.is_empty() => break,
             Ok(Some(answer)) => found.push(answer),

@@ -40,6 +40,10 @@ pub(super) enum CommandError {
         subject: String,
         timeout: std::time::Duration,
     },
+    #[error(
+        "the connection to the server ended before {subject} was answered; it may have been done"
+    )]
+    Lost { subject: String },
     #[error("{command} was rejected: {reason}\n{rejection}")]
     Rejected {
         command: Subject,
@@ -124,6 +128,7 @@ impl CommandError {
                 ..
             } => Exit::Unavailable,
             Self::Timeout { .. }
+            | Self::Lost { .. }
             | Self::Unconfirmed { .. }
             | Self::Saga(SagaError::Unknown { .. })
             | Self::Operator(OperatorError::Unknown { .. })
@@ -148,6 +153,7 @@ impl From<RequestError> for CommandError {
         match error {
             RequestError::NoResponders { subject } => Self::NoResponders { subject },
             RequestError::Timeout { subject, timeout } => Self::Timeout { subject, timeout },
+            RequestError::Lost { subject } => Self::Lost { subject },
             RequestError::Send(error) => Self::Send(error),
         }
     }

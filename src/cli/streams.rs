@@ -1,12 +1,19 @@
 //! The streams of a namespace, and single messages taken out of them.
 
 use super::{columns::columns, error::CommandError, json, line::word, out::Out, place::Place};
-use crate::{bus::StreamInfo, call::Operator};
+use crate::{
+    bus::{Bus, Store, StreamInfo},
+    call::Operator,
+};
 use clap::{Args as Options, Subcommand};
 use serde::Serialize;
+use std::path::PathBuf;
 
 #[derive(Debug, Options)]
 pub(super) struct Args {
+    /// The directory of an embedded bus that no program has open, in place of a server.
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
     #[command(subcommand)]
     act: Act,
 }
@@ -32,7 +39,10 @@ enum Act {
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
-    let bus = place.connect().await?;
+    let bus = match args.data {
+        Some(data) => Bus::embedded_at(Store::at(data).existing()?)?,
+        None => place.connect().await?,
+    };
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     match args.act {
         Act::List { json } => list(&operator.streams().await?, json, out)?,

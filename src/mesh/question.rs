@@ -173,7 +173,9 @@ async fn ask(
                 );
                 return Ok((read.ok(), asked.elapsed()));
             }
-            Err(RequestError::Timeout { .. }) if attempt < ATTEMPTS => attempt += 1,
+            Err(RequestError::Timeout { .. } | RequestError::Lost { .. }) if attempt < ATTEMPTS => {
+                attempt += 1;
+            }
             Err(error) => return Err(error),
         }
     }

@@ -1,6 +1,6 @@
 use super::NodeError;
 use crate::{
-    bus::{Bus, Message, RequestError, Subscription},
+    bus::{Bus, Message, RequestError, SendError, Subscription},
     message::{Namespace, codec},
     supervision::Tree,
 };
@@ -37,6 +37,9 @@ impl System {
             // Anybody may listen there, such as an operator who looks at all messages;
             // only a node answers.
             Err(RequestError::NoResponders { .. } | RequestError::Timeout { .. }) => {}
+            Err(RequestError::Lost { subject }) => {
+                return Err(SendError::Disconnected { subject }.into());
+            }
             Err(RequestError::Send(error)) => return Err(error.into()),
             Ok(_) => {
                 let (name, namespace) = (name.to_owned(), namespace.to_string());

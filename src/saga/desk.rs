@@ -10,11 +10,12 @@ use super::{
     visit::{Leave, Visit},
 };
 use crate::{
-    bus::{Delivery, StreamError},
+    actor::Letter,
+    bus::{Delivery, Stored, StreamError},
     call::Client,
     error::Failure,
     message::{Id, Key},
-    telemetry::{SAGAS_ENDED_TOTAL, SAGAS_LIVE},
+    telemetry::{DEAD_LETTERS_TOTAL, SAGAS_ENDED_TOTAL, SAGAS_LIVE},
     time::from_unix_ms,
 };
 use std::{
@@ -124,7 +125,27 @@ impl Desk {
             reason,
             "what asks a saga to go on is passed over"
         );
-        said(delivery.term().await);
+        match self.bury(&reason, &delivery.message).await {
+            Ok(()) => said(delivery.term().await),
+            Err(error) => {
+                tracing::error!(saga, error, "a dead letter could not be written");
+                said(delivery.nak(BUSY).await);
+            }
+        }
+    }
+
+    /// Keeps what cannot be read as a dead letter.
+    async fn bury(&self, reason: &str, stored: &Stored) -> Result<(), String> {
+        let client = self.errands.client();
+        let letters = client.dead_letters().await;
+        let letters = letters.map_err(|error| error.to_string())?;
+        let path = format!("saga/{}", self.plan.name);
+        let stream = client.namespace().errand_stream(self.plan.name);
+        let subject = client.namespace().dead(&path);
+        let letter = Letter { index: 0, stored, stream: &stream, path: &path, reason, attempts: 0 };
+        letter.write(&letters, subject).await?;
+        metrics::counter!(DEAD_LETTERS_TOTAL, "child" => path).increment(1);
+        Ok(())
     }
 
     /// Begins a visit, unless the saga is visited here.

@@ -7,7 +7,7 @@ use crate::{
     call::{Client, open_as_declared},
     message::{
         Headers, Id, Key, Namespace, codec,
-        headers::{MSG_ID, SCHEDULE},
+        headers::{CB_UNREADABLE, MSG_ID, SCHEDULE},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,10 @@ impl Errands {
     pub(super) async fn open(client: &Client, saga: &str) -> Result<Self, StreamError> {
         let stream = open_as_declared(client.bus(), config(client, saga)).await?;
         Ok(Self { client: client.clone(), saga: saga.into(), stream })
+    }
+
+    pub(super) const fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Starts a saga, unless it was started; the bus knows the second start of
@@ -217,6 +221,9 @@ pub(super) fn config(client: &Client, saga: &str) -> StreamConfig {
 pub(super) fn read(stored: &Stored) -> Result<(Key, Errand), String> {
     let id = stored.subject.rsplit('.').next().unwrap_or_default();
     let id = Key::from_token(id).map_err(|error| error.to_string())?;
+    if let Some(fault) = stored.headers.get(CB_UNREADABLE) {
+        return Err(format!("{} cannot be read: {fault}", stored.subject));
+    }
     let errand = codec::decode(&stored.payload).map_err(|error| error.to_string())?;
     Ok((id, errand))
 }

@@ -6,5 +6,6 @@ mod support;
 
 mod commands;
 mod events;
+mod kept;
 mod store;
 mod unreadable;

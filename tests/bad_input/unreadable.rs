@@ -10,14 +10,22 @@ use crate::{
     },
 };
 use callboard::{
-    Client,
+    CallError, Client,
     bus::{Bus, ConsumerConfig, Expect, Message, RequestError, StreamConfig},
     message::{
-        Headers, Id, Status, codec,
+        Headers, Id, Namespace, Status, codec,
         headers::{CB_DEAD_REASON, CB_RAW_HEADERS, CB_UNREADABLE, MSG_ID},
     },
+    telemetry::UNREADABLE_HEADERS_TOTAL,
 };
-use std::{collections::BTreeSet, error::Error, time::Duration};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use std::{
+    collections::BTreeSet,
+    error::Error,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::time::{Instant, sleep, timeout};
 
 /// Within what time each command has to be answered.
@@ -362,4 +370,104 @@ async fn unreadable_messages_among_others_lose_no_event_and_hold_up_no_command()
 #[ignore = "takes minutes; for a night"]
 async fn a_hundred_unreadable_messages_among_ten_thousand_lose_no_event() -> Verdict {
     a_node_among_unreadable_messages(10_000).await
+}
+
+/// The reply itself ends the connection: then the request was received, and may not be told as
+/// one that was not.
+#[tokio::test]
+async fn a_request_whose_reply_broke_the_client_is_not_told_as_one_that_was_not_sent() -> Verdict {
+    let server = Server::start();
+    let names = Namespace::new("lost")?;
+    let callee = Bus::nats(server.url()).await?;
+    let mut asked = callee.subscribe("lost.cmd.box.put", None).await?;
+    let mut raw = Raw::connect(&server.url())?;
+    let mut answer = async || -> Result<(), Box<dyn Error>> {
+        let request = asked.next().await.ok_or("the callee's bus was closed")?;
+        let reply = request.reply.ok_or("it wants no reply")?;
+        raw.publish(&reply, UNREADABLE[0].1, &good())?;
+        raw.sync()?;
+        Ok(())
+    };
+    let bus = Bus::nats(server.url()).await?;
+    let request = Message::new("lost.cmd.box.put", good());
+    let (told, answered) = tokio::join!(bus.request(request, SOON), answer());
+    answered?;
+    assert!(matches!(told, Err(RequestError::Lost { .. })), "{told:?}");
+    let client = Client::new(Bus::nats(server.url()).await?, names);
+    let put = Put { item: "a".to_owned(), count: 1 };
+    let (told, answered) = tokio::join!(client.call(put), answer());
+    answered?;
+    let error = told.expect_err("its reply cannot be read");
+    assert!(matches!(error, CallError::Lost { .. }), "{error:?}");
+    assert!(!error.certainly_not_run(), "{error}");
+    assert!(error.to_string().contains("may have been run"), "{error}");
+    Ok(())
+}
+
+/// What is asked for by a request of its own comes as text, and breaks nothing; it is told alike.
+#[test]
+fn an_unreadable_message_that_is_read_alone_is_told_and_counted_like_others() -> Verdict {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let recorder = DebuggingRecorder::new();
+    let counts = recorder.snapshotter();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let reading = async {
+        let server = Server::start();
+        let bus = Bus::nats(server.url()).await?;
+        let stream = StreamConfig::new("ORDERS", ["orders.*".to_owned()]);
+        let stream = bus.stream(&stream).await?;
+        let mut raw = Raw::connect(&server.url())?;
+        raw.publish("orders.a", UNREADABLE[1].1, b"x")?;
+        raw.sync()?;
+        let last = stream.last("orders.a").await?.ok_or("it was stored")?;
+        assert!(last.headers.get(CB_UNREADABLE).is_some());
+        Ok::<_, Box<dyn Error>>(())
+    };
+    tracing::subscriber::with_default(log, || {
+        metrics::with_local_recorder(&recorder, || runtime.block_on(reading))
+    })?;
+    let text = lines.text();
+    assert!(
+        text.contains("WARN") && text.contains("a message cannot be read"),
+        "{text}"
+    );
+    assert!(text.contains("orders.a"), "{text}");
+    let counted = counts.snapshot().into_vec().into_iter();
+    let counted = counted.filter(|(key, ..)| key.key().name() == UNREADABLE_HEADERS_TOTAL);
+    let counted: Vec<_> = counted.map(|(.., value)| value).collect();
+    assert!(
+        matches!(counted[..], [DebugValue::Counter(1)]),
+        "{counted:?}"
+    );
+    Ok(())
+}
+
+/// What is logged in one test.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -4,6 +4,7 @@ mod acks;
 mod append;
 mod carriers;
 mod consumers;
+mod dropping;
 mod handles;
 mod latest;
 mod leaving;
@@ -132,6 +133,17 @@ macro_rules! suite {
                 a_newer_message_replaces_the_one_on_its_subject,
                 a_replaced_message_still_counts_for_expectations,
                 what_is_replaced_is_read_and_not_consumed,
+            }
+            dropping {
+                streams_are_listed_with_whether_messages_can_be_dropped,
+                a_dropped_message_is_gone_and_those_beside_it_stay,
+                a_dropped_message_counts_for_no_expectation_and_its_id_stays_known,
+                a_dropped_message_is_kept_as_a_dead_letter_with_who_and_why,
+                a_dropped_message_is_not_delivered,
+                a_dropped_message_that_was_delivered_does_not_come_again,
+                a_dropped_timer_does_not_fire,
+                the_dropped_last_message_of_a_subject_leaves_nothing_there,
+                a_message_of_an_immutable_stream_is_not_dropped,
             }
             append {
                 sequences_count_from_one,

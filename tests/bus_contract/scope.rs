@@ -4,7 +4,7 @@ use callboard::{
         Append, Bus, Consumer, ConsumerConfig, Delivery, Expect, Message, Stream, StreamConfig,
         Subscription,
     },
-    message::{Headers, headers},
+    message::{Headers, Namespace, headers},
 };
 use std::{
     any::Any,
@@ -47,6 +47,11 @@ impl Scope {
     /// Returns a subject or filter of this case.
     pub(crate) fn at(&self, rest: &str) -> String {
         format!("{}.{rest}", self.prefix)
+    }
+
+    /// Returns the first token of this case's subjects, as a namespace.
+    pub(crate) fn namespace(&self) -> Namespace {
+        Namespace::new(&self.prefix).expect("a case's prefix is sound")
     }
 
     /// Returns a stream or consumer name of this case.

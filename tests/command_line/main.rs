@@ -20,3 +20,4 @@ mod shell;
 mod store;
 mod streams;
 mod tail;
+mod tls;

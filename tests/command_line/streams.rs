@@ -1,11 +1,20 @@
 use super::{
-    shell::run,
+    shell::{at, run},
     support::{
+        folder::Folder,
         nats::Server,
         raw::{Raw, UNREADABLE},
     },
 };
-use callboard::{Bus, bus::StreamConfig, message::Namespace};
+use callboard::{
+    Bus,
+    bus::{Expect, Message, StreamConfig},
+    error::BoxError,
+    message::{
+        Headers, Namespace,
+        headers::{CB_DEAD_REASON, MSG_ID},
+    },
+};
 use serde_json::Value;
 
 /// Stores an unreadable message in each stream, as its second.
@@ -144,4 +153,67 @@ async fn lists_step_over_messages_that_cannot_be_read() {
             assert!(said.contains("cannot be read"), "{said}");
         }
     }
+}
+
+/// The store of an embedded bus has no server that could be asked.
+#[tokio::test]
+async fn the_streams_of_a_store_are_listed_and_a_message_dropped_without_a_server()
+-> Result<(), BoxError> {
+    let folder = Folder::fresh();
+    let names = Namespace::new("callboard")?;
+    let bus = Bus::embedded_at(folder.path())?;
+    let parks = bus.stream(&StreamConfig::parked(&names)).await?;
+    bus.stream(&StreamConfig::dead(&names)).await?;
+    for id in ["1", "2"] {
+        let mut named = Headers::new();
+        named.insert(MSG_ID, id)?;
+        let subject = "callboard.park.key.a.orders.0.o-1";
+        let record = Message::new(subject, id).headers(named);
+        parks.append(record, Expect::Any).await?;
+    }
+    let data = folder.path().to_string_lossy().into_owned();
+    let streams = async |words: &[&str]| {
+        let mut all = vec!["streams"];
+        all.extend(words);
+        all.extend(["--data", &*data]);
+        at("nats://127.0.0.1:1", &all).await
+    };
+    let said = streams(&["list"]).await.failed(4);
+    assert!(said.contains("in use"), "{said}");
+    drop((bus, parks));
+    let said = streams(&["list", "--json"]).await.done();
+    assert!(
+        said.contains(r#""stream":"callboard_PARK","messages":2,"last":2,"drop":true"#),
+        "{said}"
+    );
+    let drop = ["drop", "callboard_PARK", "1", "--reason", "case 4711"];
+    let said = streams(&drop).await.done();
+    assert!(said.contains("callboard_PARK 1 is deleted"), "{said}");
+    let said = streams(&drop).await.failed(1);
+    assert!(said.contains("streams list"), "{said}");
+    let bus = Bus::embedded_at(folder.path())?;
+    let parks = bus.stream(&StreamConfig::parked(&names)).await?;
+    assert_eq!(parks.info().await?.messages, 1);
+    let letters = bus.stream(&StreamConfig::dead(&names)).await?;
+    let letter = letters
+        .read(">", 1)
+        .await?
+        .next()
+        .await?
+        .ok_or("no letter")?;
+    let reason = letter.headers.get(CB_DEAD_REASON).unwrap_or_default();
+    assert!(
+        reason.contains("case 4711") && reason.contains('@'),
+        "{reason}"
+    );
+    std::mem::drop((bus, parks, letters));
+    let check = ["store", "check", "--data", &data];
+    let said = at("nats://127.0.0.1:1", &check).await.done();
+    assert!(said.contains("sound"), "{said}");
+    let nowhere = Folder::fresh();
+    let nowhere = nowhere.path().join("none").to_string_lossy().into_owned();
+    let words = ["streams", "list", "--data", &nowhere];
+    let said = at("nats://127.0.0.1:1", &words).await.failed(2);
+    assert!(said.contains("no store"), "{said}");
+    Ok(())
 }

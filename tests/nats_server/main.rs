@@ -8,5 +8,6 @@ mod support;
 
 mod house;
 mod listeners;
+mod permitted;
 mod provisioned;
 mod replaced;

@@ -6,6 +6,7 @@ use crate::{
 };
 use bytes::Bytes;
 use callboard::{
+    Bus,
     bus::{Message, StreamConfig, partition},
     message::{
         Id, codec,
@@ -136,4 +137,55 @@ async fn a_forged_record_of_another_key_or_place_is_passed_over() -> Verdict {
         Ok(node.stop().await?)
     })
     .await
+}
+
+/// A key that goes on says so every few seconds, and nothing of that is ever deleted.
+#[tokio::test]
+async fn however_much_was_said_of_a_key_its_last_record_alone_is_read() -> Verdict {
+    const RECORDS: usize = 300;
+    let way = Way::nats(true).await?;
+    let farm = Farm::default();
+    farm.spoil("a1");
+    let node = farm.start(&way).await?;
+    sow(&way, "a1 a2").await?;
+    parked(&way, 1).await;
+    node.stop().await?;
+    let records = way.bus.stream(&StreamConfig::parked(&way.names())).await?;
+    let all = records.read(">", 1).await?.all().await?;
+    let last = all.last().ok_or("nothing is parked")?;
+    for _ in 0..RECORDS {
+        let mut record = Message::new(last.subject.clone(), last.payload.clone());
+        record.headers = last.headers.clone();
+        record.headers.insert(MSG_ID, Id::new().to_string())?;
+        records.append(record, callboard::bus::Expect::Any).await?;
+    }
+    let spy = Bus::nats(way.url().ok_or("no server")?).await?;
+    let mut seen = spy.subscribe("_INBOX.>", None).await?;
+    let delivered = format!("$JS.ACK.{}.", way.names().park_stream());
+    let mut count = async |mark: &str| -> Result<usize, Box<dyn std::error::Error>> {
+        way.bus
+            .send(Message::new("_INBOX.mark", mark.to_owned()))
+            .await?;
+        let mut count = 0;
+        loop {
+            let message = seen.next().await.ok_or("the spy's bus was closed")?;
+            if message.subject == "_INBOX.mark" && message.payload == mark.as_bytes() {
+                return Ok(count);
+            }
+            let reply = message.reply.unwrap_or_default();
+            count += usize::from(reply.starts_with(&delivered));
+        }
+    };
+    let found = parked(&way, 1).await;
+    assert_eq!(found[0].key, "a");
+    let listed = count("listed").await?;
+    assert!(listed < 10, "{listed} records were read to list one key");
+    let node = farm.start(&way).await?;
+    farm.mend();
+    operator(&way).retry(&found[0]).await?;
+    assert_eq!(farm.log.of(2).await, ["a1", "a2"]);
+    free(&way).await;
+    let read = count("went on").await?;
+    assert!(read < 200, "{read} records were read to let one key go on");
+    Ok(node.stop().await?)
 }

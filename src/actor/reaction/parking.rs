@@ -9,8 +9,8 @@ use super::{
     register::Standing,
 };
 use crate::{
-    bus::Delivery,
-    call::{Batch, ParkingError, Parks},
+    bus::{Delivery, ReadError},
+    call::{Batch, ParkRecord, ParkingError, Parks},
     message::{Act, Park, one_line},
     telemetry::{PARK_FULL_TOTAL, PARKED_TOTAL},
 };
@@ -44,10 +44,15 @@ impl Reading<'_> {
     /// Reads all that the records say, before anything is held.
     pub(super) async fn refresh(&mut self) -> Result<(), String> {
         let (filter, mut reader) = (self.records(), None);
+        let progress = self.consumer.progress().await;
+        let floor = progress.map_or(0, |progress| progress.floor);
         loop {
-            let since = self.register.read() + 1;
-            let read = self.parks.some(&filter, since, reader).await;
-            let batch = read.map_err(|error| error.to_string())?;
+            let read = self.parks.latest(&filter, reader).await;
+            let mut batch = read.map_err(|error| error.to_string())?;
+            let past = self.past(&batch, floor).await;
+            let mut records = past.map_err(|error| error.to_string())?;
+            records.append(&mut batch.records);
+            batch.records = records;
             reader = self.take_in(batch);
             if reader.is_none() {
                 return Ok(());
@@ -58,6 +63,20 @@ impl Reading<'_> {
                     .prune(progress.map_or(0, |progress| progress.floor));
             }
         }
+    }
+
+    /// Reads what was said of parked keys before, where an event that was handled while its
+    /// key was parked an earlier time may come again.
+    async fn past(&self, batch: &Batch, floor: u64) -> Result<Vec<ParkRecord>, ReadError> {
+        let mut past = Vec::new();
+        for record in &batch.records {
+            let is_key = record.subject.split('.').nth(2) == Some("key");
+            let may_come = record.park.from > floor.saturating_add(1);
+            if is_key && may_come && record.act != Act::Released {
+                past.extend(self.parks.history(&record.subject).await?);
+            }
+        }
+        Ok(past)
     }
 
     pub(super) fn records(&self) -> String {

@@ -6,6 +6,7 @@ use super::{
     log::Outcome,
     pub_ack::{pub_ack, unscheduled},
     read,
+    record::Record,
     routes::{Listener, Routes},
     store::{self, Broken, Keeper, Needs},
     ticket::told,
@@ -13,8 +14,10 @@ use super::{
 };
 use crate::{
     bus::{
-        ConsumerConfig, ConsumerError, Expect, Message, OpenError, Presence, RequestError,
-        SendError, Store, StreamConfig, StreamError, StreamInfo, SubscribeError, declared,
+        ConsumerConfig, ConsumerError, Expect, Message, OpenError, Presence, ReadError,
+        RequestError, SendError, Store, Stored, StreamConfig, StreamError, StreamInfo,
+        SubscribeError, declared,
+        mailbox::MESSAGES,
         names::{LARGEST, is_filter, is_queue, is_subject, size},
         overlap,
         schedule::Schedule,
@@ -31,8 +34,6 @@ use std::{
 };
 use tokio::{task::coop::consume_budget, time::timeout};
 
-/// How many messages a subscription holds that were not taken yet.
-const MAILBOX: usize = 65_536;
 /// How long a subject may be before it counts towards the size of its message.
 const USUAL_SUBJECT: usize = 4_096;
 /// By this header a plain NATS client expects a subject's last sequence.
@@ -116,7 +117,7 @@ impl Broker {
             }
         }
         let id = self.0.subscriptions.fetch_add(1, Ordering::Relaxed);
-        let (listener, messages) = Listener::new(id, MAILBOX);
+        let (listener, messages) = Listener::new(id, MESSAGES);
         write(&self.0.routes).add(filter, queue, listener);
         let (broker, filter) = (self.clone(), filter.into());
         Ok(Subscription { broker, filter, id, messages })
@@ -225,6 +226,37 @@ impl Broker {
         streams.iter().map(|kept| kept.info()).collect()
     }
 
+    /// Returns the message of a sequence.
+    pub(in crate::bus) fn message(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<Option<Stored>, ReadError> {
+        let kept = self.existing(stream)?;
+        let found = kept.one(sequence);
+        let found = found.map_err(|error| unavailable(stream, error.to_string()))?;
+        Ok(found.map(Record::give))
+    }
+
+    /// Deletes the message of a sequence from a stream that allows it; says whether it was there.
+    pub(in crate::bus) async fn delete(
+        &self,
+        stream: &str,
+        sequence: u64,
+    ) -> Result<bool, ReadError> {
+        let kept = self.existing(stream)?;
+        if kept.config().immutable {
+            return Err(unavailable(stream, "message delete not permitted".into()));
+        }
+        let deleted = kept.delete(sequence).await;
+        deleted.map_err(|broken| unavailable(stream, broken.0.as_ref().into()))
+    }
+
+    fn existing(&self, stream: &str) -> Result<Arc<Kept>, ReadError> {
+        let missing = || ReadError::NoStream { stream: stream.into() };
+        self.named(stream).ok_or_else(missing)
+    }
+
     #[cfg(feature = "test-util")]
     pub(in crate::bus) fn unsettled(&self) -> usize {
         let streams = read(&self.0.streams);
@@ -298,6 +330,10 @@ impl Broker {
             .find(|kept| kept.captures(subject))
             .cloned()
     }
+}
+
+fn unavailable(stream: &str, reason: String) -> ReadError {
+    ReadError::Unavailable { stream: stream.into(), reason }
 }
 
 impl fmt::Debug for Broker {

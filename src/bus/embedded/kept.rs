@@ -212,6 +212,31 @@ impl Kept {
         Ok((records, last))
     }
 
+    /// Returns the last message of each subject of a part, by sequence, in no order.
+    pub(super) fn heads(&self, part: &Part) -> io::Result<Vec<u64>> {
+        let partitioned = matches!(part, Part::Partition(_));
+        let wanted = |subject: &str| {
+            let partition = partitioned.then(|| self.partition(subject));
+            part.has(subject, partition.flatten())
+        };
+        if let Some(home) = &self.home {
+            return home.disk.heads(home.number, wanted);
+        }
+        Ok(self.with_memory(|memory, last| memory.log.heads(last, wanted)))
+    }
+
+    /// Returns the messages of these sequences that are there and seen.
+    pub(super) fn all_of(
+        &self,
+        sequences: impl Iterator<Item = u64>,
+    ) -> io::Result<VecDeque<Arc<Record>>> {
+        let Some(home) = &self.home else {
+            return Ok(self.with_memory(|memory, _| memory.seen(sequences).collect()));
+        };
+        let found = sequences.map(|sequence| home.disk.one(home.number, sequence));
+        found.filter_map(Result::transpose).collect()
+    }
+
     /// Looks something up in a stream that is in memory.
     pub(super) fn with_memory<T: Default>(&self, look: impl FnOnce(&InMemory, u64) -> T) -> T {
         let state = lock(&self.state);
@@ -282,7 +307,7 @@ impl Kept {
             time: self.clock.now(),
         });
         if self.config.last_per_subject {
-            memory.drop_replaced(previous);
+            memory.drop_record(previous);
         }
         memory.records.push(Some(Arc::clone(&record)));
         self.arm(state, &record);

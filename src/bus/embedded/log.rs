@@ -3,7 +3,7 @@ use crate::{
     message::headers,
 };
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     iter,
     sync::Arc,
     time::Duration,
@@ -22,6 +22,8 @@ pub(super) struct Log {
     filed: Vec<Filed>,
     ids: HashMap<Arc<str>, u64>,
     remembered: VecDeque<(Instant, Arc<str>)>,
+    /// The messages that were deleted one by one.
+    deleted: HashSet<u64>,
 }
 
 /// Where one message belongs.
@@ -76,6 +78,7 @@ impl Log {
             filed: Vec::new(),
             ids: HashMap::new(),
             remembered: VecDeque::new(),
+            deleted: HashSet::new(),
         }
     }
 
@@ -89,8 +92,14 @@ impl Log {
         }
         let number = self.numbers.get(message.subject.as_str()).copied();
         let previous = number.map_or(0, |number| self.heads[number as usize].1);
-        if matches!(expect, Expect::Last(last) if last != previous) {
-            return Outcome::Conflict { last: previous };
+        let standing = match number {
+            Some(number) if self.deleted.contains(&previous) => {
+                self.back_of(number, u64::MAX).next().unwrap_or(0)
+            }
+            _ => previous,
+        };
+        if matches!(expect, Expect::Last(last) if last != standing) {
+            return Outcome::Conflict { last: standing };
         }
         if let Some(limit) = self
             .limits
@@ -126,7 +135,8 @@ impl Log {
     /// Returns how many messages are kept of those up to a sequence.
     pub(super) fn held(&self, last: u64) -> u64 {
         if !self.limits.last_per_subject {
-            return last;
+            let deleted = self.deleted.iter().filter(|at| **at <= last).count();
+            return last.saturating_sub(deleted as u64);
         }
         let heads = (0..).take(self.heads.len());
         heads
@@ -153,6 +163,15 @@ impl Log {
             .take_while(|sequence| *sequence > 0)
             .skip_while(move |sequence| *sequence > last)
             .take(depth)
+            .filter(|sequence| !self.deleted.contains(sequence))
+    }
+
+    /// Returns the last message up to a sequence of each subject that is wanted.
+    pub(super) fn heads(&self, last: u64, wanted: impl Fn(&str) -> bool) -> Vec<u64> {
+        let all = (0..).zip(&self.heads);
+        all.filter(|(_, (subject, _))| wanted(subject))
+            .filter_map(|(number, _)| self.back_of(number, last).next())
+            .collect()
     }
 
     /// Whether a message was replaced by one of those up to a sequence.
@@ -176,9 +195,14 @@ impl Log {
     ) -> impl Iterator<Item = u64> + 'a {
         let range = first.max(1)..=last.min(self.last());
         range.filter(move |sequence| {
-            self.subject(*sequence)
-                .is_some_and(|subject| wanted(subject))
+            let subject = self.subject(*sequence);
+            subject.is_some_and(|subject| wanted(subject)) && !self.deleted.contains(sequence)
         })
+    }
+
+    /// Deletes a message: it counts and stands no more, and its id stays known for its window.
+    pub(super) fn delete(&mut self, sequence: u64) {
+        self.deleted.insert(sequence);
     }
 
     fn filed(&self, sequence: u64) -> Option<&Filed> {

@@ -15,7 +15,7 @@ use super::{
     timers::{Mark, cancelled, fired},
 };
 use crate::bus::Expect;
-use std::time::Duration;
+use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long to wait before something that must succeed is tried again.
@@ -105,7 +105,49 @@ impl Kept {
     }
 }
 
+impl Kept {
+    /// Returns one message.
+    pub(super) fn one(&self, sequence: u64) -> io::Result<Option<Arc<Record>>> {
+        self.pass_on();
+        if let Some(home) = &self.home {
+            return home.disk.one(home.number, sequence);
+        }
+        Ok(self.with_memory(|memory, _| memory.seen([sequence]).next()))
+    }
+
+    /// Deletes one message; returns whether it was there.
+    pub(super) async fn delete(&self, sequence: u64) -> Result<bool, Broken> {
+        if let Some(home) = &self.home {
+            if let Some(broken) = home.disk.failure() {
+                return Err(broken);
+            }
+            let kept = home.me.upgrade().expect("it is being used");
+            return told(home.disk.delete((kept, home.number), sequence)).await;
+        }
+        let mut guard = lock(&self.state);
+        let state = &mut *guard;
+        self.fire(state, Instant::now());
+        let there = match &mut state.shelf {
+            Shelf::Memory(memory) => memory.delete(sequence),
+            Shelf::Stored(_) => false,
+        };
+        drop(guard);
+        Ok(there)
+    }
+}
+
 impl InMemory {
+    /// Deletes a message that is seen; returns whether it was there.
+    fn delete(&mut self, sequence: u64) -> bool {
+        let Some(record) = self.seen([sequence]).next() else {
+            return false;
+        };
+        self.log.delete(sequence);
+        self.timers.disarm(&record.subject, sequence);
+        self.drop_record(sequence);
+        true
+    }
+
     /// Returns what an expectation means for the log, which does not know that
     /// the last message of a subject is seen no more.
     pub(super) fn expectation(&self, subject: &str, expect: Expect) -> Expect {

@@ -1,6 +1,6 @@
-use super::{interest::Part, lease::Lease, record::Record, shelf::InMemory};
+use super::{interest::Part, lease::Lease, record::Record};
 use crate::bus::{ReadError, Stored, names::is_one};
-use std::{collections::VecDeque, fmt, sync::Arc};
+use std::{collections::VecDeque, fmt, io, sync::Arc};
 use tokio::task::coop::consume_budget;
 
 /// How many messages are looked at under one lock, and read at once.
@@ -12,7 +12,7 @@ pub(in crate::bus) struct Reader {
     part: Part,
     next: u64,
     end: u64,
-    /// The messages of one subject in memory, last first.
+    /// The messages that were chosen before, last first.
     chosen: Vec<u64>,
     found: VecDeque<Arc<Record>>,
 }
@@ -38,6 +38,14 @@ impl Reader {
         Self { kept, part, next, end, chosen: Vec::new(), found: VecDeque::new() }
     }
 
+    /// Reads the last message of each subject that matches.
+    pub(super) fn of_last(kept: Lease, filter: &str) -> io::Result<Self> {
+        let part = Part::of(filter, &kept.config().subjects);
+        let mut chosen = kept.heads(&part)?;
+        chosen.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(Self { kept, part, next: 1, end: 0, chosen, found: VecDeque::new() })
+    }
+
     pub(in crate::bus) async fn next(&mut self) -> Result<Option<Stored>, ReadError> {
         consume_budget().await;
         while self.found.is_empty() && (self.next <= self.end || !self.chosen.is_empty()) {
@@ -54,18 +62,20 @@ impl Reader {
         if !self.chosen.is_empty() {
             let rest = self.chosen.len().saturating_sub(BATCH);
             let batch = self.chosen.split_off(rest).into_iter().rev();
-            let found = |memory: &InMemory, _| memory.seen(batch).collect();
-            self.found = self.kept.with_memory(found);
+            let found = self.kept.all_of(batch);
+            self.found = found.map_err(|error| self.unavailable(&error))?;
             return Ok(());
         }
         let read = self.kept.read(&self.part, (self.next, self.end), BATCH);
-        let (found, looked) = read.map_err(|error| {
-            let stream = self.kept.config().name.clone();
-            ReadError::Unavailable { stream, reason: error.to_string() }
-        })?;
+        let (found, looked) = read.map_err(|error| self.unavailable(&error))?;
         self.found = found;
         self.next = looked + 1;
         Ok(())
+    }
+
+    fn unavailable(&self, error: &io::Error) -> ReadError {
+        let stream = self.kept.config().name.clone();
+        ReadError::Unavailable { stream, reason: error.to_string() }
     }
 }
 

@@ -1,22 +1,13 @@
 use super::pattern::Pattern;
-use crate::{
-    bus::{
-        Message,
-        names::{is_one, size},
-    },
-    telemetry,
+use crate::bus::{
+    Message,
+    mailbox::{Mail, Mailbox, mailbox},
+    names::is_one,
 };
 use std::{
     collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicUsize, Ordering},
 };
-use tokio::sync::mpsc::{Receiver, Sender, channel};
-
-/// How many bytes a subscription holds that were not taken yet.
-const MAILBOX_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who listens where: one look-up for literal subjects, a walk for wildcards.
 #[derive(Debug, Default)]
@@ -42,34 +33,7 @@ struct Queue {
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) id: u64,
-    mailbox: Sender<Message>,
-    held: Arc<AtomicUsize>,
-}
-
-/// The end of a mailbox that a subscription takes from.
-#[derive(Debug)]
-pub(super) struct Mail {
-    messages: Receiver<Message>,
-    held: Arc<AtomicUsize>,
-}
-
-impl Mail {
-    /// Waits for the next message; nothing once the mailbox is closed and empty.
-    pub(super) async fn take(&mut self) -> Option<Message> {
-        let message = self.messages.recv().await?;
-        self.held.fetch_sub(weight(&message), Ordering::Relaxed);
-        Some(message)
-    }
-
-    /// Lets nothing more in.
-    pub(super) fn close(&mut self) {
-        self.messages.close();
-    }
-}
-
-/// Returns what a message counts towards a mailbox's bytes.
-fn weight(message: &Message) -> usize {
-    message.subject.len() + size(&message.headers, &message.payload)
+    mailbox: Mailbox,
 }
 
 impl Routes {
@@ -189,42 +153,28 @@ impl Queue {
 impl Listener {
     /// Makes a mailbox for so many messages.
     pub(super) fn new(id: u64, capacity: usize) -> (Self, Mail) {
-        let (mailbox, messages) = channel(capacity);
-        let held = Arc::new(AtomicUsize::new(0));
-        let mail = Mail { messages, held: Arc::clone(&held) };
-        (Self { id, mailbox, held }, mail)
+        let (mailbox, mail) = mailbox(capacity);
+        (Self { id, mailbox }, mail)
     }
 
     fn has_room(&self) -> bool {
-        self.mailbox.capacity() > 0 && self.held.load(Ordering::Relaxed) < MAILBOX_BYTES
+        self.mailbox.has_room()
     }
 
     fn push(&self, message: Message) {
-        if self.mailbox.is_closed() {
-            return;
-        }
-        let bytes = weight(&message);
-        let held = self.held.fetch_add(bytes, Ordering::Relaxed);
-        if held + bytes > MAILBOX_BYTES || self.mailbox.try_send(message).is_err() {
-            self.held.fetch_sub(bytes, Ordering::Relaxed);
-            metrics::counter!(telemetry::DROPPED_TOTAL).increment(1);
-        }
+        self.mailbox.push(message);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt;
 
-    fn listen(
-        routes: &mut Routes,
-        filter: &str,
-        queue: Option<&str>,
-        id: u64,
-    ) -> Receiver<Message> {
+    fn listen(routes: &mut Routes, filter: &str, queue: Option<&str>, id: u64) -> Mail {
         let (listener, mail) = Listener::new(id, 4);
         routes.add(filter, queue, listener);
-        mail.messages
+        mail
     }
 
     #[test]
@@ -236,9 +186,8 @@ mod tests {
         for _ in 0..4 {
             assert!(routes.deliver(Message::new("a.b", "")));
         }
-        let count = |messages: &mut Receiver<Message>| {
-            std::iter::from_fn(|| messages.try_recv().ok()).count()
-        };
+        let count =
+            |mail: &mut Mail| std::iter::from_fn(|| mail.take().now_or_never().flatten()).count();
         assert_eq!((count(&mut a), count(&mut b), count(&mut c)), (2, 2, 4));
     }
 
@@ -246,12 +195,13 @@ mod tests {
     fn a_full_member_is_passed_over_and_a_removed_one_forgotten() {
         let mut routes = Routes::default();
         let mut a = listen(&mut routes, "a", Some("q"), 1);
-        let b = listen(&mut routes, "a", Some("q"), 2);
+        let mut b = listen(&mut routes, "a", Some("q"), 2);
         for _ in 0..6 {
             routes.deliver(Message::new("a", ""));
-            while a.try_recv().is_ok() {}
+            while a.take().now_or_never().flatten().is_some() {}
         }
-        assert_eq!(b.len(), 3);
+        let held = std::iter::from_fn(|| b.take().now_or_never().flatten());
+        assert_eq!(held.count(), 3);
         routes.remove("a", 1);
         routes.remove("a", 2);
         assert!(!routes.any("a"));

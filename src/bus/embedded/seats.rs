@@ -87,7 +87,8 @@ impl Kept {
             Look::Taken(turn) => (state.shelf.get(turn.sequence), turn),
         };
         drop(state);
-        Found::Message(item.expect("a cursor holds sequences of its own log"), turn)
+        // One that was deleted is nowhere, and is settled like one that is gone from a store.
+        Found::Message(item.unwrap_or(Item::There(turn.sequence)), turn)
     }
 
     /// Returns how far a consumer is, as one of its handles sees it.

@@ -18,7 +18,7 @@ pub(super) enum Shelf {
 pub(super) struct InMemory {
     pub(super) log: Log,
     pub(super) timers: Timers,
-    /// All messages, but for those that were replaced.
+    /// All messages, but for those that were replaced or deleted.
     pub(super) records: Vec<Option<Arc<Record>>>,
 }
 
@@ -68,8 +68,8 @@ impl InMemory {
         self.records.get(index).cloned().flatten()
     }
 
-    /// Drops a message that a newer one on its subject replaces; 0 for none.
-    pub(super) fn drop_replaced(&mut self, sequence: u64) {
+    /// Drops a message that was replaced or deleted; 0 for none.
+    pub(super) fn drop_record(&mut self, sequence: u64) {
         let index = sequence
             .checked_sub(1)
             .and_then(|index| usize::try_from(index).ok());

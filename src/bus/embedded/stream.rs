@@ -101,6 +101,17 @@ impl Stream {
         Ok(Reader::new(self.kept.clone(), filter, from))
     }
 
+    pub(in crate::bus) fn read_last(&self, filter: &str) -> Result<Reader, ReadError> {
+        if !is_filter(filter) || !keeps(self.kept.config(), filter) {
+            return Err(self.unreadable(filter));
+        }
+        self.kept.pass_on();
+        Reader::of_last(self.kept.clone(), filter).map_err(|error| ReadError::Unavailable {
+            stream: self.name(),
+            reason: error.to_string(),
+        })
+    }
+
     pub(in crate::bus) fn read_partition(&self, partition: u32, from: u64) -> Reader {
         Reader::of_partition(self.kept.clone(), partition, from)
     }

@@ -1,5 +1,5 @@
-use super::{Broker, routes::Mail};
-use crate::bus::Message;
+use super::Broker;
+use crate::bus::{Message, mailbox::Mail};
 use std::fmt;
 
 /// A live subscription; dropping it ends it.

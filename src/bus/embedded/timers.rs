@@ -103,6 +103,19 @@ impl Timers {
         self.spent.len() as u64
     }
 
+    /// Forgets what is scheduled on a subject, if it is this message.
+    pub(super) fn disarm(&mut self, subject: &str, sequence: u64) {
+        if let Some((due, _)) = self
+            .armed
+            .get(subject)
+            .copied()
+            .filter(|(_, at)| *at == sequence)
+        {
+            self.armed.remove(subject);
+            self.line.remove(&(due, sequence));
+        }
+    }
+
     fn spend(&mut self, subject: &str) {
         if let Some((due, sequence)) = self.armed.remove(subject) {
             self.line.remove(&(due, sequence));

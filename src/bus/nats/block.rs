@@ -4,16 +4,12 @@
 //! What is accepted here is what it accepts, and never more.
 
 use super::headers::inbound;
-use crate::{
-    message::{
-        Headers,
-        headers::{CB_RAW_HEADERS, CB_UNREADABLE},
-    },
-    telemetry,
+use crate::message::{
+    Headers,
+    headers::{CB_RAW_HEADERS, CB_UNREADABLE},
 };
 use async_nats::{HeaderMap, HeaderName, HeaderValue};
 use bytes::{BufMut, Bytes, BytesMut};
-use metrics::counter;
 
 /// How the first line of every header block begins.
 const VERSION: &str = "NATS/1.0";
@@ -40,15 +36,16 @@ pub(super) fn parse(block: &[u8]) -> Result<HeaderMap, Fault> {
     Ok(headers)
 }
 
-/// Reads what a stream keeps, or says in headers and payload that it cannot be read.
-pub(super) fn read(block: &[u8], payload: Bytes) -> (Headers, Bytes) {
+/// Reads what a stream keeps, or says in headers and payload that it cannot be read; that is
+/// told, too.
+pub(super) fn read(block: &[u8], payload: Bytes, tell: impl FnOnce(Fault)) -> (Headers, Bytes) {
     if block.is_empty() {
         return (Headers::new(), payload);
     }
     match parse(block) {
         Ok(headers) => (inbound(&headers), payload),
         Err(fault) => {
-            counter!(telemetry::UNREADABLE_HEADERS_TOTAL).increment(1);
+            tell(fault);
             let mut headers = Headers::with_capacity(2);
             headers.put(CB_UNREADABLE, fault);
             headers.put(CB_RAW_HEADERS, block.len().to_string());
@@ -205,7 +202,10 @@ mod tests {
     #[test]
     fn the_raw_bytes_of_what_cannot_be_read_are_kept() {
         let block = b"NATS/1.0\r\na: \xFF\r\n\r\n";
-        let (headers, payload) = read(block, Bytes::from_static(b"body"));
+        let mut told = None;
+        let body = Bytes::from_static(b"body");
+        let (headers, payload) = read(block, body, |fault| told = Some(fault));
+        assert_eq!(told, headers.get(CB_UNREADABLE));
         assert!(headers.get(CB_UNREADABLE).is_some());
         assert_eq!(headers.get(CB_RAW_HEADERS), Some("18"));
         assert_eq!(&payload[..], b"NATS/1.0\r\na: \xFF\r\n\r\nbody");

@@ -73,9 +73,23 @@ impl Link {
                 RequestErrorKind::NoResponders => RequestError::NoResponders { subject },
                 RequestErrorKind::TimedOut => self.unanswered(subject, wait, refusals),
                 RequestErrorKind::InvalidSubject => SendError::Subject { subject }.into(),
-                _ => SendError::Disconnected { subject }.into(),
+                // The limit became smaller since it was checked; the next check tells it.
+                RequestErrorKind::MaxPayloadExceeded => SendError::Disconnected { subject }.into(),
+                // The client died or was closed, perhaps after it had written the request.
+                RequestErrorKind::Other => RequestError::Lost { subject },
             }),
         }
+    }
+
+    /// Returns how often the server has refused something so far.
+    pub(in crate::bus) fn refusals(&self) -> u64 {
+        self.events().refusals()
+    }
+
+    /// Waits until the server refuses a message on a subject, after so many other refusals.
+    pub(in crate::bus) async fn refused(&self, after: u64, subject: &str) -> SendError {
+        let reason = self.events().refused(after, &publish_to(subject)).await;
+        SendError::Refused { subject: subject.to_owned(), reason }
     }
 
     /// Says why a request got no reply: the server drops one that it refuses.

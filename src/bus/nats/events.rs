@@ -163,9 +163,10 @@ impl Events {
         self.connects.send_modify(|count| *count += 1);
     }
 
-    /// Notes a message that the client could not have read: aloud once, because whoever sends
-    /// one sends many.
+    /// Counts and notes a message that the client could not have read: aloud once, because
+    /// whoever sends one sends many.
     pub(super) fn unreadable(&self, subject: &str, reason: &str) {
+        counter!(telemetry::UNREADABLE_HEADERS_TOTAL).increment(1);
         let subject = subject.escape_debug().to_string();
         if self.warned.swap(true, Ordering::Relaxed) {
             tracing::debug!(subject, reason, "a message cannot be read");

@@ -85,7 +85,8 @@ impl Stream {
         let block = bytes(&raw.hdrs, "headers that are no Base64")?;
         let payload = bytes(&raw.data, "a payload that is no Base64")?;
         let time = timestamp::read(&raw.time).unwrap_or(SystemTime::UNIX_EPOCH);
-        let (headers, payload) = block::read(&block, Bytes::from(payload));
+        let tell = |fault| self.link().events().unreadable(&raw.subject, fault);
+        let (headers, payload) = block::read(&block, Bytes::from(payload), tell);
         Ok(Stored {
             subject: self.subjects().published(&raw.subject),
             headers,

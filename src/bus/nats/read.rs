@@ -53,6 +53,16 @@ impl Stream {
         self.read_stored(filters, from).await
     }
 
+    /// Reads the last message of each subject that matches; one that comes meanwhile may be
+    /// among them.
+    pub(in crate::bus) async fn read_last(&self, filter: &str) -> Result<Reader, ReadError> {
+        let mut reader = self.read(filter, 1).await?;
+        if !matches!(reader.state, State::One(_)) {
+            reader.start = Start::Latest;
+        }
+        Ok(reader)
+    }
+
     /// Reads what was stored on a subject at a time or later.
     pub(in crate::bus) async fn read_since(
         &self,
@@ -60,7 +70,7 @@ impl Stream {
         since: SystemTime,
     ) -> Result<Reader, ReadError> {
         let mut reader = self.read(subject, 1).await?;
-        reader.since = Some(since);
+        reader.start = Start::Since(since);
         Ok(reader)
     }
 
@@ -89,7 +99,7 @@ impl Stream {
             stream: self.clone(),
             filters,
             from: from.max(1),
-            since: None,
+            start: Start::Sequence,
             end,
             stuck: None,
             openings: 0,
@@ -100,9 +110,20 @@ impl Stream {
     /// Returns the last message of a read as the leader knows it: a follower,
     /// which may serve the read itself, can be behind.
     async fn end(&self, filters: &[String]) -> Result<Option<Stored>, ReadError> {
+        let of_all = matches!(filters, [all] if all.is_empty());
+        if !of_all {
+            return self.last_of(filters).await;
+        }
+        match self.get_patiently(&Get::last_of(">")).await? {
+            // By `>` the server finds none if the last one was deleted; by subjects it does.
+            None => self.last_of(&self.subjects().all()).await,
+            found => Ok(found),
+        }
+    }
+
+    async fn last_of(&self, filters: &[String]) -> Result<Option<Stored>, ReadError> {
         let mut last: Option<Stored> = None;
         for filter in filters {
-            let filter = if filter.is_empty() { ">" } else { filter };
             let found = self.get_patiently(&Get::last_of(filter)).await?;
             last = last
                 .into_iter()
@@ -134,13 +155,23 @@ pub(in crate::bus) struct Reader {
     stream: Stream,
     filters: Vec<String>,
     from: u64,
-    /// Where it begins instead, as long as nothing came.
-    since: Option<SystemTime>,
+    start: Start,
     end: u64,
     stuck: Option<Instant>,
     /// How often it was opened since something came.
     openings: u32,
     state: State,
+}
+
+/// What a consumer for a read is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    /// All from where the read is.
+    Sequence,
+    /// All from a time on, as long as nothing came.
+    Since(SystemTime),
+    /// The last of each subject.
+    Latest,
 }
 
 #[derive(Debug)]
@@ -202,8 +233,18 @@ impl Reader {
         }
         source.seen = place.turn;
         self.stuck = None;
-        self.since = None;
         self.openings = 0;
+        if self.start == Start::Latest {
+            // A read that was made again begins anew, and what it had of a subject may have
+            // been followed by another since.
+            let is_new = place.sequence >= self.from;
+            self.from = self.from.max(place.sequence + 1);
+            if place.pending == 0 {
+                self.state = State::Done;
+            }
+            return is_new.then(|| self.stream.delivered(message, place));
+        }
+        self.start = Start::Sequence;
         self.from = place.sequence + 1;
         if place.sequence >= self.end {
             self.state = State::Done;
@@ -212,9 +253,10 @@ impl Reader {
     }
 
     fn start(&self) -> DeliverPolicy {
-        match self.since {
-            Some(since) => DeliverPolicy::ByStartTime { start_time: since.into() },
-            None => DeliverPolicy::ByStartSequence { start_sequence: self.from },
+        match self.start {
+            Start::Since(since) => DeliverPolicy::ByStartTime { start_time: since.into() },
+            Start::Sequence => DeliverPolicy::ByStartSequence { start_sequence: self.from },
+            Start::Latest => DeliverPolicy::LastPerSubject,
         }
     }
 

@@ -9,10 +9,8 @@ use super::{
     events::Events,
     frames::{odd, pass, without_tls},
 };
-use crate::telemetry;
 use async_nats::ServerAddr;
 use bytes::BytesMut;
-use metrics::counter;
 use std::{
     io,
     net::{Ipv4Addr, TcpListener as Listener},
@@ -157,7 +155,6 @@ impl Relay {
         let mut outgoing = BytesMut::with_capacity(CHUNK);
         loop {
             pass(&mut incoming, &mut outgoing, &mut |found| {
-                counter!(telemetry::UNREADABLE_HEADERS_TOTAL).increment(1);
                 self.needed.store(true, Ordering::Relaxed);
                 self.events.unreadable(&found.subject, found.fault);
             })?;

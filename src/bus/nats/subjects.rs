@@ -22,6 +22,15 @@ impl Subjects {
         Self { filed: filed.into_iter().collect(), published, partitions }
     }
 
+    /// Returns the filters of all that is stored.
+    pub(super) fn all(&self) -> Vec<String> {
+        if self.partitions == 0 {
+            return self.published.clone();
+        }
+        let others = self.published.iter().skip(1);
+        self.filed.iter().chain(others).cloned().collect()
+    }
+
     /// Whether the stream keeps what is published on this subject.
     pub(super) fn keeps(&self, subject: &str) -> bool {
         self.published

@@ -15,7 +15,7 @@ use super::{ParkRecord, Parks, client::open_as_declared};
 use crate::{
     bus::{
         AppendError, Bus, CancelError, ConsumerError, Message, ReadError, Reader, SendError,
-        Stream, StreamConfig, StreamError,
+        Stored, Stream, StreamConfig, StreamError,
     },
     message::{Namespace, ParkError},
 };
@@ -96,22 +96,16 @@ impl Operator {
         let Some(parks) = self.parks().await? else {
             return Ok(last);
         };
-        let mut records = parks.since(filter, 1).await?;
-        while let Some(stored) = records.next().await? {
+        let mut heads = parks.heads(filter).await?;
+        while let Some(stored) = heads.next().await? {
             let end = stored.sequence;
-            match parks.read(&stored) {
-                Some(record) if is_over(&record) => {
-                    last.remove(&record.subject);
-                }
-                Some(record) => {
-                    let found = LastRecord { record, time: stored.time, end };
-                    last.insert(stored.subject, found);
-                }
-                None => {
-                    if let Some(known) = last.get_mut(&stored.subject) {
-                        known.end = end;
-                    }
-                }
+            let (record, time) = match parks.read(&stored) {
+                Some(record) => (Some(record), stored.time),
+                None => before(&parks, &stored).await?,
+            };
+            last.remove(&stored.subject);
+            if let Some(record) = record.filter(|record| !is_over(record)) {
+                last.insert(stored.subject, LastRecord { record, time, end });
             }
         }
         Ok(last)
@@ -138,6 +132,21 @@ impl Operator {
         let poke = Message::new(self.namespace.park_poke(child), Bytes::new());
         Ok(self.bus.send(poke).await?)
     }
+}
+
+/// Returns the last record before what is none, and when it was stored.
+async fn before(
+    parks: &Parks,
+    last: &Stored,
+) -> Result<(Option<ParkRecord>, SystemTime), OperatorError> {
+    let (mut found, mut time) = (None, last.time);
+    let mut all = parks.since(&last.subject, 1).await?;
+    while let Some(stored) = all.next().await? {
+        if let Some(record) = parks.read(&stored) {
+            (found, time) = (Some(record), stored.time);
+        }
+    }
+    Ok((found, time))
 }
 
 /// The last record of a subject.

@@ -319,6 +319,21 @@ impl<'a> Change<'a> {
         Ok(true)
     }
 
+    /// Deletes one message, also one that is scheduled; returns whether it was there.
+    pub(super) fn delete(&mut self, at: Target<'_>, sequence: u64) -> rusqlite::Result<bool> {
+        let key = key(at.number, sequence);
+        let Some(gone) = self.take_out(at, key)? else {
+            return Ok(false);
+        };
+        self.database
+            .prepare_cached("DELETE FROM timer WHERE key = ?")?
+            .execute([key])?;
+        if let Gone { id: Some(id), time } = gone {
+            self.fade(at, &id, time)?;
+        }
+        Ok(true)
+    }
+
     /// Passes on what of a stream is due. The id of what was scheduled stays
     /// known as long as the message that took its place.
     pub(super) fn fire(&mut self, at: Target<'_>) -> rusqlite::Result<Vec<Fired>> {

@@ -142,6 +142,15 @@ impl Disk {
         end
     }
 
+    /// Lets the writer delete one message, and tell whether it was there.
+    pub(super) fn delete(&self, (kept, stream): (Arc<Kept>, u32), sequence: u64) -> Done<bool> {
+        let (done, end) = oneshot::channel();
+        let act = Act::Delete { sequence, done };
+        self.queue
+            .add(|work| work.jobs.push(Job { kept, stream, act, room: 0 }));
+        end
+    }
+
     /// Says when all that was to be stored before is as durable as it must be.
     pub(super) fn after(&self, needs: Needs) -> Done {
         let (done, end) = oneshot::channel();

@@ -56,6 +56,11 @@ pub(super) enum Act {
         subject: String,
         done: oneshot::Sender<Result<bool, Broken>>,
     },
+    /// Deletes one message.
+    Delete {
+        sequence: u64,
+        done: oneshot::Sender<Result<bool, Broken>>,
+    },
 }
 
 impl Act {
@@ -63,7 +68,7 @@ impl Act {
     pub(super) fn refuse(self, outcome: Result<Outcome, Broken>) {
         match self {
             Self::Append { done, .. } => drop(done.send(outcome)),
-            Self::Cancel { done, .. } => {
+            Self::Cancel { done, .. } | Self::Delete { done, .. } => {
                 let no_room = || Broken("the disk is full".into());
                 let refused = outcome.map_or_else(|broken| broken, |_| no_room());
                 drop(done.send(Err(refused)));

@@ -110,6 +110,30 @@ impl Disk {
         })
     }
 
+    /// Returns the last message of each subject that is wanted, by sequence.
+    pub(in crate::bus::embedded) fn heads(
+        &self,
+        stream: u32,
+        wanted: impl Fn(&str) -> bool,
+    ) -> io::Result<Vec<u64>> {
+        self.read(|database| {
+            let mut found = database.prepare_cached(
+                "SELECT name, (SELECT max(key) FROM message WHERE message.subject = subject.number)
+                 FROM subject WHERE stream = ?",
+            )?;
+            let mut rows = found.query([stream])?;
+            let mut heads = Vec::new();
+            while let Some(row) = rows.next()? {
+                if matches(row.get_ref(0)?, &wanted)
+                    && let Some(key) = row.get::<_, Option<i64>>(1)?
+                {
+                    heads.push(sequence(key));
+                }
+            }
+            Ok(heads)
+        })
+    }
+
     /// Looks at so many messages between two sequences, both included, and reads
     /// those whose subject is wanted.
     pub(in crate::bus::embedded) fn range(

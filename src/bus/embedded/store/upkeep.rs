@@ -120,6 +120,19 @@ impl Store {
         Ok((before, size()))
     }
 
+    /// Returns the store if it is there, so that opening a bus makes none.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`OpenError::Missing`] if there is no store.
+    #[cfg(feature = "cli")]
+    pub(crate) fn existing(self) -> Result<Self, OpenError> {
+        if self.path().join(FILE).is_file() {
+            return Ok(self);
+        }
+        Err(OpenError::Missing { path: self.path().into() })
+    }
+
     /// Looks into the database while nobody else has it.
     fn look<T>(
         &self,

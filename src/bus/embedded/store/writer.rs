@@ -90,13 +90,13 @@ struct Done {
 #[derive(Clone, Copy)]
 enum Answer {
     Filed(Outcome),
-    Cancelled(bool),
+    TakenOut(bool),
 }
 
 /// Somebody who waits, and the answer.
 enum Told {
     Filed(Sender<Result<Outcome, Broken>>, Outcome),
-    Cancelled(Sender<Result<bool, Broken>>, bool),
+    TakenOut(Sender<Result<bool, Broken>>, bool),
 }
 
 impl Told {
@@ -104,7 +104,7 @@ impl Told {
         // Who waited may have given up.
         match self {
             Self::Filed(done, outcome) => drop(done.send(Ok(outcome))),
-            Self::Cancelled(done, there) => drop(done.send(Ok(there))),
+            Self::TakenOut(done, there) => drop(done.send(Ok(there))),
         }
     }
 }
@@ -322,8 +322,8 @@ impl Writer<'_> {
                     }
                     answers.push(Told::Filed(done, outcome));
                 }
-                (Act::Cancel { done, .. }, Answer::Cancelled(there)) => {
-                    answers.push(Told::Cancelled(done, there));
+                (Act::Cancel { done, .. } | Act::Delete { done, .. }, Answer::TakenOut(there)) => {
+                    answers.push(Told::TakenOut(done, there));
                 }
                 (act, _) => act.refuse(Err(Broken("it was not answered".into()))),
             }
@@ -463,7 +463,8 @@ fn act(change: &mut Change<'_>, job: &Job) -> rusqlite::Result<(Answer, SystemTi
     let at = target(job.stream, &job.kept);
     let answer = match &job.act {
         Act::Append { message, expect, .. } => Answer::Filed(change.append(at, message, *expect)?),
-        Act::Cancel { subject, .. } => Answer::Cancelled(change.cancel(at, subject)?),
+        Act::Cancel { subject, .. } => Answer::TakenOut(change.cancel(at, subject)?),
+        Act::Delete { sequence, .. } => Answer::TakenOut(change.delete(at, *sequence)?),
     };
     Ok((answer, at.now))
 }
