@@ -33,15 +33,14 @@ impl Clerk {
     }
 
     pub(super) async fn reserve(&mut self, reserve: Reserve, ctx: &Context) -> Answer<Reserve> {
-        let Reserve { order, lines } = reserve;
-        let Claim { lines, stage } = self
-            .fill(Request { order: order.clone(), lines }, ctx)
-            .await?;
+        let Reserve { order, lines: wanted } = reserve;
+        let request = Request { order: order.clone(), lines: wanted.clone() };
+        let Claim { lines, stage } = self.fill(request, ctx).await?;
         match stage {
             Stage::Held | Stage::Sold => Ok(Hold { order, lines }),
             Stage::Refused(reason) => Err(reason.into()),
             // What was given back is not held again.
-            Stage::Released => Err(nothing_of(&lines).into()),
+            Stage::Released => Err(nothing_of(&wanted).into()),
             Stage::Wanted => {
                 Err(Failure::retry(format!("order `{order}` is still being filled")).into())
             }

@@ -66,13 +66,15 @@ impl Holding {
         Ok((StockReserved { order, lines }, claim).into())
     }
 
+    /// Gives back what is held. What was never wanted is given back, too: who asks
+    /// for it later comes too late.
     pub(super) fn release(&self, release: Release) -> Result<Decision<Released>, Infallible> {
         let order = release.order;
         let lines = match &self.0 {
             Some(Claim { lines, stage: Stage::Held, .. }) => lines.clone(),
             // What is put aside is put back by whoever is at it.
-            Some(Claim { stage: Stage::Wanted, .. }) => Vec::new(),
-            _ => return Ok(Decision::nothing().reply(Released { order, lines: Vec::new() })),
+            None | Some(Claim { stage: Stage::Wanted, .. }) => Vec::new(),
+            Some(_) => return Ok(Decision::nothing().reply(Released { order, lines: Vec::new() })),
         };
         let released = Released { order: order.clone(), lines: lines.clone() };
         Ok((StockReleased { order, lines }, released).into())

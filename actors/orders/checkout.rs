@@ -3,7 +3,7 @@ use callboard::{Abort, Saga, Steps};
 use schemas::{
     inventory::{Release, Reserve},
     orders::{OrderPlaced, Payment},
-    payments::{Charge, Refund},
+    payments::{Charge, Void},
 };
 use std::time::Duration;
 
@@ -19,15 +19,18 @@ pub(super) fn saga() -> Saga<OrderPlaced, ()> {
 }
 
 /// Holds the stock, takes the money, and confirms; or gives all of it back.
+///
+/// What gives it back needs no reply, and does nothing if there is nothing to give back:
+/// so it is also called where nobody knows whether an attempt was heard.
 async fn checkout(steps: &mut Steps, placed: OrderPlaced) -> Result<(), Abort> {
     let OrderPlaced { order, lines, total: amount, .. } = placed;
     steps
         .call(Reserve { order: order.clone(), lines })
-        .undo(|hold| Release { order: hold.order.clone() })
+        .undo_anyway(Release { order: order.clone() })
         .await?;
     steps
         .call(Charge { order: order.clone(), amount })
-        .undo(|receipt| Refund { order: receipt.order.clone() })
+        .undo_anyway(Void { order: order.clone() })
         .timeout(CHARGE_WITHIN)
         .await?;
     steps.pivot();

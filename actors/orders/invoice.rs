@@ -31,7 +31,7 @@ async fn invoice(steps: &mut Steps, placed: OrderPlaced) -> Result<(), Abort> {
     let OrderPlaced { order, lines, total: amount, .. } = placed;
     let billed = steps
         .call(Bill { order: order.clone(), amount })
-        .undo(|billed| Void { order: billed.order.clone() })
+        .undo_anyway(Void { order: order.clone() })
         .await;
     if let Err(declined) = billed {
         steps.call(Void { order }).await?;
@@ -39,7 +39,7 @@ async fn invoice(steps: &mut Steps, placed: OrderPlaced) -> Result<(), Abort> {
     }
     steps
         .call(Reserve { order: order.clone(), lines })
-        .undo(|hold| Release { order: hold.order.clone() })
+        .undo_anyway(Release { order: order.clone() })
         .await?;
     let cleared = steps.wait_for::<FraudCleared>(order.as_str(), CLEARED_WITHIN);
     if cleared.await.is_none() {

@@ -68,11 +68,14 @@ async fn wherever_the_runner_of_a_checkout_dies_the_same_happens_once() -> Resul
         );
         for place in 1..=places {
             let heard = play(case, place).await?;
-            assert_eq!(
-                story(&heard),
-                expected,
-                "{case:?}, dead at {place} of {places}"
-            );
+            let mut told = story(&heard);
+            // Who cannot know whether an attempt before was heard closes the account of a
+            // payment that is refused: no money was in it.
+            let all = told.len();
+            told.retain(|kind| kind != "payments.voided");
+            let voided = all - told.len();
+            assert!(voided <= usize::from(!expected.iter().any(|kind| kind == "payments.taken")));
+            assert_eq!(told, expected, "{case:?}, dead at {place} of {places}");
         }
         eprintln!("{case:?}: {places} places, {expected:?}");
     }

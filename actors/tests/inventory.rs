@@ -215,6 +215,24 @@ async fn an_order_is_held_once_and_given_back_once() -> Result<(), ReplayError> 
     Ok(())
 }
 
+#[tokio::test]
+async fn who_asks_after_an_order_was_given_back_comes_too_late() -> Result<(), ReplayError> {
+    let mut heard = Replay::of(shop::inventory::group())
+        .ask(tea(5))
+        .ask(release("o-1"))
+        .ask(reserve("o-1", 2))
+        .ask(GetStock { product: "tea".into() })
+        .settle()
+        .await?;
+    let none = OutOfStock { product: "tea".into(), wanted: 2, available: 0 };
+    assert!(matches!(
+        &heard.answers::<Reserve>()[..],
+        [Err(CallError::Rejected(why))] if *why == none
+    ));
+    assert!(matches!(&heard.answers::<GetStock>()[..], [Ok(now)] if *now == level(5, 0)));
+    Ok(())
+}
+
 /// The next of a fixed row of numbers that look random (xorshift).
 fn next(state: &mut u32) -> u32 {
     *state ^= *state << 13;

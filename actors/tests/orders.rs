@@ -2,20 +2,28 @@
 
 use callboard::{CallError, Replay, ReplayError, message::Status};
 use schemas::{
-    Cents, Line,
+    Cents, Line, OrderId,
     inventory::{Hold, OutOfStock, Release, Released, Reserve},
     orders::{
         Cancellation, GetOrder, ListOrders, OrderCancelled, OrderConfirmed, OrderPlaced,
         OrderStatus, Payment, PlaceOrder, PlaceRejected, UnknownOrder,
     },
-    payments::{Bill, Billed, Charge, Declined, Receipt},
+    payments::{Bill, Billed, Charge, Declined, Receipt, Void, Voided},
     products::{GetProduct, Product, UnknownProduct},
     users::{GetUser, UnknownUser, User},
 };
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 /// The orders group, in a world that knows Ada and sells tea for 2.50, but has
-/// none for a scarce order, and no money of a dear one.
+/// none for a scarce order, and no money of a dear one. Of a vague order nobody knows
+/// what the first attempt did, and the second is told no.
 fn orders() -> Replay {
+    let asked = Arc::new(AtomicBool::new(false));
+    let break_down = move || assert!(asked.swap(true, Ordering::Relaxed), "it breaks down");
+    let break_down_at_charge = break_down.clone();
     Replay::of(shop::orders::group(None))
         .stub(|GetUser { user }| match user.as_str() {
             "ada" => Ok(User { user, name: "Ada".into(), email: "ada@example.com".into() }),
@@ -25,16 +33,25 @@ fn orders() -> Replay {
             "tea" => Ok(Product { product, name: "Tea".into(), price: Cents(250) }),
             _ => Err(UnknownProduct { product }),
         })
-        .stub(|Reserve { order, lines }| match order.as_str() {
+        .stub(move |Reserve { order, lines }| match order.as_str() {
             "scarce" => Err(short()),
+            "vague-stock" => {
+                break_down();
+                Err(short())
+            }
             _ => Ok(Hold { order, lines }),
         })
         .stub(|Release { order }| Ok(Released { order, lines: Vec::new() }))
-        .stub(|Charge { order, amount }| match order.as_str() {
+        .stub(move |Charge { order, amount }| match order.as_str() {
             "dear" => Err(declined()),
+            "vague-money" => {
+                break_down_at_charge();
+                Err(declined())
+            }
             _ => Ok(Receipt { order, amount }),
         })
         .stub(|Bill { order, amount }| Ok(Billed { order, amount }))
+        .stub(|Void { order }| Ok(Voided { order, refunded: Cents::ZERO }))
 }
 
 fn short() -> OutOfStock {
@@ -168,6 +185,31 @@ async fn an_order_that_came_to_nothing_says_why() -> Result<(), ReplayError> {
     assert_eq!(released, [Release { order: "dear".into() }]);
     let status = OrderStatus::Cancelled { reason: no_stock };
     assert!(matches!(&heard.answers::<GetOrder>()[..], [Ok(order)] if order.status == status));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_vague_attempt_may_have_held_or_taken_is_given_back_after_a_no()
+-> Result<(), ReplayError> {
+    let give_back = |order: &str| {
+        let order = OrderId::from(order);
+        (Release { order: order.clone() }, Void { order })
+    };
+    let (release, void) = give_back("vague-stock");
+    for (pay, billed) in [(Payment::Card, 0), (Payment::Invoice, 1)] {
+        let order = OrderPlaced { pay, ..placed("vague-stock") };
+        let heard = orders().given(order).settle().await?;
+        assert_eq!(heard.commands::<Reserve>().len(), 2);
+        assert_eq!(heard.commands::<Release>(), [release.clone()], "{pay:?}");
+        assert_eq!(heard.commands::<Void>(), vec![void.clone(); billed]);
+        assert_eq!(heard.events::<OrderCancelled>().len(), 1);
+    }
+    let (release, void) = give_back("vague-money");
+    let heard = orders().given(placed("vague-money")).settle().await?;
+    assert_eq!(heard.commands::<Charge>().len(), 2);
+    assert_eq!(heard.commands::<Void>(), [void]);
+    assert_eq!(heard.commands::<Release>(), [release]);
+    assert_eq!(heard.events::<OrderCancelled>().len(), 1);
     Ok(())
 }
 
