@@ -1,6 +1,6 @@
 use callboard::{
     Answer, Failure,
-    projection::{Batch, Keep, Lag, Positions, Seen},
+    projection::{Batch, Keep, Lag, Mark, Positions, Seen},
 };
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 use schemas::{
@@ -33,6 +33,11 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS sales_1_positions (
         domain TEXT PRIMARY KEY,
         sequence INTEGER NOT NULL
+    ) STRICT;
+    CREATE TABLE IF NOT EXISTS sales_1_marks (
+        domain TEXT PRIMARY KEY,
+        sequence INTEGER NOT NULL,
+        mark TEXT NOT NULL
     ) STRICT;";
 
 /// What was sold per day, in `SQLite`.
@@ -100,6 +105,18 @@ impl Keep for SalesPerDay {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    fn marks(&mut self) -> Result<BTreeMap<String, Mark>, Failure> {
+        let mut found = self.database.prepare_cached(
+            "SELECT domain, mark FROM sales_1_marks NATURAL JOIN sales_1_positions",
+        )?;
+        let rows = found.query_map([], |row| Ok((row.get(0)?, row.get::<_, String>(1)?)))?;
+        rows.map(|row| {
+            let (domain, mark) = row?;
+            Ok((domain, mark.parse::<Mark>()?))
+        })
+        .collect()
+    }
+
     fn keep(&mut self, batch: &Batch<'_, Self>) -> Result<(), Failure> {
         self.sold.clear();
         batch.fold(self);
@@ -109,6 +126,12 @@ impl Keep for SalesPerDay {
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !advance(&work, batch.domain(), batch.from(), batch.to())? {
             return Ok(());
+        }
+        if let Some(mark) = batch.mark() {
+            work.execute(
+                "INSERT OR REPLACE INTO sales_1_marks (domain, sequence, mark) VALUES (?1, ?2, ?3)",
+                params![batch.domain(), i64::try_from(batch.to())?, mark.to_string()],
+            )?;
         }
         for (day, sold) in &self.sold {
             // An amount too large to add up is told as the largest.

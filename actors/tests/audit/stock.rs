@@ -110,14 +110,11 @@ impl Stock {
         self.sold.keys().cloned().collect()
     }
 
-    /// Returns how many orders' claims have come to anything.
-    pub(crate) fn settled(&self) -> usize {
-        let reserved = self.reserved.keys();
-        let settled: BTreeSet<_> = reserved
-            .chain(&self.refused)
-            .chain(&self.released)
-            .collect();
-        settled.len()
+    /// Whether an order's claim has come to anything.
+    pub(crate) fn is_settled(&self, order: &OrderId) -> bool {
+        self.reserved.contains_key(order)
+            || self.refused.contains(order)
+            || self.released.contains(order)
     }
 
     /// Returns how many orders' stock was held, refused and released.
