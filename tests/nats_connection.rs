@@ -273,6 +273,28 @@ async fn a_deleted_consumer_is_made_again_behind_what_is_done() -> Verdict {
     Ok(())
 }
 
+/// Who reads beside other work gives a wait up whenever there is something else to do.
+#[tokio::test]
+async fn a_consumer_mends_itself_though_each_wait_for_it_is_given_up_early() -> Verdict {
+    let server = Server::start();
+    let bus = Bus::nats(server.url()).await?;
+    let stream = bus.stream(&orders()).await?;
+    let mut consumer = stream.consumer(&ConsumerConfig::new("c")).await?;
+    let delete = Message::new("$JS.API.CONSUMER.DELETE.ORDERS.c", "");
+    bus.request(delete, SOON).await?;
+    stream
+        .append(message("orders.o-1", "1"), Expect::Any)
+        .await?;
+    let deadline = Instant::now() + SOON;
+    loop {
+        if let Ok(delivery) = timeout(Duration::from_millis(3), consumer.next()).await {
+            assert_eq!(delivery?.message.sequence, 1);
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "it is never made again");
+    }
+}
+
 #[tokio::test]
 async fn a_deleted_stream_ends_its_consumers_and_refuses() -> Verdict {
     let server = Server::start();

@@ -1,8 +1,9 @@
 use super::{
     ack::Acker,
-    api::{ApiError, Nothing},
-    durable::{GROUP, Mismatch, progress, unavailable},
-    link::{Link, backoff},
+    api::Nothing,
+    durable::{progress, unavailable},
+    link::Link,
+    mend::{Floor, LOOK_WITHIN, Mended, Mending, Source, is_ours},
     place::Place,
     pull::{Plan, Pull, Trouble},
     release::{AFTER_US, again},
@@ -14,18 +15,12 @@ use crate::{
 };
 use async_nats::{
     Subject,
-    jetstream::{
-        ErrorCode,
-        consumer::{DeliverPolicy, Info, pull},
-    },
+    jetstream::consumer::{Info, pull},
 };
 use metrics::counter;
 use std::{
     mem,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tokio::{
@@ -36,20 +31,15 @@ use tokio::{
 /// How long after a delivery it is asked what is acknowledged: more than that does
 /// not come again when a consumer is deleted.
 const FLOOR_INTERVAL: Duration = Duration::from_secs(2);
-/// How long the server may take to say how a consumer is, once.
-const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// A handle to a durable consumer; it mends itself.
 #[derive(Debug)]
 pub(in crate::bus) struct Consumer {
-    stream: Stream,
-    config: ConsumerConfig,
-    wanted: pull::Config,
-    plan: Plan,
+    source: Source,
     pull: Pull,
-    /// Up to where all was acknowledged, as far as is known.
-    floor: Arc<Floor>,
     trouble: Option<Trouble>,
+    /// What is being done about the trouble.
+    mending: Option<Mending>,
     failures: u32,
     /// Where the last message returned is acknowledged.
     last: Option<Subject>,
@@ -57,28 +47,6 @@ pub(in crate::bus) struct Consumer {
     turn: (u64, Option<String>),
     /// Whether another handle may have all that came here.
     pub(super) stale: bool,
-}
-
-/// The sequence up to which all is acknowledged, as far as the server said.
-#[derive(Debug)]
-struct Floor {
-    sequence: AtomicU64,
-    /// Whether the server is being asked.
-    asking: AtomicBool,
-}
-
-impl Floor {
-    const fn at(sequence: u64) -> Self {
-        Self { sequence: AtomicU64::new(sequence), asking: AtomicBool::new(false) }
-    }
-
-    fn get(&self) -> u64 {
-        self.sequence.load(Ordering::Relaxed)
-    }
-
-    fn raise(&self, sequence: u64) {
-        self.sequence.fetch_max(sequence, Ordering::Relaxed);
-    }
 }
 
 impl Consumer {
@@ -92,13 +60,10 @@ impl Consumer {
         let (stream, config) = (stream.clone(), config.clone());
         let floor = Arc::new(Floor::at(info.ack_floor.stream_sequence));
         Self {
-            stream,
-            config,
-            wanted,
-            plan,
+            source: Source { stream, config, wanted, plan, floor },
             pull,
-            floor,
             trouble: None,
+            mending: None,
             failures: 0,
             last: None,
             turn: (u64::MAX - 1, None),
@@ -121,14 +86,14 @@ impl Consumer {
 
     /// Returns where the server is asked to let another handle be the pinned one.
     pub(super) fn unpin_subject(&self) -> String {
-        let (stream, name) = (self.stream.name(), &self.config.name);
+        let (stream, name) = (self.source.stream.name(), &self.source.config.name);
         format!("$JS.API.CONSUMER.UNPIN.{stream}.{name}")
     }
 
     pub(in crate::bus) async fn next(&mut self) -> Result<Delivery, ConsumerError> {
         loop {
             if let Some(trouble) = self.trouble.clone() {
-                self.mend(&trouble).await?;
+                self.mend(trouble).await?;
                 self.trouble = None;
             }
             match self.pull.next().await {
@@ -149,7 +114,7 @@ impl Consumer {
         self.last = Some(reply.clone());
         self.refresh_floor();
         let acker = Acker::new(self.link().clone(), reply);
-        let stored = self.stream.delivered(message, place);
+        let stored = self.source.stream.delivered(message, place);
         let acker = consumer::Acker::Nats(acker);
         let resumed = self.resumes(place.turn);
         let delivery = Delivery::new(stored, place.attempt, place.pending, acker);
@@ -159,14 +124,15 @@ impl Consumer {
     /// Asks soon after a delivery, beside the reading, what is acknowledged: a
     /// consumer that is deleted begins there again.
     fn refresh_floor(&self) {
-        if self.floor.asking.swap(true, Ordering::Relaxed) {
+        let Source { stream, config, floor, .. } = &self.source;
+        if floor.asking.swap(true, Ordering::Relaxed) {
             return;
         }
         let Ok(runtime) = Handle::try_current() else {
             return;
         };
-        let (link, floor) = (self.stream.link().clone(), Arc::downgrade(&self.floor));
-        let subject = format!("CONSUMER.INFO.{}.{}", self.stream.name(), self.config.name);
+        let (link, floor) = (stream.link().clone(), Arc::downgrade(floor));
+        let subject = format!("CONSUMER.INFO.{}.{}", stream.name(), config.name);
         drop(runtime.spawn(async move {
             sleep(FLOOR_INTERVAL).await;
             let info = link.ask::<Info>(subject, &Nothing {}).await;
@@ -193,9 +159,9 @@ impl Consumer {
     pub(in crate::bus) fn progress(
         &self,
     ) -> impl Future<Output = Result<Progress, ConsumerError>> + Send + use<> {
-        let (stream, config) = (self.stream.clone(), self.config.clone());
+        let (stream, config) = (self.source.stream.clone(), self.source.config.clone());
+        let floor = Arc::clone(&self.source.floor);
         let pin = self.pull.pin().map(str::to_owned);
-        let floor = Arc::clone(&self.floor);
         // It is asked where messages come: another connection may be back later.
         let link = self.link().clone();
         async move {
@@ -212,34 +178,23 @@ impl Consumer {
     }
 
     /// Builds the pull again, and the consumer too if it is gone.
-    async fn mend(&mut self, trouble: &Trouble) -> Result<(), ConsumerError> {
-        if *trouble == Trouble::Closed {
-            return Err(unavailable(&self.config, "the bus was closed".into()));
-        }
-        loop {
-            sleep(backoff(self.failures)).await;
-            self.failures = self.failures.saturating_add(1);
-            if !self.stream.link().is_connected() {
-                self.await_connection().await?;
-            }
-            let Some(info) = self.look_up().await? else {
-                continue;
-            };
-            if *trouble == Trouble::Quiet && !is_stuck(&info, self.pull.pin()) {
-                self.failures = 0;
-                return Ok(());
-            }
-            let (link, name) = (self.stream.link(), &self.config.name);
-            if let Ok(pull) = Pull::new(link, self.stream.name(), name, self.plan).await {
-                let pin = self.pull.pin().map(str::to_owned);
-                let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
-                let leftovers = again(old.leftovers(), AFTER_US);
-                old.link().send_later(leftovers);
-                break;
-            }
-        }
+    async fn mend(&mut self, trouble: Trouble) -> Result<(), ConsumerError> {
+        let begin = || {
+            let pin = self.pull.pin().map(str::to_owned);
+            self.source.mend(trouble.clone(), pin, self.failures)
+        };
+        let mending = self.mending.get_or_insert_with(begin);
+        let Mended { failures, pull } = mending.ended().await;
+        (self.mending, self.failures) = (None, failures);
+        let Some(pull) = pull? else {
+            return Ok(());
+        };
+        let pin = self.pull.pin().map(str::to_owned);
+        let mut old = mem::replace(&mut self.pull, pull.pinned_as(pin));
+        let leftovers = again(old.leftovers(), AFTER_US);
+        old.link().send_later(leftovers);
         counter!(telemetry::REBUILT_TOTAL, "reason" => trouble.label()).increment(1);
-        let (stream, name) = (self.stream.name(), &self.config.name);
+        let (stream, name) = (self.source.stream.name(), &self.source.config.name);
         tracing::warn!(
             stream,
             consumer = name,
@@ -247,115 +202,5 @@ impl Consumer {
             "the consumer was built again"
         );
         Ok(())
-    }
-
-    async fn await_connection(&self) -> Result<(), ConsumerError> {
-        let link = self.stream.link();
-        let mut connects = link.connects();
-        while !link.is_connected() {
-            if link.is_closed() {
-                return Err(unavailable(&self.config, "the bus was closed".into()));
-            }
-            drop(timeout(Duration::from_secs(1), connects.changed()).await);
-        }
-        Ok(())
-    }
-
-    /// Returns the consumer's state; nothing if nobody can say now. A consumer
-    /// that was deleted is made again from the last place known to be done.
-    async fn look_up(&mut self) -> Result<Option<Info>, ConsumerError> {
-        let (stream, name) = (self.stream.name(), &self.config.name);
-        let subject = format!("CONSUMER.INFO.{stream}.{name}");
-        let asking = self.stream.link().ask::<Info>(subject, &Nothing {});
-        // While a leader is elected nobody answers: ask again rather than wait long.
-        let Ok(asked) = timeout(LOOK_WITHIN, asking).await else {
-            return Ok(None);
-        };
-        let info = match asked {
-            Ok(info) => info,
-            Err(ApiError::Refused(error)) if is_missing(error.error_code()) => {
-                if let Some(reason) = self.stream.link().impairment() {
-                    return Err(unavailable(&self.config, reason));
-                }
-                let deliver_policy = match self.floor.get() {
-                    0 => DeliverPolicy::All,
-                    floor => DeliverPolicy::ByStartSequence { start_sequence: floor + 1 },
-                };
-                let config = pull::Config { deliver_policy, ..self.wanted.clone() };
-                match self.stream.take_up(&config).await {
-                    Ok(info) => info,
-                    Err(Mismatch::Api(ApiError::Away(_))) => return Ok(None),
-                    Err(error) => return Err(self.stream.unusable(&self.config, error)),
-                }
-            }
-            Err(ApiError::Refused(error)) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => {
-                return Err(ConsumerError::NoStream { stream: stream.into() });
-            }
-            Err(_) => return Ok(None),
-        };
-        self.floor.raise(info.ack_floor.stream_sequence);
-        Ok(Some(info))
-    }
-}
-
-/// Whether messages wait though some could be delivered here.
-fn is_stuck(info: &Info, pin: Option<&str>) -> bool {
-    let limit = usize::try_from(info.config.max_ack_pending).unwrap_or(usize::MAX);
-    info.num_pending > 0 && info.num_ack_pending < limit && !info.paused && is_ours(info, pin)
-}
-
-/// Whether a handle with this pin is the one that is served, or none is.
-fn is_ours(info: &Info, pin: Option<&str>) -> bool {
-    let group = info
-        .priority_groups
-        .iter()
-        .find(|state| state.group == GROUP);
-    let served = group.and_then(|state| state.pinned_client_id.as_deref());
-    served.is_none_or(|served| served.is_empty() || Some(served) == pin)
-}
-
-fn is_missing(code: ErrorCode) -> bool {
-    matches!(
-        code,
-        ErrorCode::CONSUMER_NOT_FOUND | ErrorCode::CONSUMER_DOES_NOT_EXIST
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn info(pinned: &str, pending: u64, outstanding: usize) -> Info {
-        let at = json!({ "consumer_seq": 0, "stream_seq": 0 });
-        let info = json!({
-            "stream_name": "S",
-            "name": "c",
-            "created": "2026-01-01T00:00:00Z",
-            "config": {
-                "deliver_policy": "all",
-                "ack_policy": "explicit",
-                "replay_policy": "instant",
-                "max_ack_pending": 4,
-                "num_replicas": 1,
-            },
-            "delivered": at,
-            "ack_floor": at,
-            "num_ack_pending": outstanding,
-            "num_redelivered": 0,
-            "num_waiting": 1,
-            "num_pending": pending,
-            "priority_groups": [{ "group": GROUP, "pinned_client_id": pinned }],
-        });
-        serde_json::from_value(info).unwrap()
-    }
-
-    #[test]
-    fn a_handle_is_stuck_if_messages_wait_that_could_come_to_it() {
-        assert!(is_stuck(&info("me", 1, 0), Some("me")));
-        assert!(is_stuck(&info("", 1, 3), None), "nobody is served");
-        assert!(!is_stuck(&info("me", 0, 0), Some("me")), "nothing waits");
-        assert!(!is_stuck(&info("me", 1, 4), Some("me")), "it is full");
-        assert!(!is_stuck(&info("other", 1, 0), Some("me")));
     }
 }

@@ -17,6 +17,7 @@ mod frames;
 mod headers;
 mod identity;
 mod link;
+mod mend;
 mod options;
 mod place;
 mod pull;
