@@ -34,6 +34,8 @@ enum Trouble {
     PanicUntil(u32),
     CrashUntil(u32),
     Discard,
+    /// Is unavailable twice, for longer than ids are known.
+    Away,
     Always,
     /// Works for five minutes.
     Long,
@@ -70,6 +72,7 @@ async fn sown(log: &mut Log, sown: Sown, ctx: &Context) -> Result<(), Failure> {
         Trouble::Until(good) if attempt < good => Err(Failure::retry("rain")),
         Trouble::CrashUntil(good) if attempt < good => Err(Failure::crash("hail")),
         Trouble::Discard => Err(Failure::discard("weeds")),
+        Trouble::Away if log.lines().len() < 3 => Err(Failure::unavailable(Duration::from_mins(3))),
         Trouble::Always => Err(Failure::retry("drought")),
         Trouble::PanicUntil(good) => {
             assert!(attempt >= good, "thunder");
@@ -250,6 +253,19 @@ async fn a_retry_after_the_window_of_ids_says_nothing_twice() -> Verdict {
         .settle()
         .await?;
     assert_eq!(log.lines(), ["a 1", "a 2", "a 3"]);
+    assert_eq!(heard.events::<Grown>().len(), 1);
+    Ok(())
+}
+
+/// It should have said so before it published anything; that is no reason to do it twice.
+#[tokio::test]
+async fn what_a_handler_published_before_it_was_unavailable_is_there_once() -> Verdict {
+    let log = Log::default();
+    let heard = Replay::of(barn(farmer(&log)))
+        .given(event("a", Trouble::Away))
+        .settle()
+        .await?;
+    assert_eq!(log.lines(), ["a 1", "a 1", "a 1"]);
     assert_eq!(heard.events::<Grown>().len(), 1);
     Ok(())
 }

@@ -3,17 +3,19 @@
 use crate::{
     house::{Ring, node},
     support::{
+        log::Log,
         nats::Server,
         way::{SOON, Verdict, until},
     },
 };
 use callboard::{
-    Bus,
-    bus::{Append, ConsumerConfig, Expect, Message, StreamConfig},
+    Actor, Bus, Context, Event, Failure, Group, Node, Subject,
+    bus::{Append, ConsumerConfig, Expect, Message, StreamConfig, partition},
     message::{Headers, headers::MSG_ID},
     roster::Status,
 };
-use std::time::Duration;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, time::Duration};
 use tokio::time::{Instant, timeout};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -119,4 +121,83 @@ async fn of_a_consumer_that_is_deleted_what_was_done_long_ago_stays_done() -> Ve
         }
         assert!(Instant::now() < deadline, "{again} came again");
     }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Rung {
+    bell: String,
+    fails: bool,
+}
+
+impl Event for Rung {
+    const SUBJECT: Subject = Subject::new("house.rung");
+
+    fn key(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.bell)
+    }
+}
+
+async fn rung(log: &mut Log, rung: Rung, _: &Context) -> Result<(), Failure> {
+    if rung.fails && log.count("open") == 0 {
+        log.note("failed");
+        return Err(Failure::unavailable(Duration::from_millis(300)));
+    }
+    log.note(rung.bell);
+    Ok(())
+}
+
+/// How many partitions the events of a domain are filed in.
+const PARTITIONS: u32 = 8;
+
+/// An event that fails holds back up to where all is acknowledged; a consumer that is made
+/// again begins there.
+#[tokio::test]
+async fn of_a_consumer_that_is_deleted_its_reader_does_nothing_twice() -> Verdict {
+    let server = Server::start();
+    let bus = Bus::nats(server.url()).await?;
+    let log = Log::default();
+    let kept = log.clone();
+    let porter = Actor::new("porter", async move || Ok::<_, Failure>(kept.clone())).on(rung);
+    let group = Group::new("house").child(porter);
+    let node = Node::new("n", bus.clone()).namespace("shop").group(group);
+    let node = node.start().await?;
+    let client = node.client();
+    let ring = async |bell: &str, fails| {
+        let bell = bell.to_owned();
+        client.publish(Rung { bell, fails }).await
+    };
+    // One partition for all: only then one floor is that of all.
+    let first = "door".to_owned();
+    let of = partition(&first, PARTITIONS);
+    let others: Vec<String> = (0..)
+        .map(|number| format!("bell-{number}"))
+        .filter(|bell| partition(bell, PARTITIONS) == of)
+        .take(5)
+        .collect();
+    ring(&first, true).await?;
+    for bell in &others {
+        ring(bell, false).await?;
+        ring(bell, false).await?;
+    }
+    until("the others are heard", async || {
+        others.iter().all(|bell| log.count(bell) == 2)
+    })
+    .await;
+    let subject = format!("$JS.API.CONSUMER.DELETE.shop_EVT_house.house_porter_{of}");
+    bus.request(Message::new(subject, ""), SOON).await?;
+    ring(&others[0], false).await?;
+    until("the next one is heard", async || log.count(&others[0]) > 2).await;
+    log.note("open");
+    until("what failed is heard", async || log.count(&first) > 0).await;
+    for bell in [&first, &others[0]] {
+        let before = log.count(bell);
+        ring(bell, false).await?;
+        until("one behind it is heard", async || log.count(bell) > before).await;
+    }
+    assert_eq!(log.count(&first), 2, "of the one that failed");
+    assert_eq!(log.count(&others[0]), 4);
+    for bell in &others[1..] {
+        assert_eq!(log.count(bell), 2, "of {bell}");
+    }
+    Ok(node.stop().await?)
 }

@@ -32,6 +32,8 @@ pub(super) struct Held {
     /// How it ends, if that could not be written down yet.
     pub(super) end: Option<End>,
     pub(super) running: bool,
+    /// Whether it was handed out before, which need not have used up an attempt.
+    pub(super) tried: bool,
     /// Whether what becomes of it is being written down.
     pub(super) writing: bool,
     /// Whether it is left to another reader, which is being noted.
@@ -91,6 +93,7 @@ impl Held {
             due: None,
             end: None,
             running: false,
+            tried: false,
             writing: false,
             left: false,
             waits: false,
@@ -141,16 +144,22 @@ impl Held {
         at_rest && self.due.is_some() && self.why.is_some()
     }
 
+    /// Whether it may have been handled before, here or elsewhere.
+    pub(super) const fn is_repeated(&self) -> bool {
+        match &self.source {
+            Source::Live(delivery) => self.tried || delivery.attempt > 1,
+            Source::Drained(..) | Source::Letter(..) => true,
+        }
+    }
+
     /// Since when what follows from it may be there, if it may have been handled
     /// before. What was stored a moment ago is left to the streams, which know
     /// the ids of the last two minutes.
     pub(super) fn again(&self, now: SystemTime) -> Option<SystemTime> {
         let stored = self.stored().time;
-        let young = now.duration_since(stored).unwrap_or_default() < KNOWN;
-        let again = match &self.source {
-            Source::Live(delivery) => !young && (self.attempt > 1 || delivery.attempt > 1),
-            Source::Drained(..) | Source::Letter(..) => true,
-        };
+        // By a clock that is behind, it was stored in the future.
+        let young = now.duration_since(stored).is_ok_and(|age| age < KNOWN);
+        let again = self.is_repeated() && !(young && self.delivery().is_some());
         again.then(|| stored.checked_sub(SKEW).unwrap_or(stored))
     }
 
@@ -172,7 +181,7 @@ impl Held {
             self.count = Some(0);
         }
         self.at += 1;
-        self.attempt = 1;
+        (self.attempt, self.tried) = (1, false);
         self.before = 0;
         self.amended = None;
         self.due = None;
@@ -221,5 +230,45 @@ fn unpack(stored: &Stored, stream: &str) -> Result<Vec<Envelope>, String> {
 pub(super) async fn acknowledge(delivery: Delivery) {
     if let Err(error) = delivery.ack().await {
         tracing::warn!(%error, "an event will come again");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        bus::{Bus, ConsumerConfig, Expect, Message, StreamConfig},
+        message::{Headers, headers::MSG_ID},
+    };
+
+    async fn delivered() -> Delivery {
+        let bus = Bus::embedded();
+        let config = StreamConfig::new("S", ["s.*".to_owned()]);
+        let stream = bus.stream(&config).await.expect("it is sound");
+        let mut headers = Headers::new();
+        headers.put(MSG_ID, "1");
+        let message = Message::new("s.a", "").headers(headers);
+        let appended = stream.append(message, Expect::Any).await;
+        appended.expect("there is room");
+        let consumer = stream.consumer(&ConsumerConfig::new("c")).await;
+        let mut consumer = consumer.expect("it is sound");
+        consumer.next().await.expect("one is there")
+    }
+
+    #[tokio::test]
+    async fn what_follows_is_looked_up_when_the_streams_may_have_forgotten_the_ids() {
+        let mut held = Held::new(Source::Live(delivered().await));
+        let stored = held.stored().time;
+        let (soon, late) = (stored + KNOWN / 2, stored + KNOWN);
+        let behind = stored - Duration::from_mins(5);
+        for now in [soon, late, behind] {
+            assert_eq!(held.again(now), None, "nothing of it is there");
+        }
+        let since = Some(stored - SKEW);
+        held.tried = true;
+        assert_eq!((held.again(soon), held.again(late)), (None, since));
+        assert_eq!(held.again(behind), since, "a clock that is behind");
+        held.next();
+        assert_eq!(held.again(late), None, "the next was not handled yet");
     }
 }

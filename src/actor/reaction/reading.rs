@@ -265,10 +265,11 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Takes an event in, unless its key is parked, or it was handled and only
-    /// the acknowledgement got lost.
+    /// Takes an event in, unless its key is parked, or it was handled: then its
+    /// acknowledgement got lost, or its consumer was made anew.
     pub(super) async fn admit(&mut self, delivery: Delivery) {
-        if delivery.attempt > 1 && self.handled.has(delivery.message.sequence) {
+        let stored = &delivery.message;
+        if self.handled.knows(stored.sequence, stored.time) {
             return acknowledge(delivery).await;
         }
         let Some(delivery) = self.put_aside(delivery).await else {

@@ -1,7 +1,7 @@
 use super::redriven::Redriven;
 use crate::{call::ParkRecord, message::Act};
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -10,14 +10,18 @@ use tokio::time::Instant;
 /// How long a reader elsewhere may say nothing of a key that it lets go on.
 pub(super) const SILENT: Duration = Duration::from_secs(30);
 
+/// How often a key can be parked while it is remembered what was handled each time.
+const RANGES: usize = 64;
+
 /// Which keys of one partition are parked, as far as is known here.
 ///
 /// A pure machine over the records: it holds places, never events.
 #[derive(Debug, Default)]
 pub(super) struct Register {
     keys: HashMap<Arc<str>, Entry>,
-    /// Keys that go on, with what was handled while they were parked: from, through.
-    passed: HashMap<Arc<str>, (u64, u64)>,
+    /// Keys that go on, with what was handled each time they were parked, in order:
+    /// from, through.
+    passed: HashMap<Arc<str>, VecDeque<(u64, u64)>>,
     /// Keys that shall go on and do not yet, in the order in which it was asked.
     queue: BTreeMap<u64, Arc<str>>,
     /// Dead letters that shall be handled again.
@@ -151,7 +155,11 @@ impl Register {
         if let Some(entry) = self.keys.remove(key) {
             self.queue.remove(&entry.record);
         }
-        self.passed.insert(Arc::clone(key), (from, through));
+        let passed = self.passed.entry(Arc::clone(key)).or_default();
+        if passed.len() == RANGES {
+            passed.pop_front();
+        }
+        passed.push_back((from, through));
     }
 
     /// Returns what is known of a parked key.
@@ -161,9 +169,8 @@ impl Register {
 
     /// Says what becomes of an event.
     pub(super) fn standing(&self, key: &str, sequence: u64) -> Standing {
-        if let Some((from, through)) = self.passed.get(key)
-            && (*from..=*through).contains(&sequence)
-        {
+        let mut passed = self.passed.get(key).into_iter().flatten();
+        if passed.any(|(from, through)| (*from..=*through).contains(&sequence)) {
             return Standing::Passed;
         }
         match self.keys.get(key) {
@@ -211,7 +218,10 @@ impl Register {
 
     /// Forgets what came by, once the consumer will not bring it again.
     pub(super) fn prune(&mut self, floor: u64) {
-        self.passed.retain(|_, (_, through)| *through > floor);
+        self.passed.retain(|_, passed| {
+            passed.retain(|(_, through)| *through > floor);
+            !passed.is_empty()
+        });
     }
 
     /// Returns how many keys are parked.
@@ -329,6 +339,30 @@ mod tests {
         assert_eq!(register.standing("k", 8), passed);
         register.prune(8);
         assert!(register.is_idle());
+    }
+
+    #[test]
+    fn what_was_handled_is_passed_though_its_key_was_parked_again_since() {
+        let of = |act, at, from, through| record(act, at, (from, through), "x");
+        let mut register = register(&[
+            of(Act::Parked, 1, 5, 5),
+            of(Act::Released, 2, 5, 8),
+            of(Act::Parked, 3, 11, 11),
+            of(Act::Released, 4, 11, 12),
+        ]);
+        let standing = [4, 5, 8, 9, 11, 12].map(|sequence| register.standing("k", sequence));
+        let (free, passed) = (Standing::Free, Standing::Passed);
+        assert_eq!(standing, [free, passed, passed, free, passed, passed]);
+        register.prune(8);
+        assert_eq!(register.standing("k", 8), free);
+        assert_eq!((register.standing("k", 12), register.passed()), (passed, 1));
+        for at in (5..).step_by(2).take(RANGES) {
+            register.apply(&of(Act::Parked, at, 20 * at, 20 * at), "me", Instant::now());
+            let released = of(Act::Released, at + 1, 20 * at, 20 * at);
+            register.apply(&released, "me", Instant::now());
+        }
+        assert_eq!(register.standing("k", 12), free, "it is bounded");
+        assert_eq!(register.standing("k", 100), passed);
     }
 
     #[test]

@@ -31,6 +31,9 @@ impl Reading<'_> {
         if self.is_orphan(slot) {
             return self.lanes.leave(slot)?.1;
         }
+        if self.came_twice(slot) {
+            return self.done(slot).await;
+        }
         match self.stands(slot)? {
             // What came again elsewhere is not handled here.
             Standing::Free if self.is_lapsed() => return None,
@@ -101,9 +104,11 @@ impl Reading<'_> {
         };
         let receipt = Receipt::new(slot, held.told(), &self.ended, Some(&self.pulse));
         // The clock is read only for what may have been handled before.
-        let first = held.told() == 1 && held.delivery().is_some_and(|it| it.attempt == 1);
-        let again = (!first).then(|| held.again(clock.now())).flatten();
-        held.running = true;
+        let again = held
+            .is_repeated()
+            .then(|| held.again(clock.now()))
+            .flatten();
+        (held.running, held.tried) = (true, true);
         held.waits = false;
         held.due = None;
         let inboxes = &self.reaction.inboxes;
@@ -122,6 +127,15 @@ impl Reading<'_> {
         };
         let (drain, key): (_, Arc<str>) = (held.drain(), held.key().into());
         drain.is_some_and(|number| self.drain_of(&key, number).is_none())
+    }
+
+    /// Whether a message was handled while it waited behind itself.
+    fn came_twice(&mut self, slot: usize) -> bool {
+        let Some(delivery) = self.lanes.get_mut(slot).and_then(|held| held.delivery()) else {
+            return false;
+        };
+        let stored = &delivery.message;
+        self.handled.knows(stored.sequence, stored.time)
     }
 
     /// Says what becomes of a message that is its lane's head.
@@ -228,9 +242,10 @@ impl Reading<'_> {
         }
         let (held, next) = self.lanes.leave(slot)?;
         let key: Arc<str> = held.key().into();
-        let (number, sequence) = (held.drain(), held.stored().sequence);
+        let number = held.drain();
         if let Some(delivery) = held.source.delivery() {
-            self.handled.note(sequence);
+            let stored = &delivery.message;
+            self.handled.note(stored.sequence, stored.time);
             acknowledge(delivery).await;
         } else if number.is_some_and(|number| self.drain_of(&key, number).is_some()) {
             // What is behind it in its lane came before what is read now.
