@@ -26,11 +26,17 @@ impl Letter<'_> {
     /// Writes the letter; it is the original message with the reason beside it.
     ///
     /// Its id is derived from the original's place, so writing it twice keeps
-    /// one. An original that leaves no room for the reason stays where it
-    /// stands: its letter has the reason and the place only.
+    /// one. Headers that leave no room for the reason are left out. An original
+    /// that leaves none itself stays where it stands: its letter has the reason
+    /// and the place only.
     pub(crate) async fn write(&self, letters: &Stream, subject: String) -> Result<(), String> {
-        let full = self.message(subject.clone(), &self.stored.headers, &self.stored.payload);
+        let (headers, payload) = (&self.stored.headers, &self.stored.payload);
+        let full = self.message(subject.clone(), headers, payload);
         let mut written = letters.append(full, Expect::Any).await;
+        if let Err(AppendError::Headers { .. }) = written {
+            let shorter = self.message(subject.clone(), &short(headers), payload);
+            written = letters.append(shorter, Expect::Any).await;
+        }
         if let Err(AppendError::Send(SendError::TooLarge { .. })) = written {
             let bare = self.message(subject, &Headers::new(), &Bytes::new());
             written = letters.append(bare, Expect::Any).await;
@@ -59,6 +65,25 @@ impl Letter<'_> {
         }
         Message::new(subject, payload.clone()).headers(headers)
     }
+}
+
+/// How long a header may be that a letter without room for all of them keeps.
+const SHORT: usize = 1_024;
+/// How long all of those may be.
+const SHORT_ALL: usize = 16 * SHORT;
+
+/// Returns the first short ones of headers that are too long together.
+fn short(headers: &Headers) -> Headers {
+    let mut kept = Headers::new();
+    let mut room = SHORT_ALL;
+    for (name, value) in headers.iter() {
+        let length = name.len() + value.len();
+        if length <= SHORT.min(room) {
+            room -= length;
+            kept.put(name.to_owned(), value);
+        }
+    }
+    kept
 }
 
 /// Leaves out what told the server how to store the original, such as the

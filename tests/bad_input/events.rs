@@ -177,6 +177,26 @@ async fn an_event_as_large_as_the_carrier_takes_is_told_of_and_let_go() -> Verdi
     .await
 }
 
+/// A letter says more in its headers than its original, and what a stream stores of them is
+/// bounded.
+#[tokio::test]
+async fn an_event_whose_headers_leave_no_room_for_the_reason_is_a_dead_letter_too() -> Verdict {
+    both_buses(async |way| {
+        let log = Log::default();
+        let node = start(way, &log).await?;
+        let mut headers = typed("box.filled")?;
+        headers.insert("x-baggage", "x".repeat(64_900))?;
+        publish(way, "a", headers, b"\xC1").await?;
+        fill(&node.client(), "a").await?;
+        assert_eq!(log.of(1).await, ["filled a"], "the key goes on");
+        assert_eq!(way.dead(1, CB_DEAD_SEQUENCE).await, ["1"]);
+        let letters = way.dead_letters().await?;
+        assert_eq!(letters[0].payload, b"\xC1"[..], "what fits is kept");
+        Ok(node.stop().await?)
+    })
+    .await
+}
+
 #[tokio::test]
 async fn any_key_is_one_token() -> Verdict {
     both_buses(async |way| {
