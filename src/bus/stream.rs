@@ -313,6 +313,10 @@ impl Stream {
         id: &str,
         since: SystemTime,
     ) -> Result<Option<u64>, ReadError> {
+        if self.keeps_ids() {
+            // It says so when the message is appended, without a look at the past.
+            return Ok(None);
+        }
         match self.last(subject).await? {
             Some(last) if last.time >= since => {}
             _ => return Ok(None),
@@ -347,6 +351,15 @@ impl Stream {
             Kind::Embedded(stream) => stream.read_last(filter).map(Reader::embedded),
             #[cfg(feature = "nats")]
             Kind::Nats(stream) => stream.read_last(filter).await.map(Reader::nats),
+        }
+    }
+
+    /// Whether it knows the ids of all that it holds.
+    fn keeps_ids(&self) -> bool {
+        match &self.0 {
+            Kind::Embedded(stream) => stream.keeps_ids(),
+            #[cfg(feature = "nats")]
+            Kind::Nats(_) => false,
         }
     }
 

@@ -31,6 +31,23 @@ pub(crate) async fn a_message_without_id_is_refused(scope: Scope) -> Verdict {
     Ok(())
 }
 
+pub(crate) async fn an_empty_id_is_none(scope: Scope) -> Verdict {
+    let stream = scope.orders().await?;
+    let subject = scope.at("orders.o-1");
+    let refused = stream.append(message(subject.clone(), ""), Expect::Any);
+    assert_eq!(
+        refused.await,
+        Err(AppendError::NoId { subject: subject.clone() })
+    );
+    for payload in ["1", "2"] {
+        let mut plain = message(subject.clone(), "");
+        plain.payload = payload.into();
+        scope.bus.request(plain, A_WHILE * 10).await?;
+    }
+    assert_eq!(stream.info().await?.messages, 2, "neither is the other");
+    Ok(())
+}
+
 pub(crate) async fn a_foreign_subject_is_refused(scope: Scope) -> Verdict {
     let stream = scope.orders().await?;
     scope.bus.stream(&scope.config("MORE", &["more.>"])).await?;

@@ -148,6 +148,7 @@ macro_rules! suite {
             append {
                 sequences_count_from_one,
                 a_message_without_id_is_refused,
+                an_empty_id_is_none,
                 a_foreign_subject_is_refused,
                 headers_beyond_what_a_stream_stores_are_refused,
                 a_malformed_subject_is_not_appended,

@@ -163,6 +163,46 @@ fn a_disk_that_fails_ends_the_node() -> Verdict {
     })
 }
 
+/// Reads and appends though this process may open no more files, when it is started with a
+/// limit of them.
+#[test]
+fn runs_out_of_files() -> Verdict {
+    let Some(folder) = env::var_os(FOLDER) else {
+        return Ok(());
+    };
+    run(async {
+        let (_bus, stream) = opened(Path::new(&folder)).await?;
+        append(&stream, "o-1", "1").await?;
+        let mut files = Vec::new();
+        while let Ok(file) = fs::File::open("/dev/null") {
+            files.push(file);
+        }
+        let read = stream.last("orders.o-1").await;
+        assert!(
+            matches!(read, Err(ReadError::Unavailable { .. })),
+            "{read:?}"
+        );
+        assert_eq!(
+            append(&stream, "o-1", "2").await?,
+            crate::kit::committed(2),
+            "what is open can be written"
+        );
+        drop(files);
+        let last = stream.last("orders.o-1").await?.ok_or("it is gone")?;
+        assert_eq!(last.sequence, 2);
+        Ok(())
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_that_may_open_no_more_files_keeps_its_store() -> Verdict {
+    let folder = Folder::fresh();
+    let ran = under("ulimit -n 64", "faults::runs_out_of_files", folder.path())?;
+    assert_passed(&ran);
+    Ok(())
+}
+
 #[test]
 fn a_damaged_page_ends_the_node_and_is_found_by_the_check() -> Verdict {
     let folder = Folder::fresh();

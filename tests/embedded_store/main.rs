@@ -1,6 +1,7 @@
 //! The embedded bus in a directory: what it promises beyond the contract, which
 //! `bus_contract` holds it to.
 
+mod again;
 mod crash;
 mod faults;
 mod kills;

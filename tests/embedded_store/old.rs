@@ -155,6 +155,32 @@ fn an_old_store_beside_a_new_one_is_refused() -> Verdict {
     Ok(())
 }
 
+/// A program before 0.2 that is run once more finds no files of its own and begins anew.
+#[test]
+fn what_an_old_program_stored_after_the_takeover_is_told_of_and_kept() -> Verdict {
+    let folder = old()?;
+    drop(Bus::embedded_at(folder.path())?);
+    let file = |name: &str| fs::read(folder.path().join(name));
+    let before = [file("log.migrated")?, file("state.migrated")?];
+    let later = old()?;
+    for name in ["log", "state"] {
+        let bytes = fs::read(later.path().join(name))?;
+        fs::write(folder.path().join(name), &bytes)?;
+    }
+    let refused = Bus::embedded_at(folder.path()).err();
+    let said = refused
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    assert!(
+        matches!(refused, Some(OpenError::Unreadable { .. })) && said.contains("move"),
+        "{said}"
+    );
+    assert_eq!([file("log.migrated")?, file("state.migrated")?], before);
+    assert!(folder.path().join("log").exists(), "nothing is set aside");
+    Ok(())
+}
+
 #[test]
 fn a_damaged_old_store_is_refused_and_stays_as_it_is() -> Verdict {
     let folder = old()?;

@@ -95,6 +95,90 @@ fn what_is_taken_back_makes_room_while_the_bus_is_open() -> Verdict {
     })
 }
 
+/// Appends so much in large messages, and returns how long the slowest one took.
+async fn fill_with_large_ones(
+    stream: &Stream,
+    from: u64,
+    count: u64,
+) -> Result<Duration, Box<dyn Error>> {
+    let mut longest = Duration::ZERO;
+    for number in from..from + count {
+        let mut message = order("o-1", &number.to_string());
+        message.payload = vec![b'x'; 200_000].into();
+        let start = Instant::now();
+        stream.append(message, Expect::Any).await?;
+        longest = longest.max(start.elapsed());
+    }
+    Ok(longest)
+}
+
+/// Another program looks at the database for as long as it likes.
+#[test]
+fn a_long_look_from_outside_holds_nobody_up() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let bus = quick(folder.path()).await?;
+        let stream = bus.stream(&config()).await?;
+        fill_with_large_ones(&stream, 0, 1).await?;
+        let outside = rusqlite::Connection::open(folder.path().join("callboard.sqlite"))?;
+        outside.execute_batch("BEGIN")?;
+        let count = "SELECT count(*) FROM messages";
+        let seen: i64 = outside.query_row(count, [], |row| row.get(0))?;
+        let longest = fill_with_large_ones(&stream, 1, 400).await?;
+        assert!(longest < Duration::from_secs(3), "one took {longest:?}");
+        let same: i64 = outside.query_row(count, [], |row| row.get(0))?;
+        assert_eq!((seen, same), (1, 1), "it sees what was there");
+        outside.execute_batch("COMMIT")?;
+        drop(outside);
+        // What could not be moved meanwhile makes room again.
+        let log = folder.path().join("callboard.sqlite-wal");
+        let deadline = Instant::now() + crate::kit::SOON;
+        let mut number = 401;
+        while fs::metadata(&log)?.len() > 32 * 1024 * 1024 {
+            assert!(Instant::now() < deadline, "the log stays as long as it was");
+            fill_with_large_ones(&stream, number, 1).await?;
+            number += 1;
+        }
+        Ok(())
+    })
+}
+
+/// A sync waits for the disk also when all that comes with it stores nothing.
+#[test]
+fn what_is_stored_already_leaves_nothing_unsynced() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let never = Durability::Interval(Duration::from_hours(1));
+        let bus = Bus::embedded_at(Store::at(folder.path()).durability(never))?;
+        let stream = bus.stream(&config()).await?;
+        fill(&stream, "o-1", 1).await?;
+        let outside = rusqlite::Connection::open(folder.path().join("callboard.sqlite"))?;
+        let syncs = || {
+            let sql = "SELECT value FROM meta WHERE name = 'syncs'";
+            outside.query_row(sql, [], |row| row.get::<_, i64>(0))
+        };
+        let again = async |key: usize| {
+            loop {
+                let known = crate::kit::append(&stream, &format!("o-{key}"), "1").await;
+                assert_eq!(known, Ok(crate::kit::known(1)));
+            }
+        };
+        let before = syncs()?;
+        let close = async {
+            for _ in 0..50 {
+                bus.close().await;
+            }
+        };
+        tokio::select! {
+            () = close => {}
+            _ = futures_util::future::join_all((0..16).map(again)) => {}
+        }
+        let done = syncs()? - before;
+        assert_eq!(done, 50, "each sync has a commit of its own to wait for");
+        Ok(())
+    })
+}
+
 #[test]
 fn stats_tell_what_is_there_and_where_consumers_stand() -> Verdict {
     let folder = Folder::fresh();

@@ -1,6 +1,6 @@
 use crate::{
     bus::{Expect, Message, StreamConfig},
-    message::headers,
+    message::{Headers, headers},
 };
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -50,6 +50,11 @@ impl From<&StreamConfig> for Limits {
     }
 }
 
+/// Returns a message's id; an empty one is none.
+pub(super) fn id_of(headers: &Headers) -> Option<&str> {
+    headers.get(headers::MSG_ID).filter(|id| !id.is_empty())
+}
+
 /// How an append ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -86,7 +91,7 @@ impl Log {
     /// or there is no room; checked in this order.
     pub(super) fn append(&mut self, message: &Message, expect: Expect, now: Instant) -> Outcome {
         self.forget(now);
-        let id = message.headers.get(headers::MSG_ID);
+        let id = id_of(&message.headers);
         if let Some(&sequence) = id.and_then(|id| self.ids.get(id)) {
             return Outcome::Duplicate { sequence };
         }
@@ -244,7 +249,6 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Headers;
 
     const WINDOW: Duration = Duration::from_mins(1);
 

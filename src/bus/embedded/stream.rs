@@ -1,13 +1,16 @@
-use super::{Broker, Consumer, Reader, lease::Lease, log::Outcome, record::Record, store::Disk};
-use crate::{
-    bus::{
-        Append, AppendError, CancelError, ConsumerConfig, ConsumerError, Expect, Message, Progress,
-        ReadError, Stored, StreamInfo,
-        declared::keeps,
-        names::{is_filter, is_subject},
-        schedule::Schedule,
-    },
-    message::headers,
+use super::{
+    Broker, Consumer, Reader,
+    lease::Lease,
+    log::{Outcome, id_of},
+    record::Record,
+    store::Disk,
+};
+use crate::bus::{
+    Append, AppendError, CancelError, ConsumerConfig, ConsumerError, Expect, Message, Progress,
+    ReadError, Stored, StreamInfo,
+    declared::keeps,
+    names::{is_filter, is_subject},
+    schedule::Schedule,
 };
 use std::fmt;
 use tokio::task::coop::consume_budget;
@@ -54,7 +57,7 @@ impl Stream {
 
     fn check(&self, message: &Message) -> Result<(), AppendError> {
         Broker::check(message)?;
-        if message.headers.get(headers::MSG_ID).is_none() {
+        if id_of(&message.headers).is_none() {
             return Err(AppendError::NoId { subject: message.subject.clone() });
         }
         if !self.kept.captures(&message.subject) {
@@ -131,6 +134,11 @@ impl Stream {
     pub(in crate::bus) async fn info(&self) -> Result<StreamInfo, ReadError> {
         self.kept.pass_on();
         Ok(self.kept.info())
+    }
+
+    /// Whether it knows the ids of all that it holds, which only a stored one does.
+    pub(in crate::bus) fn keeps_ids(&self) -> bool {
+        self.kept.disk().is_some()
     }
 
     fn name(&self) -> String {

@@ -2,13 +2,18 @@
 //! the rows that follow from them.
 
 use super::{
-    super::{cursor::Move, log::Outcome, record::Record, timers},
+    super::{
+        cursor::Move,
+        log::{Outcome, id_of},
+        record::Record,
+        timers,
+    },
     database::{count, int, key, sequence},
     entry::{self, checksum, nanos},
 };
 use crate::{
     bus::{ConsumerConfig, Expect, Message, StreamConfig, embedded::timers::Mark},
-    message::{Headers, headers::MSG_ID},
+    message::Headers,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 use std::{
@@ -92,7 +97,7 @@ impl<'a> Change<'a> {
         message: &Message,
         expect: Expect,
     ) -> rusqlite::Result<Outcome> {
-        if let Some(id) = message.headers.get(MSG_ID)
+        if let Some(id) = id_of(&message.headers)
             && let Some(sequence) = self.known_id(at.number, id)?
         {
             return Ok(Outcome::Duplicate { sequence });
@@ -144,7 +149,7 @@ impl<'a> Change<'a> {
             None => {}
         }
         let subject = self.insert(at, sequence, (new, timer.as_deref()))?;
-        if let Some(id) = new.headers.get(MSG_ID) {
+        if let Some(id) = id_of(new.headers) {
             self.remember(at.number, id, sequence)?;
         }
         if let Some(Mark::Armed(due)) = mark {
@@ -223,7 +228,7 @@ impl<'a> Change<'a> {
                 let id = match row.get::<_, Option<String>>(2)? {
                     Some(id) => Some(id),
                     None => entry::headers(row.get_ref(3)?.as_blob()?)
-                        .and_then(|headers| headers.get(MSG_ID).map(ToOwned::to_owned)),
+                        .and_then(|headers| id_of(&headers).map(ToOwned::to_owned)),
                 };
                 Ok((row.get::<_, i64>(0)?, Gone { id, time: row.get(1)? }))
             })

@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x0CB0_AED5;
 /// The version of the tables.
 const VERSION: i64 = 1;
 /// How long a statement waits for a lock that another program holds.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// What the operating system's shared memory reports when the disk is full.
 const NO_ROOM_FOR_INDEX: i32 = 4_874;
 /// How many bits of a message's key are its sequence; the rest is its stream.

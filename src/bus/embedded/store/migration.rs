@@ -33,6 +33,9 @@ pub(super) fn run(folder: &Path) -> Result<(), OpenError> {
     if !there {
         return Ok(());
     }
+    for name in OLD {
+        refuse_later_files(folder, name)?;
+    }
     let file = folder.join(FILE);
     if !file.exists() {
         take_over(folder)?;
@@ -47,6 +50,21 @@ pub(super) fn run(folder: &Path) -> Result<(), OpenError> {
         }
     }
     sync_folder(folder).map_err(failed)
+}
+
+/// Refuses what a program before 0.2 stored after its files had been taken over:
+/// what is in it would be lost, and so would the files that were set aside.
+fn refuse_later_files(folder: &Path, name: &str) -> Result<(), OpenError> {
+    let (old, done) = (folder.join(name), format!("{name}.{DONE}"));
+    if !old.exists() || !folder.join(&done).exists() {
+        return Ok(());
+    }
+    let reason = format!(
+        "a program before 0.2 was run here after its files had been taken over, and {done} is \
+         beside it; move `log` and `state` to a directory of their own, where they can be taken \
+         over, or away to go on without them"
+    );
+    Err(OpenError::Unreadable { path: old, reason })
 }
 
 /// Writes the database and puts it in its place.

@@ -6,7 +6,7 @@ use super::{
     entry, lock,
 };
 use crate::bus::embedded::record::Record;
-use rusqlite::{Connection, OptionalExtension, params, types::ValueRef};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, params, types::ValueRef};
 use std::{collections::VecDeque, io, sync::Arc};
 
 /// How many connections are kept for the next reads.
@@ -211,6 +211,12 @@ impl Disk {
         let path = self.file.display();
         let reason = match unread {
             Unread::Damaged(at) => format!("message {at} is damaged"),
+            Unread::Failed(error) if is_unopened(&error) && self.file.exists() => {
+                return io::Error::other(format!(
+                    "the store's file {path} is there and cannot be opened now: {error}; this \
+                     process may have as many files open as it is allowed (`ulimit -n`)"
+                ));
+            }
             Unread::Failed(error) => {
                 if let Fault::Fatal(reason) = Fault::of(&error) {
                     self.fail(&reason);
@@ -234,6 +240,10 @@ impl From<rusqlite::Error> for Unread {
     fn from(error: rusqlite::Error) -> Self {
         Self::Failed(error)
     }
+}
+
+fn is_unopened(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::CannotOpen)
 }
 
 fn select(which: &str) -> String {

@@ -2,6 +2,7 @@
 //! and how small can it be.
 
 use super::{
+    super::log::id_of,
     database::{self, FILE, count},
     declared, entry,
     held::Held,
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     bus::{OpenError, Store},
-    message::headers::{MSG_ID, SCHEDULE},
+    message::headers::SCHEDULE,
 };
 use rusqlite::{Connection, Row, params};
 use std::{fs, path::PathBuf};
@@ -311,7 +312,7 @@ impl Search {
                     .push(format!("message {sequence} of stream {stream} is damaged"));
                 continue;
             };
-            if let Some(id) = record.headers.get(MSG_ID)
+            if let Some(id) = id_of(&record.headers)
                 && !known.query_row(params![stream, id], |row| row.get::<_, bool>(0))?
             {
                 self.faults.push(format!(

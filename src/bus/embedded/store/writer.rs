@@ -1,7 +1,7 @@
 use super::{
     Broken, Disk,
     change::{Change, Fired, Head, Owed, Target, shown},
-    database::Fault,
+    database::{BUSY, Fault},
     lock,
     queue::{Act, Job, Needs, Waiter, Work},
 };
@@ -32,6 +32,8 @@ const FORGET: Duration = Duration::from_secs(10);
 const LOG_PAGES: usize = 2_000;
 /// How many pages it may hold before readers are waited for.
 const MOST_PAGES: i64 = 16_000;
+/// How long they are waited for.
+const READERS: Duration = Duration::from_millis(50);
 /// How many free pages the database keeps.
 const SPARE_PAGES: i64 = 256;
 /// How many bytes of messages fill a page of the log.
@@ -51,6 +53,7 @@ pub(super) fn run(disk: &Disk) {
         forget_at: Instant::now(),
         timers: HashMap::new(),
         pages: LOG_PAGES,
+        move_at: LOG_PAGES,
     };
     loop {
         let work = disk.queue.take(writer.until());
@@ -75,6 +78,8 @@ struct Writer<'a> {
     timers: HashMap<u32, (Arc<Kept>, SystemTime)>,
     /// About how many pages the write-ahead log holds.
     pages: usize,
+    /// At how many of them they are moved next.
+    move_at: usize,
 }
 
 /// What one transaction did.
@@ -208,7 +213,8 @@ impl Writer<'_> {
             if forget {
                 done.more_to_forget = change.forget(self.disk.clock.now())?;
             }
-            if sync && jobs.is_empty() && due.is_empty() && self.owed.is_empty() {
+            // What is known already, or conflicts, writes nothing to wait for.
+            if sync {
                 change.touch()?;
             }
             done.heads.clone_from(&change.heads);
@@ -383,7 +389,7 @@ impl Writer<'_> {
 
     /// Keeps the write-ahead log short, and gives free pages back.
     fn tidy(&mut self) -> Result<(), Broken> {
-        if self.pages >= LOG_PAGES {
+        if self.pages >= self.move_at {
             self.checkpoint()?;
         }
         if is_due(self.tidy_at) {
@@ -396,7 +402,8 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Moves the write-ahead log into the database.
+    /// Moves the write-ahead log into the database. What cannot be moved, because
+    /// somebody reads it, is left until there is more.
     fn checkpoint(&mut self) -> Result<(), Broken> {
         let moved = self.checkpoint_as("PASSIVE");
         let moved = match moved {
@@ -407,18 +414,23 @@ impl Writer<'_> {
             Some(left) => self.pages = usize::try_from(left).unwrap_or_default(),
             None => self.pages /= 2,
         }
+        self.move_at = self.pages + LOG_PAGES;
         Ok(())
     }
 
     /// Returns how many pages of the log could not be moved.
     fn checkpoint_as(&self, how: &str) -> rusqlite::Result<i64> {
         let base = lock(&self.disk.base);
-        let left = base.connection.as_ref().map_or(Ok(0), |database| {
-            database.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
-                let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
-                Ok(log - moved)
-            })
+        let Some(database) = base.connection.as_ref() else {
+            return Ok(0);
+        };
+        // Nothing is written as long as it waits for readers.
+        database.busy_timeout(READERS)?;
+        let left = database.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| {
+            let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
+            Ok(log - moved)
         });
+        database.busy_timeout(BUSY)?;
         drop(base);
         left
     }
