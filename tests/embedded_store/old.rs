@@ -155,7 +155,7 @@ fn an_old_store_beside_a_new_one_is_refused() -> Verdict {
     Ok(())
 }
 
-/// A program before 0.2 that is run once more finds no files of its own and begins anew.
+/// An older program that is run once more finds no files of its own and begins anew.
 #[test]
 fn what_an_old_program_stored_after_the_takeover_is_told_of_and_kept() -> Verdict {
     let folder = old()?;

@@ -52,15 +52,15 @@ pub(super) fn run(folder: &Path) -> Result<(), OpenError> {
     sync_folder(folder).map_err(failed)
 }
 
-/// Refuses what a program before 0.2 stored after its files had been taken over:
-/// what is in it would be lost, and so would the files that were set aside.
+/// Refuses old files beside those that were taken over: what an older program stored
+/// since would be lost, and so would the files that were set aside.
 fn refuse_later_files(folder: &Path, name: &str) -> Result<(), OpenError> {
     let (old, done) = (folder.join(name), format!("{name}.{DONE}"));
     if !old.exists() || !folder.join(&done).exists() {
         return Ok(());
     }
     let reason = format!(
-        "a program before 0.2 was run here after its files had been taken over, and {done} is \
+        "an older program was run here after its files had been taken over, and {done} is \
          beside it; move `log` and `state` to a directory of their own, where they can be taken \
          over, or away to go on without them"
     );
