@@ -31,9 +31,6 @@ impl Reading<'_> {
         if self.is_orphan(slot) {
             return self.lanes.leave(slot)?.1;
         }
-        if self.came_twice(slot) {
-            return self.done(slot).await;
-        }
         match self.stands(slot)? {
             // What came again elsewhere is not handled here.
             Standing::Free if self.is_lapsed() => return None,
@@ -140,6 +137,9 @@ impl Reading<'_> {
 
     /// Says what becomes of a message that is its lane's head.
     fn stands(&mut self, slot: usize) -> Option<Standing> {
+        if self.came_twice(slot) {
+            return Some(Standing::Passed);
+        }
         let held = self.lanes.get_mut(slot)?;
         if self.register.is_idle() || !matches!(held.source, Source::Live(_)) {
             return Some(Standing::Free);
