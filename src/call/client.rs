@@ -3,7 +3,7 @@ use super::{
     job, local, meters::Meters, remote,
 };
 use crate::{
-    bus::{Bus, Message, Stream, StreamConfig, StreamError},
+    bus::{Bus, Stream, StreamConfig, StreamError},
     message::{Command, Event, Namespace},
     policy::{Line, Policies, PoliciesError},
     roster::Roster,
@@ -297,17 +297,12 @@ impl Client {
         Ok(stream)
     }
 
-    /// Opens the stream of a domain's jobs, and makes it if it is not there;
-    /// the first time it tells the domain, which may not read it yet.
+    /// Opens the stream of a domain's jobs, and makes it if it is not there.
     pub(crate) async fn jobs(&self, domain: &str) -> Result<Stream, StreamError> {
         if let Some(stream) = self.0.jobs.get(domain) {
             return Ok(stream.clone());
         }
         let stream = self.open(self.job_stream(domain)).await?;
-        let told = Message::new(self.namespace().job_call(domain), "");
-        if let Err(error) = self.bus().send(told).await {
-            tracing::debug!(domain, %error, "the domain will notice its jobs by itself");
-        }
         self.0.jobs.insert(domain.into(), stream.clone());
         Ok(stream)
     }

@@ -102,11 +102,6 @@ impl Namespace {
         format!("{self}.tmr.{domain}.>")
     }
 
-    /// Returns the subject on which a domain is told that it has jobs.
-    pub(crate) fn job_call(&self, domain: &str) -> String {
-        self.system(&format!("jobs.{domain}"))
-    }
-
     /// Returns the subjects on which a repetition waits and is done.
     pub(crate) fn repetition(&self, domain: &str, command: &str, key: &Key) -> (String, String) {
         let [timer, job] =
