@@ -99,20 +99,80 @@ fn fills_its_disk() -> Verdict {
     })
 }
 
-#[test]
+/// Returns how a command is run on a disk of 4 MiB, if this system lets it.
 #[cfg(target_os = "linux")]
-fn a_full_disk_refuses_appends_until_there_is_room() -> Verdict {
+fn on_a_small_disk() -> Option<fn(&Path) -> String> {
     let may = Command::new("unshare").args(["-rm", "true"]).output();
     if !may.is_ok_and(|ran| ran.status.success()) {
         eprintln!("this system lets nobody mount a small disk, so nothing was tried");
-        return Ok(());
+        return None;
     }
+    Some(|folder| {
+        let place = folder.display();
+        format!(
+            "exec unshare -rm sh -c 'mount -t tmpfs -o size=4m none {place} && exec \"$0\" \"$@\"' \"$0\" \"$@\""
+        )
+    })
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_refuses_appends_until_there_is_room() -> Verdict {
+    let Some(script) = on_a_small_disk() else {
+        return Ok(());
+    };
     let folder = Folder::fresh();
-    let place = folder.path().display();
-    let script = format!(
-        "exec unshare -rm sh -c 'mount -t tmpfs -o size=4m none {place} && exec \"$0\" \"$@\"' \"$0\" \"$@\""
-    );
+    let script = script(folder.path());
     assert_passed(&under(&script, "faults::fills_its_disk", folder.path())?);
+    Ok(())
+}
+
+/// Stores small messages on a small disk, of which another file takes the most at
+/// first, when it is started on one.
+#[test]
+fn stores_little_on_a_small_disk() -> Verdict {
+    let Some(folder) = env::var_os(FOLDER) else {
+        return Ok(());
+    };
+    let folder = Path::new(&folder);
+    let (ballast, data) = (folder.join("ballast"), folder.join("data"));
+    fs::write(&ballast, vec![0; 3_300_000])?;
+    run(async {
+        let (bus, stream) = opened(&data).await?;
+        let mut stored = 0;
+        while let Ok(Append::Committed { .. }) = append(&stream, "o-1", &stored.to_string()).await {
+            stored += 1;
+        }
+        assert!((1..500).contains(&stored), "{stored}");
+        fs::remove_file(&ballast)?;
+        for number in stored..stored + 500 {
+            let appended = append(&stream, "o-1", &number.to_string()).await;
+            assert!(
+                matches!(appended, Ok(Append::Committed { .. })),
+                "{number}: {appended:?}"
+            );
+        }
+        drop((bus, stream));
+        let found = Store::at(&*data).check()?;
+        assert_eq!((found.messages, found.faults), (stored + 500, vec![]));
+        Ok(())
+    })
+}
+
+/// Each commit writes several pages to the log, however little it stores.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_log_of_a_small_store_does_not_fill_a_small_disk() -> Verdict {
+    let Some(script) = on_a_small_disk() else {
+        return Ok(());
+    };
+    let folder = Folder::fresh();
+    let script = script(folder.path());
+    assert_passed(&under(
+        &script,
+        "faults::stores_little_on_a_small_disk",
+        folder.path(),
+    )?);
     Ok(())
 }
 
@@ -347,6 +407,150 @@ fn an_acknowledgement_does_not_outlive_what_it_rests_on() -> Verdict {
         assert!(settled > 0 && again > 0, "{settled} {again}");
         Ok(())
     })
+}
+
+/// Copies what a store has on disk, which is open and idle.
+fn copied(from: &Path, to: &Path) -> Result<Vec<u8>, Box<dyn Error>> {
+    let [file, log] = FILES;
+    fs::copy(from.join(file), to.join(file))?;
+    Ok(fs::read(from.join(log))?)
+}
+
+const FILES: [&str; 2] = ["callboard.sqlite", "callboard.sqlite-wal"];
+
+/// A log is read up to the first place that is not whole: a write that was cut
+/// off is there, and nothing behind it. What is behind damage would be lost
+/// without a word.
+#[test]
+fn damage_in_the_middle_of_the_log_is_told_and_what_is_behind_it_is_kept() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let (_bus, stream) = opened(folder.path()).await?;
+        fill(&stream, "o-1", 20).await?;
+        let hurt = Folder::fresh();
+        let mut log = copied(folder.path(), hurt.path())?;
+        let whole = log.clone();
+        let at = log.len() / 2;
+        log[at] ^= 1;
+        let place = hurt.path().join(FILES[1]);
+        fs::write(&place, &log)?;
+        let refused = Bus::embedded_at(hurt.path()).err();
+        let Some(OpenError::Unreadable { path, reason }) = &refused else {
+            return Err(format!("{refused:?}").into());
+        };
+        assert_eq!(path, &place);
+        assert!(reason.contains("truncate -s"), "{reason}");
+        let found = Store::at(hurt.path()).check()?;
+        assert!(
+            found
+                .faults
+                .iter()
+                .any(|fault| fault.contains("damaged at byte")),
+            "{found:?}"
+        );
+        assert_eq!(fs::read(&place)?, log, "neither of the two changed it");
+        // Who restores it has all; who cuts it has what is before.
+        fs::write(&place, &whole)?;
+        let (bus, stream) = opened(hurt.path()).await?;
+        assert_eq!(stream.info().await?.messages, 20);
+        drop((bus, stream));
+        let said: usize = reason
+            .split_once("damaged at byte ")
+            .and_then(|(_, rest)| rest.split(',').next()?.parse().ok())
+            .ok_or("it does not say where")?;
+        let cut = Folder::fresh();
+        copied(folder.path(), cut.path())?;
+        fs::write(cut.path().join(FILES[1]), &log[..said])?;
+        let (_cut_bus, stream) = opened(cut.path()).await?;
+        let left = stream.info().await?.messages;
+        assert!((1..20).contains(&left), "{left}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_log_whose_header_is_damaged_is_told() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let (_bus, stream) = opened(folder.path()).await?;
+        fill(&stream, "o-1", 3).await?;
+        for at in [3, 17, 30] {
+            let hurt = Folder::fresh();
+            let mut log = copied(folder.path(), hurt.path())?;
+            log[at] ^= 1;
+            fs::write(hurt.path().join(FILES[1]), &log)?;
+            let refused = Bus::embedded_at(hurt.path()).err();
+            assert!(
+                matches!(refused, Some(OpenError::Unreadable { .. })),
+                "byte {at}: {refused:?}"
+            );
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_write_that_was_cut_off_is_left_out() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let (_bus, stream) = opened(folder.path()).await?;
+        fill(&stream, "o-1", 20).await?;
+        let log = fs::read(folder.path().join(FILES[1]))?;
+        for cut in (33..log.len()).step_by(1_001) {
+            let torn = Folder::fresh();
+            copied(folder.path(), torn.path())?;
+            fs::write(torn.path().join(FILES[1]), &log[..cut])?;
+            let bus = Bus::embedded_at(torn.path());
+            assert!(bus.is_ok(), "cut at {cut}: {:?}", bus.err());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn a_log_with_a_gap_is_used_up_to_it_where_commits_are_not_synced() -> Verdict {
+    let folder = Folder::fresh();
+    run(async {
+        let (_bus, stream) = opened(folder.path()).await?;
+        fill(&stream, "o-1", 20).await?;
+        let hurt = Folder::fresh();
+        let mut log = copied(folder.path(), hurt.path())?;
+        let at = log.len() / 2;
+        log[at] ^= 1;
+        fs::write(hurt.path().join(FILES[1]), &log)?;
+        let store = Store::at(hurt.path()).durability(Durability::EVERY_SECOND);
+        let bus = Bus::embedded_at(store)?;
+        let left = bus.stream(&crate::kit::config()).await?.info().await?;
+        assert!((1..20).contains(&left.messages), "{left:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn a_store_that_is_gone_is_missed() -> Verdict {
+    for gone in [true, false] {
+        let folder = Folder::fresh();
+        run(async {
+            let (bus, stream) = opened(folder.path()).await?;
+            fill(&stream, "o-1", 3).await?;
+            drop((bus, stream));
+            let file = folder.path().join(FILES[0]);
+            if gone {
+                fs::remove_file(&file)?;
+            } else {
+                fs::write(&file, "")?;
+            }
+            for _ in 0..2 {
+                let refused = Bus::embedded_at(folder.path()).err();
+                let said = refused.map(|refused| refused.to_string());
+                let said = said.ok_or("it began anew without a word")?;
+                assert!(said.contains("gone or empty"), "{said}");
+                assert!(said.contains("start with nothing"), "{said}");
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
 }
 
 /// Opens a store when it is started for that, though its lock file is gone.

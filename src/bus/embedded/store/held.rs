@@ -1,7 +1,8 @@
+use super::database::FILE;
 use crate::bus::OpenError;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Read, Seek, Write},
     path::{Path, PathBuf},
 };
 
@@ -10,11 +11,13 @@ const LOCK: &str = "lock";
 /// A folder that no other store uses, in this process or another.
 ///
 /// The folder itself is locked, which lasts as long as the folder. The file
-/// `lock` says which process it is; programs of before the database lock only that.
+/// `lock` says which process it is, and whether a store was kept here; programs
+/// of before the database lock only that.
 #[derive(Debug)]
 pub(super) struct Held {
     file: File,
     folder: Option<File>,
+    had_store: bool,
 }
 
 impl Held {
@@ -36,9 +39,31 @@ impl Held {
             Err(TryLockError::Error(error)) => return Err(failed(error)),
             Err(TryLockError::WouldBlock) => return Err(in_use(folder)),
         }
+        let mut said = String::new();
+        file.read_to_string(&mut said).map_err(failed)?;
+        let had_store = said.lines().nth(1) == Some(FILE);
+        let store = folder.join(FILE);
+        if had_store && fs::metadata(&store).map_or(0, |store| store.len()) == 0 {
+            let reason = "it is gone or empty, and a store was kept here".to_owned();
+            return Err(OpenError::Unreadable { path: store, reason });
+        }
         file.set_len(0).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(Self { file, folder: locked })
+        file.rewind().map_err(failed)?;
+        let mut held = Self { file, folder: locked, had_store: false };
+        writeln!(held.file, "{}", std::process::id()).map_err(failed)?;
+        if had_store {
+            held.has_store().map_err(failed)?;
+        }
+        Ok(held)
+    }
+
+    /// Notes that a store is kept here, so that it is missed if it is gone.
+    pub(super) fn has_store(&mut self) -> io::Result<()> {
+        if !self.had_store {
+            writeln!(self.file, "{FILE}")?;
+            self.had_store = true;
+        }
+        Ok(())
     }
 }
 
@@ -63,7 +88,12 @@ fn in_use(folder: &Path) -> OpenError {
     if let Ok(mut file) = File::open(folder.join(LOCK)) {
         drop(file.read_to_string(&mut holder));
     }
-    OpenError::InUse { path: folder.into(), holder: holder.trim().parse().ok() }
+    OpenError::InUse { path: folder.into(), holder: first(&holder) }
+}
+
+/// Returns the process that a lock file names.
+fn first(said: &str) -> Option<u32> {
+    said.lines().next()?.trim().parse().ok()
 }
 
 impl Drop for Held {

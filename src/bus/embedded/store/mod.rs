@@ -21,6 +21,7 @@ mod queue;
 mod read;
 mod recover;
 mod upkeep;
+mod wal;
 mod writer;
 
 pub(super) use change::Head;

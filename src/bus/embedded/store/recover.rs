@@ -6,9 +6,13 @@ use super::{
     held::{Held, make_folder},
     migration,
     queue::Queue,
+    wal::{self, Damage},
 };
 use crate::{
-    bus::{ConsumerConfig, ConsumerError, OpenError, Store, StreamConfig, embedded::kept::Kept},
+    bus::{
+        ConsumerConfig, ConsumerError, Durability, OpenError, Store, StreamConfig,
+        embedded::kept::Kept,
+    },
     time::Clock,
 };
 use rusqlite::{Connection, params};
@@ -47,10 +51,18 @@ pub(in crate::bus::embedded) fn open(
     let failed =
         |error: io::Error| OpenError::Io { path: folder.clone(), reason: error.to_string() };
     make_folder(&folder).map_err(failed)?;
-    let held = Held::take(&folder)?;
+    let mut held = Held::take(&folder)?;
     migration::run(&folder)?;
+    if let Some(damage) = wal::damage(&folder).map_err(failed)? {
+        // Without syncs a loss of power may leave gaps, and what comes after them is lost.
+        if options.durable() == Durability::Always {
+            return Err(damaged(&damage));
+        }
+        tracing::warn!("{}: {}", damage.file.display(), damage.sentence());
+    }
     let file = folder.join(FILE);
     let (connection, found) = load(&file).map_err(|refused| refusal(&file, refused))?;
+    held.has_store().map_err(failed)?;
     let heads: HashMap<_, _> = found
         .iter()
         .map(|stream| (stream.number, stream.head))
@@ -80,6 +92,11 @@ pub(super) fn refusal(file: &Path, refused: Refused) -> OpenError {
         Refused::Foreign(reason) => OpenError::Unreadable { path, reason },
         Refused::Failed(error) => OpenError::Io { path, reason: error.to_string() },
     }
+}
+
+/// Says that the write-ahead log is damaged.
+pub(super) fn damaged(damage: &Damage) -> OpenError {
+    OpenError::Unreadable { path: damage.file.clone(), reason: damage.sentence() }
 }
 
 /// Opens the database and reads what is declared.

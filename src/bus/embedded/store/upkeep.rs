@@ -6,7 +6,8 @@ use super::{
     database::{self, FILE, count},
     declared, entry,
     held::Held,
-    recover::refusal,
+    recover::{damaged, refusal},
+    wal,
 };
 use crate::{
     bus::{OpenError, Store},
@@ -144,6 +145,11 @@ impl Store {
             return Err(OpenError::Missing { path: self.path().into() });
         }
         let _held = Held::take(self.path())?;
+        let looked = wal::damage(self.path())
+            .map_err(|error| OpenError::Io { path: file.clone(), reason: error.to_string() });
+        if let Some(damage) = looked? {
+            return Err(damaged(&damage));
+        }
         let database = database::open(&file).map_err(|refused| refusal(&file, refused))?;
         look(&database).map_err(|error| refusal(&file, error.into()))
     }

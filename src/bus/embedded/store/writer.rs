@@ -27,9 +27,12 @@ const AGAIN: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_mins(1);
 /// How often ids are forgotten whose windows are over.
 const FORGET: Duration = Duration::from_secs(10);
-/// How many pages the write-ahead log holds, as far as can be told, before they
-/// are moved into the database.
-const LOG_PAGES: usize = 2_000;
+/// How many pages the write-ahead log holds at most, as far as can be told, before
+/// they are moved into the database: as many as that has, within these bounds. A
+/// small one is so no larger for its log.
+const LOG_PAGES: (usize, usize) = (512, 2_000);
+/// How many it holds when the disk was full a while ago, and how long that is.
+const SHORT: (usize, Duration) = (64, Duration::from_mins(10));
 /// How many pages it may hold before readers are waited for.
 const MOST_PAGES: i64 = 16_000;
 /// How long they are waited for.
@@ -52,8 +55,9 @@ pub(super) fn run(disk: &Disk) {
         held_until: None,
         forget_at: Instant::now(),
         timers: HashMap::new(),
-        pages: LOG_PAGES,
-        move_at: LOG_PAGES,
+        pages: LOG_PAGES.1,
+        move_at: LOG_PAGES.1,
+        short_until: None,
     };
     loop {
         let work = disk.queue.take(writer.until());
@@ -80,6 +84,8 @@ struct Writer<'a> {
     pages: usize,
     /// At how many of them they are moved next.
     move_at: usize,
+    /// Until when the disk is taken for short of room.
+    short_until: Option<Instant>,
 }
 
 /// What one transaction did.
@@ -240,6 +246,11 @@ impl Writer<'_> {
             Err(fault) => {
                 let later = Instant::now() + AGAIN;
                 self.held_until = Some(later);
+                if fault == Fault::NoRoom {
+                    self.short_until = Some(Instant::now() + SHORT.1);
+                    // What room there is goes to the database first.
+                    self.move_at = 0;
+                }
                 // What consumers did is written once there is room.
                 self.write_at.get_or_insert(later);
                 self.one_by_one(jobs, &fault, synced)?;
@@ -402,11 +413,12 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Moves the write-ahead log into the database. What cannot be moved, because
-    /// somebody reads it, is left until there is more.
+    /// Moves the write-ahead log into the database, and gives its room back where there is
+    /// little. What cannot be moved, because somebody reads it, is left until there is more.
     fn checkpoint(&mut self) -> Result<(), Broken> {
-        let moved = self.checkpoint_as("PASSIVE");
-        let moved = match moved {
+        let is_short = self.short_until.is_some_and(|end| end > Instant::now());
+        let moved = match self.checkpoint_as("PASSIVE") {
+            Ok(_) if is_short => self.checkpoint_as("TRUNCATE"),
             Ok(left) if left > MOST_PAGES => self.checkpoint_as("RESTART"),
             moved => moved,
         };
@@ -414,8 +426,22 @@ impl Writer<'_> {
             Some(left) => self.pages = usize::try_from(left).unwrap_or_default(),
             None => self.pages /= 2,
         }
-        self.move_at = self.pages + LOG_PAGES;
+        let (least, most) = LOG_PAGES;
+        let size = self.size();
+        let size = self.accept(size)?.unwrap_or(least);
+        let more = if is_short { SHORT.0 } else { size.clamp(least, most) };
+        self.move_at = self.pages + more;
         Ok(())
+    }
+
+    /// Returns how many pages the database has.
+    fn size(&self) -> rusqlite::Result<usize> {
+        let base = lock(&self.disk.base);
+        base.connection.as_ref().map_or(Ok(0), |database| {
+            database.query_row("PRAGMA page_count", [], |row| {
+                row.get::<_, u32>(0).map(|pages| pages as usize)
+            })
+        })
     }
 
     /// Returns how many pages of the log could not be moved.
