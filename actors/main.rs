@@ -87,9 +87,11 @@ async fn demo(options: Options, orders: Option<u32>, remote: bool) -> Result<(),
     logging::start(options.log_format, "warn");
     let bus = bus(&options).await?;
     if remote {
-        let client = Client::new(bus, options.namespace.parse()?);
+        let client = Client::new(bus.clone(), options.namespace.parse()?);
         let client = client.replicas(options.replicas.into());
-        return play(&options, orders, &client).await;
+        let played = play(&options, orders, &client).await;
+        bus.close().await;
+        return played;
     }
     let node = node(&options, bus).start().await?;
     let played = play(&options, orders, &node.client()).await;

@@ -109,6 +109,7 @@ fn assert_demo_works(server: &Server) -> std::io::Result<()> {
     let shown = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{complaint}\n{shown}");
+    assert!(!complaint.contains("broke the NATS client"), "{complaint}");
     for (word, count) in [
         ("  confirmed", 3),
         ("  cancelled  payment declined", 1),
