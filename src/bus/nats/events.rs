@@ -134,19 +134,22 @@ impl Events {
 
     /// Notes that the client's task has ended, though nobody closed it.
     fn died(&self) {
-        let died = self.life.send_if_modified(|life| {
+        self.life.send_if_modified(|life| {
             let is_up = *life == Life::Up;
             if is_up {
                 *life = Life::Dead;
             }
             is_up
         });
-        if died {
-            tracing::warn!(
-                server = self.server,
-                "a message broke the NATS client; it is made anew"
-            );
-        }
+    }
+
+    /// Tells that another client is made. Nobody makes one for a program that ends and
+    /// takes its clients along.
+    pub(super) fn reviving(&self) {
+        tracing::warn!(
+            server = self.server,
+            "a message broke the NATS client; it is made anew"
+        );
     }
 
     /// Notes that another client has taken the dead one's place.

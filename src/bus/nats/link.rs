@@ -318,6 +318,9 @@ async fn revive(link: Weak<Inner>, dialer: Arc<Dialer>) {
             Ok(Life::Dead) if link.strong_count() > 0 => {}
             _ => return,
         }
+        if failures == 0 {
+            dialer.events.reviving();
+        }
         // What killed one client would kill the next.
         dialer.screen.need();
         let dialled = dialer.dial(Instant::now() + CONNECT_WITHIN).await;
