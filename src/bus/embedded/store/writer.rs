@@ -429,7 +429,11 @@ impl Writer<'_> {
         let (least, most) = LOG_PAGES;
         let size = self.size();
         let size = self.accept(size)?.unwrap_or(least);
-        let more = if is_short { SHORT.0 } else { size.clamp(least, most) };
+        let more = if is_short {
+            SHORT.0
+        } else {
+            size.clamp(least, most)
+        };
         self.move_at = self.pages + more;
         Ok(())
     }
