@@ -84,8 +84,8 @@ impl Jobs {
     async fn await_first(&self) {
         let (bus, namespace) = (self.client.bus(), self.client.namespace());
         let (jobs, timers) = (namespace.jobs(&self.domain), namespace.timers(&self.domain));
-        let mut jobs = bus.subscribe(&jobs, None).await.ok();
-        let mut timers = bus.subscribe(&timers, None).await.ok();
+        let mut jobs = bus.subscribe_to_stored(&jobs).await.ok();
+        let mut timers = bus.subscribe_to_stored(&timers).await.ok();
         loop {
             match self.has_any().await {
                 Ok(true) => return,

@@ -258,6 +258,30 @@ impl Bus {
         }
     }
 
+    /// Subscribes to subjects that a stream keeps. What comes there may be published by
+    /// anybody, so it comes on the connection of readers: what breaks that is no trouble of
+    /// commands.
+    pub(crate) async fn subscribe_to_stored(
+        &self,
+        filter: &str,
+    ) -> Result<Subscription, SubscribeError> {
+        match &self.0 {
+            Carrier::Embedded(_) => self.subscribe(filter, None).await,
+            #[cfg(feature = "nats")]
+            Carrier::Nats(link) => {
+                let readers = link.readers().await;
+                let readers = readers.map_err(|error| SubscribeError::Unconfirmed {
+                    filter: filter.to_owned(),
+                    reason: error.to_string(),
+                })?;
+                readers
+                    .subscribe(filter, None)
+                    .await
+                    .map(Subscription::nats)
+            }
+        }
+    }
+
     /// Sends a message and waits for the first reply. The message's own reply
     /// subject is ignored.
     ///

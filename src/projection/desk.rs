@@ -42,7 +42,7 @@ impl<S: 'static> Desk<S> {
         let shared = Shared::new(copy, sources.len());
         let mut tasks = JoinSet::new();
         for (at, source) in sources.iter().enumerate() {
-            let events = client.bus().subscribe(&source.filter, None).await?;
+            let events = client.bus().subscribe_to_stored(&source.filter).await?;
             let ringing = ring(events, Rc::clone(&shared), at);
             tasks.spawn_local(poke.clone().at_end_of(ringing));
             let news = client.bus().subscribe(&source.skips.news(), None).await?;

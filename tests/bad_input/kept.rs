@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet, error::Error, time::Duration};
 
 /// How long what a broken connection held up may take to come again.
-const AGAIN: Duration = Duration::from_mins(1);
+pub(crate) const AGAIN: Duration = Duration::from_mins(1);
 
 /// Publishes each unreadable message on a subject of the namespace.
 fn spoil(way: &Way, rest: &str) -> Result<Raw, Box<dyn Error>> {

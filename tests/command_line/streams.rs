@@ -8,7 +8,7 @@ use super::{
 };
 use callboard::{
     Bus,
-    bus::{Expect, Message, StreamConfig},
+    bus::{Expect, Message, Stream, StreamConfig},
     error::BoxError,
     message::{
         Headers, Namespace,
@@ -16,6 +16,7 @@ use callboard::{
     },
 };
 use serde_json::Value;
+use std::path::Path;
 
 /// Stores an unreadable message in each stream, as its second.
 async fn filled(server: &Server) -> Bus {
@@ -164,18 +165,12 @@ async fn the_streams_of_a_store_are_listed_and_a_message_dropped_without_a_serve
     let parks = bus.stream(&StreamConfig::parked(&names)).await?;
     bus.stream(&StreamConfig::dead(&names)).await?;
     for id in ["1", "2"] {
-        let mut named = Headers::new();
-        named.insert(MSG_ID, id)?;
-        let subject = "callboard.park.key.a.orders.0.o-1";
-        let record = Message::new(subject, id).headers(named);
-        parks.append(record, Expect::Any).await?;
+        append_named(&parks, id).await?;
     }
     let data = folder.path().to_string_lossy().into_owned();
-    let streams = async |words: &[&str]| {
-        let mut all = vec!["streams"];
-        all.extend(words);
-        all.extend(["--data", &*data]);
-        at("nats://127.0.0.1:1", &all).await
+    let streams = async |verb: &[&str]| {
+        let words = [&["streams"], verb, &["--data", &*data]].concat();
+        at("nats://127.0.0.1:1", &words).await
     };
     let said = streams(&["list"]).await.failed(4);
     assert!(said.contains("in use"), "{said}");
@@ -190,10 +185,31 @@ async fn the_streams_of_a_store_are_listed_and_a_message_dropped_without_a_serve
     assert!(said.contains("callboard_PARK 1 is deleted"), "{said}");
     let said = streams(&drop).await.failed(1);
     assert!(said.contains("streams list"), "{said}");
-    let bus = Bus::embedded_at(folder.path())?;
-    let parks = bus.stream(&StreamConfig::parked(&names)).await?;
+    assert_dropped(folder.path(), &names).await?;
+    let check = ["store", "check", "--data", &data];
+    let said = at("nats://127.0.0.1:1", &check).await.done();
+    assert!(said.contains("sound"), "{said}");
+    let nowhere = folder.path().join("none").to_string_lossy().into_owned();
+    let elsewhere = ["streams", "list", "--data", &nowhere];
+    let said = at("nats://127.0.0.1:1", &elsewhere).await.failed(2);
+    assert!(said.contains("no store"), "{said}");
+    Ok(())
+}
+
+async fn append_named(parks: &Stream, id: &str) -> Result<(), BoxError> {
+    let mut named = Headers::new();
+    named.insert(MSG_ID, id)?;
+    let record = Message::new("callboard.park.key.a.orders.0.o-1", id.to_owned());
+    parks.append(record.headers(named), Expect::Any).await?;
+    Ok(())
+}
+
+/// Checks that one of two records is gone, and that a letter says why.
+async fn assert_dropped(store: &Path, names: &Namespace) -> Result<(), BoxError> {
+    let bus = Bus::embedded_at(store)?;
+    let parks = bus.stream(&StreamConfig::parked(names)).await?;
     assert_eq!(parks.info().await?.messages, 1);
-    let letters = bus.stream(&StreamConfig::dead(&names)).await?;
+    let letters = bus.stream(&StreamConfig::dead(names)).await?;
     let letter = letters
         .read(">", 1)
         .await?
@@ -205,14 +221,5 @@ async fn the_streams_of_a_store_are_listed_and_a_message_dropped_without_a_serve
         reason.contains("case 4711") && reason.contains('@'),
         "{reason}"
     );
-    std::mem::drop((bus, parks, letters));
-    let check = ["store", "check", "--data", &data];
-    let said = at("nats://127.0.0.1:1", &check).await.done();
-    assert!(said.contains("sound"), "{said}");
-    let nowhere = Folder::fresh();
-    let nowhere = nowhere.path().join("none").to_string_lossy().into_owned();
-    let words = ["streams", "list", "--data", &nowhere];
-    let said = at("nats://127.0.0.1:1", &words).await.failed(2);
-    assert!(said.contains("no store"), "{said}");
     Ok(())
 }

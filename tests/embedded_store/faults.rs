@@ -186,10 +186,13 @@ fn outgrows_its_limit() -> Verdict {
         let (bus, stream) = opened(Path::new(&folder)).await?;
         let mut node = Node::new("n", bus.clone()).start().await?;
         let (stored, failed) = fill_up(&stream, 1).await;
-        assert!(
-            stored > 3 && matches!(failed, Ok(Append::Unknown { .. })),
-            "{failed:?}"
+        // Nobody knows of one that was under way; it may also be the log that could not be
+        // moved, between two of them.
+        let is_told = matches!(
+            failed,
+            Ok(Append::Unknown { .. }) | Err(AppendError::Refused { .. })
         );
+        assert!(stored > 3 && is_told, "{failed:?}");
         timeout(SOON, node.ended()).await?;
         let Err(NodeError::GaveUp { reason }) = node.stop().await else {
             return Err("the node did not give up".into());

@@ -177,7 +177,7 @@ async fn a_job_that_was_given_up_is_done_again_as_it_was() -> Verdict {
 async fn a_job_that_no_node_could_read_is_refused_before_it_is_stored() -> Verdict {
     both_buses(async |way| {
         let log = Log::default();
-        let node = start(way, "n", &log).await?;
+        let started = start(way, "n", &log).await?;
         let operator = Operator::new(way.bus.clone(), way.names());
         let job = || NewJob::of(&fine("a"));
         let id = Id::from("i".repeat(257).as_str());
@@ -186,8 +186,8 @@ async fn a_job_that_no_node_could_read_is_refused_before_it_is_stored() -> Verdi
             matches!(&refused, Err(OperatorError::Record { reason }) if reason.contains("256")),
             "{refused:?}"
         );
-        let long = NewJob::new(<Pay as Command>::SUBJECT, vec![0; 300 * 1024]).key("a");
-        let refused = operator.send_job(long).await;
+        let large = NewJob::new(<Pay as Command>::SUBJECT, vec![0; 300 * 1024]).key("a");
+        let refused = operator.send_job(large).await;
         assert!(
             matches!(&refused, Err(OperatorError::Record { reason }) if reason.contains("262144")),
             "{refused:?}"
@@ -195,7 +195,7 @@ async fn a_job_that_no_node_could_read_is_refused_before_it_is_stored() -> Verdi
         operator.send_job(job()?).await?;
         log.of(1).await;
         assert_eq!(way.dead_letters().await?.len(), 0);
-        node.stop().await?;
+        started.stop().await?;
         Ok(())
     })
     .await

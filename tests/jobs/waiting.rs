@@ -103,7 +103,8 @@ async fn a_timer_that_is_known_to_be_stored_and_was_cancelled_does_not_come_late
             "{arrived:?}"
         );
         assert!(!client.cancel::<crate::bank::Pay>("a", "timeout").await?);
-        Ok(assert_eq!(jobs.read(">", 1).await?.all().await?, []))
+        assert_eq!(jobs.read(">", 1).await?.all().await?, []);
+        Ok(())
     })
     .await
 }

@@ -194,7 +194,7 @@ async fn prints(way: &Way) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let all = way.bus.stream(&config).await?;
     let all = all.read(">", 1).await?.all().await?;
     let mut subjects: Vec<_> = all.into_iter().map(|stored| stored.subject).collect();
-    subjects.retain(|subject| !subject.ends_with(".probe"));
+    subjects.retain(|subject| subject.rsplit('.').next() != Some("probe"));
     subjects.sort_unstable();
     Ok(subjects)
 }

@@ -7,7 +7,7 @@ use crate::market::{
 use crate::support::way::until_within;
 use callboard::{
     Abort, Bus, Heard, Node, Replay, ReplayError, Saga, Steps,
-    saga::{SagaFilter, SagaOutcome, Sagas},
+    saga::{SagaFilter, SagaOutcome, SagaStatus, Sagas},
 };
 use std::time::Duration;
 
@@ -189,7 +189,7 @@ async fn a_saga_that_waits_for_ever_is_told_of_as_any_other() -> Outcome {
         async || {
             let list = sagas.list(&SagaFilter::live()).await;
             let list = list.map_err(|error| error.to_string())?.sagas;
-            let why = list.first().map(|saga| saga.why()).unwrap_or_default();
+            let why = list.first().map(SagaStatus::why).unwrap_or_default();
             why.contains("until 9999-12-31").then_some(()).ok_or(why)
         },
     )

@@ -153,7 +153,7 @@ impl Link {
 
     /// Returns the connection for what consumers and reads get, made when it is first wanted:
     /// what breaks it is no trouble of commands.
-    pub(super) async fn readers(&self) -> Result<Self, ConnectError> {
+    pub(in crate::bus) async fn readers(&self) -> Result<Self, ConnectError> {
         let make = async || {
             let options = self.options().clone();
             let identities = Arc::clone(&self.0.identities);
