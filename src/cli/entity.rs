@@ -52,7 +52,7 @@ struct Which {
 }
 
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
-    let bus = place.connect().await?;
+    let bus = place.connect_used().await?;
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     let said = match args.act {
         Act::Skip { which, reason } => skip(&operator, &which, reason, out).await,

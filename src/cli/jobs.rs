@@ -10,6 +10,7 @@ use super::{
     target::{id, kind, wait},
 };
 use crate::{
+    bus::Bus,
     call::{JobState, NewJob, Operator, WaitingJob},
     message::{Id, Subject, is_name, timestamp},
     time::Clock,
@@ -82,7 +83,7 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
         Act::Send { json, .. } => input::payload(json)?,
         _ => bytes::Bytes::new(),
     };
-    let bus = place.connect().await?;
+    let bus = connect(place, &args.act).await?;
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     match args.act {
         Act::List { domain, json, limit } => list(&operator, &domain, (json, limit), out).await?,
@@ -125,6 +126,14 @@ pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), 
     }
     bus.close().await;
     Ok(())
+}
+
+/// Connects; all but a list say themselves which stream is not there.
+async fn connect(place: &Place, act: &Act) -> Result<Bus, CommandError> {
+    match act {
+        Act::List { .. } => place.connect_used().await,
+        _ => Ok(place.connect().await?),
+    }
 }
 
 async fn list(

@@ -41,7 +41,7 @@ enum Act {
 pub(super) async fn run(place: &Place, args: Args, out: &mut Out) -> Result<(), CommandError> {
     let bus = match args.data {
         Some(data) => Bus::embedded_at(Store::at(data).existing()?)?,
-        None => place.connect().await?,
+        None => place.connect_used().await?,
     };
     let operator = Operator::new(bus.clone(), place.namespace.clone()).source(place.source());
     match args.act {

@@ -116,6 +116,9 @@ async fn a_namespace_that_nobody_serves_is_told_and_nothing_is_made_in_it() {
         &["tree"],
         &["nodes"],
         &["services"],
+        &["jobs", "list", "orders"],
+        &["streams", "list"],
+        &["entity", "skipped"],
     ] {
         let said = run(&server, words).await.failed(4);
         assert!(said.contains("namespace `callboard`"), "{words:?}: {said}");

@@ -236,7 +236,7 @@ async fn another_input_is_refused_also_while_the_first_waits_for_a_runner() -> O
 async fn a_saga_that_still_runs_is_answered_with_a_status_of_its_own() -> Outcome {
     for prefer_local in [true, false] {
         let code = async |steps: &mut Steps, placed: Placed| {
-            steps.sleep(Duration::from_millis(1_500)).await;
+            steps.sleep(Duration::from_millis(4_500)).await;
             Ok::<_, Abort>(placed.order)
         };
         let saga = Saga::new("slow", code).answer(|buy: &Buy| placed(&buy.order));
@@ -252,7 +252,7 @@ async fn a_saga_that_still_runs_is_answered_with_a_status_of_its_own() -> Outcom
         for _ in 0..5 {
             let asked = client
                 .call(buy("o-1", 7))
-                .timeout(Duration::from_millis(150));
+                .timeout(Duration::from_millis(500));
             let Err(error @ CallError::StillRunning { .. }) = asked.await else {
                 panic!("local: {prefer_local}, it runs");
             };

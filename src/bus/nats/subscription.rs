@@ -16,15 +16,16 @@ use futures_util::StreamExt;
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long it is counted what comes, and how long a silence says that no more will.
-const SILENCE: Duration = Duration::from_millis(25);
+/// How long it is counted what comes, and how long a silence says that no more will: longer
+/// than a busy machine lets this one wait for its turn.
+const SILENCE: Duration = Duration::from_millis(100);
 /// How long the last one may take to come.
-const MOST: Duration = Duration::from_millis(500);
+const MOST: Duration = Duration::from_secs(1);
 /// How many more messages are taken at least.
 const SPARE: u64 = 16;
 /// How many more are taken for each that came within a [`SILENCE`]: the server has
 /// to hear of the end before it has sent them, and hears within far less.
-const AHEAD: u64 = 4;
+const AHEAD: u64 = 2;
 
 /// A live subscription.
 #[derive(Debug)]
