@@ -3,6 +3,7 @@ use super::{
     job::{Jobs, lane},
     job_turns::Done,
     lanes::Lanes,
+    repeated::Repeated,
     tried::{Known, Tried},
 };
 use crate::{
@@ -118,6 +119,7 @@ impl Reader {
     /// Reads until told to stop, and starts over when the bus fails.
     pub(super) async fn run(self, mut stop: watch::Receiver<bool>) {
         let tried = Tried::default();
+        let mut repeated = Repeated::default();
         while !*stop.borrow() {
             if self.jobs.is_away() {
                 rest(RETRY_INTERVAL, &mut stop).await;
@@ -135,12 +137,14 @@ impl Reader {
                     rest(STAY_AWAY, &mut stop).await;
                 }
                 End::Failed(error) => {
-                    tracing::warn!(
-                        domain,
-                        partition,
-                        error,
-                        "reading jobs failed, trying again"
-                    );
+                    if repeated.is_due(&error, Instant::now()) {
+                        tracing::warn!(
+                            domain,
+                            partition,
+                            error,
+                            "reading jobs failed, trying again"
+                        );
+                    }
                     rest(RETRY_INTERVAL, &mut stop).await;
                 }
             }

@@ -24,6 +24,7 @@ mod meter;
 mod pattern;
 mod poke;
 mod reaction;
+mod repeated;
 mod repetition;
 mod restart;
 mod retry;

@@ -14,14 +14,17 @@ mod stranger;
 mod takeover;
 mod turns;
 
-use super::{Begins, Inbox, Retry, failover::ACK_WAIT};
+use super::{Begins, Inbox, Retry, failover::ACK_WAIT, repeated::Repeated};
 use crate::{
     bus::{Consumer, ConsumerConfig, Start, Stream},
     call::Client,
     message::Subject,
 };
 use std::{sync::Arc, time::Duration};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 /// How many events of one partition are held at once.
 const HELD: usize = 256;
@@ -77,6 +80,7 @@ pub(crate) struct Reaction {
 impl Reaction {
     /// Reads until told to stop, and starts over when the bus fails.
     pub(crate) async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut repeated = Repeated::default();
         while !*stop.borrow() {
             if self.is_away() {
                 tokio::select! {
@@ -88,7 +92,7 @@ impl Reaction {
             let Err(error) = self.read(&mut stop).await else {
                 return;
             };
-            let wait = self.tell(&error);
+            let wait = self.tell(&error, &mut repeated);
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = stop.changed() => {}
@@ -97,11 +101,13 @@ impl Reaction {
     }
 
     /// Tells why it does not read on; returns when it does again.
-    fn tell(&self, broken: &Broken) -> Duration {
+    fn tell(&self, broken: &Broken, repeated: &mut Repeated) -> Duration {
         let (child, domain) = (&*self.path, self.domain);
         match broken {
             Broken::Failed(error) => {
-                tracing::warn!(child, domain, error, "reading events failed, trying again");
+                if repeated.is_due(error, Instant::now()) {
+                    tracing::warn!(child, domain, error, "reading events failed, trying again");
+                }
                 AGAIN
             }
             Broken::Known(reason) => {
