@@ -4,7 +4,7 @@ use callboard::{
     error::BoxError,
     message::{Id, Reply},
 };
-use schemas::orders::PlaceOrder;
+use schemas::{OrderId, orders::PlaceOrder};
 use std::{
     io::{Write, stdout},
     time::Duration,
@@ -36,11 +36,11 @@ pub(crate) async fn rush(client: &Client, count: u32, replicas: usize) -> Result
     let mut placing = place(client, &orders);
     let mut gauge = Gauge::new(count as usize)?;
     let mut deadline = started + PATIENCE;
-    while !tally.missing().is_empty() {
+    while tally.missing() > 0 {
         let looked = tally.look().await;
         if matches!(looked, Ok(true)) {
             deadline = Instant::now() + PATIENCE;
-            gauge.show(tally.missing().len())?;
+            gauge.show(tally.missing())?;
         }
         while let Some(placed) = placing.try_join_next() {
             placed??;
@@ -127,12 +127,15 @@ impl Gauge {
 }
 
 fn overdue(tally: &Tally) -> String {
-    let missing = tally.missing();
-    let some: Vec<_> = missing.iter().take(5).map(|order| order.as_str()).collect();
+    let some: Vec<_> = tally
+        .missing_orders()
+        .take(5)
+        .map(OrderId::as_str)
+        .collect();
     format!(
         "nothing happened for {PATIENCE:?}, and {} orders have not ended, such as {}; do all six groups run in \
          this namespace?",
-        missing.len(),
+        tally.missing(),
         some.join(", ")
     )
 }

@@ -9,19 +9,26 @@ use schemas::{
     notifications::NotificationSent,
     orders::{Cancellation, OrderCancelled, OrderConfirmed},
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How the orders of a rush ended, as far as the streams tell.
 #[derive(Debug)]
 pub(super) struct Tally {
     orders: Pages,
     notifications: Pages,
-    open: BTreeSet<OrderId>,
-    untold: BTreeSet<OrderId>,
+    /// What each order that is not over waits for.
+    missing: BTreeMap<OrderId, Awaited>,
     pub(super) confirmed: usize,
     pub(super) declined: usize,
     pub(super) out_of_stock: usize,
     pub(super) called_off: usize,
+}
+
+/// What an order waits for: its end, and that its customer knows.
+#[derive(Clone, Copy, Debug)]
+struct Awaited {
+    end: bool,
+    notification: bool,
 }
 
 /// A stream, and how much of it was read.
@@ -42,8 +49,10 @@ impl Tally {
         Ok(Self {
             orders: Pages::at_end(client, "orders", replicas).await?,
             notifications: Pages::at_end(client, "notifications", replicas).await?,
-            untold: orders.clone(),
-            open: orders,
+            missing: orders
+                .into_iter()
+                .map(|order| (order, Awaited { end: true, notification: true }))
+                .collect(),
             confirmed: 0,
             declined: 0,
             out_of_stock: 0,
@@ -53,35 +62,58 @@ impl Tally {
 
     /// Takes in what happened since the last look; returns whether that was anything of ours.
     pub(super) async fn look(&mut self) -> Result<bool, BoxError> {
-        let before = (self.open.len(), self.untold.len());
+        let mut is_ours = false;
         for event in self.orders.news().await? {
-            self.ended(&event)?;
+            is_ours |= self.ended(&event)?;
         }
         for event in self.notifications.news().await? {
             if let Some(NotificationSent { order, .. }) = read(&event)? {
-                self.untold.remove(&order);
+                is_ours |= self.take(&order, |awaited| &mut awaited.notification);
             }
         }
-        Ok(before != (self.open.len(), self.untold.len()))
+        Ok(is_ours)
     }
 
-    /// Returns the orders of which something is still missing.
-    pub(super) fn missing(&self) -> BTreeSet<&OrderId> {
-        self.open.union(&self.untold).collect()
+    /// Returns how many orders are not over.
+    pub(super) fn missing(&self) -> usize {
+        self.missing.len()
     }
 
-    fn ended(&mut self, event: &Envelope) -> Result<(), BoxError> {
+    /// Returns the orders that are not over.
+    pub(super) fn missing_orders(&self) -> impl Iterator<Item = &OrderId> {
+        self.missing.keys()
+    }
+
+    /// Notes that what an order waited for is there; returns whether it did wait.
+    fn take(&mut self, order: &OrderId, what: impl Fn(&mut Awaited) -> &mut bool) -> bool {
+        let Some(awaited) = self.missing.get_mut(order) else {
+            return false;
+        };
+        let did_wait = std::mem::take(what(awaited));
+        if !awaited.end && !awaited.notification {
+            self.missing.remove(order);
+        }
+        did_wait
+    }
+
+    /// Counts how an order of ours ended; returns whether it was one.
+    fn ended(&mut self, event: &Envelope) -> Result<bool, BoxError> {
         if let Some(OrderConfirmed { order, .. }) = read(event)? {
-            self.confirmed += usize::from(self.open.remove(&order));
-        } else if let Some(OrderCancelled { order, reason, .. }) = read(event)? {
-            let is_ours = usize::from(self.open.remove(&order));
-            match reason {
-                Cancellation::OutOfStock(_) => self.out_of_stock += is_ours,
-                Cancellation::PaymentDeclined(_) => self.declined += is_ours,
-                _ => self.called_off += is_ours,
-            }
+            let is_ours = self.take(&order, |awaited| &mut awaited.end);
+            self.confirmed += usize::from(is_ours);
+            return Ok(is_ours);
         }
-        Ok(())
+        let Some(OrderCancelled { order, reason, .. }) = read(event)? else {
+            return Ok(false);
+        };
+        let is_ours = self.take(&order, |awaited| &mut awaited.end);
+        let count = match reason {
+            Cancellation::OutOfStock(_) => &mut self.out_of_stock,
+            Cancellation::PaymentDeclined(_) => &mut self.declined,
+            _ => &mut self.called_off,
+        };
+        *count += usize::from(is_ours);
+        Ok(is_ours)
     }
 }
 
