@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) struct Tally {
     orders: Pages,
     notifications: Pages,
-    /// What each order that is not over waits for.
+    /// The orders that are not over, and what each waits for.
     missing: BTreeMap<OrderId, Awaited>,
     pub(super) confirmed: usize,
     pub(super) declined: usize,
@@ -24,7 +24,7 @@ pub(super) struct Tally {
     pub(super) called_off: usize,
 }
 
-/// What an order waits for: its end, and that its customer knows.
+/// The parts of an order that are still to come: its end, and the word to its customer.
 #[derive(Clone, Copy, Debug)]
 struct Awaited {
     end: bool,

@@ -20,8 +20,8 @@ pub(super) fn saga() -> Saga<OrderPlaced, ()> {
 
 /// Holds the stock, takes the money, and confirms; or gives all of it back.
 ///
-/// What gives it back needs no reply, and does nothing if there is nothing to give back:
-/// so it is also called where nobody knows whether an attempt was heard.
+/// The commands that give it back need no reply, and do nothing if nothing was taken:
+/// so they are also called where it is not known whether an attempt was handled.
 async fn checkout(steps: &mut Steps, placed: OrderPlaced) -> Result<(), Abort> {
     let OrderPlaced { order, lines, total: amount, .. } = placed;
     steps

@@ -49,10 +49,10 @@ pub(crate) type Review = Arc<
         + Sync,
 >;
 
-/// What a node needs to know of the sagas whose journals an actor keeps.
+/// The requirements of the sagas whose journals an actor keeps.
 #[derive(Clone)]
 pub(crate) struct SagaNeeds {
-    /// How the live ones are reviewed.
+    /// The review of those that are live.
     pub(crate) review: Review,
     /// After how much silence of its runner one goes on elsewhere.
     pub(crate) lease: Duration,

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The longest that a call waits, so that its deadline is a time that clocks can say.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+const MAX_WAIT: Duration = Duration::from_hours(365 * 24);
 
 /// A command about to be sent; awaiting it returns the reply.
 ///
@@ -202,8 +202,8 @@ impl<'a, C: Command> Call<'a, C> {
         };
         let cause = self.cause.filter(|_| !self.detached);
         let deadline = cause.and_then(|cause| cause.deadline);
-        let left = deadline.map_or(LONGEST, |deadline| deadline.duration_since(started));
-        let timeout = self.patience(line.as_deref()).min(left).min(LONGEST);
+        let left = deadline.map_or(MAX_WAIT, |deadline| deadline.duration_since(started));
+        let timeout = self.patience(line.as_deref()).min(left).min(MAX_WAIT);
         if timeout.is_zero() {
             return Err(CallError::DeadlinePassed { subject: C::SUBJECT });
         }

@@ -14,11 +14,11 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::{collections::BTreeMap, fmt, time::Duration};
 use tokio::time::{Instant, sleep};
 
-/// How often the operator's word is written again when others wrote in between.
-const TRIES: u32 = 10;
+/// The number of times an operator's word is written when others write in between.
+const MAX_WRITE_ATTEMPTS: u32 = 10;
 
 /// The longest that is waited for an outcome, so that its end is a time that clocks can say.
-const LONGEST: Duration = Duration::from_hours(365 * 24);
+const MAX_WAIT: Duration = Duration::from_hours(365 * 24);
 
 /// How long a waiting look waits before the next, at first and at most.
 const GLANCES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
@@ -170,7 +170,7 @@ impl Sagas {
         id: &str,
         within: Duration,
     ) -> Result<SagaOutcome<T>, SagaError> {
-        let deadline = Instant::now() + within.min(LONGEST);
+        let deadline = Instant::now() + within.min(MAX_WAIT);
         let (mut pause, most) = GLANCES;
         loop {
             let outcome = self.outcome(id).await?;
@@ -299,7 +299,7 @@ impl Sagas {
         word: impl Fn(&Book) -> Result<Option<Move>, SagaError>,
     ) -> Result<(), SagaError> {
         let key = key(id)?;
-        for _ in 0..TRIES {
+        for _ in 0..MAX_WRITE_ATTEMPTS {
             let book = self.journals.load(&key).await?;
             if book.last == 0 {
                 return Err(self.not_found(id));
@@ -322,7 +322,7 @@ impl Sagas {
                 Written::Crashed => break,
             }
         }
-        let reason = format!("its journal changed {TRIES} times in between");
+        let reason = format!("its journal changed {MAX_WRITE_ATTEMPTS} times in between");
         Err(SagaError::Unknown { reason })
     }
 

@@ -110,7 +110,7 @@ impl Stock {
         self.sold.keys().cloned().collect()
     }
 
-    /// Whether an order's claim has come to anything.
+    /// Returns whether an order's claim was held, refused or released.
     pub(crate) fn is_settled(&self, order: &OrderId) -> bool {
         self.reserved.contains_key(order)
             || self.refused.contains(order)

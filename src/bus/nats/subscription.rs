@@ -18,12 +18,12 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long it is counted what comes, and how long a silence says that no more will: longer
 /// than a busy machine lets this one wait for its turn.
-const SILENCE: Duration = Duration::from_millis(100);
+const SILENCE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long the last one may take to come.
-const MOST: Duration = Duration::from_secs(1);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many more messages are taken at least.
 const SPARE: u64 = 16;
-/// How many more are taken for each that came within a [`SILENCE`]: the server has
+/// How many more are taken for each that came within a [`SILENCE_INTERVAL`]: the server has
 /// to hear of the end before it has sent them, and hears within far less.
 const AHEAD: u64 = 2;
 
@@ -69,7 +69,7 @@ impl Subscription {
     }
 
     pub(in crate::bus) fn drain(&mut self) {
-        let until = Instant::now() + SILENCE;
+        let until = Instant::now() + SILENCE_INTERVAL;
         self.phase = Phase::Gauging { until, before: self.taken };
     }
 
@@ -82,7 +82,7 @@ impl Subscription {
                     next => break next,
                 },
                 Phase::Gauging { until, .. } => until,
-                Phase::Counting { until } => until.min(Instant::now() + SILENCE),
+                Phase::Counting { until } => until.min(Instant::now() + SILENCE_INTERVAL),
             };
             // Also where the next one is always there.
             if Instant::now() < until
@@ -101,7 +101,7 @@ impl Subscription {
     async fn subscribe_again(&mut self) -> bool {
         let mut failures = 0;
         while !self.link.is_closed() {
-            if self.link.connected_by(Instant::now() + MOST).await {
+            if self.link.connected_by(Instant::now() + DRAIN_TIMEOUT).await {
                 let (filter, queue) = &self.asked;
                 if let Ok(subscriber) = self.link.listen(filter, queue.as_deref()).await {
                     self.subscriber = subscriber;
@@ -123,7 +123,7 @@ impl Subscription {
         {
             let last = self.taken + SPARE + AHEAD * (self.taken - before);
             self.subscriber.unsubscribe_after(last).await.ok();
-            return Phase::Counting { until: Instant::now() + MOST };
+            return Phase::Counting { until: Instant::now() + DRAIN_TIMEOUT };
         }
         // A connection that is gone brings nothing more either.
         self.subscriber.drain().await.ok();

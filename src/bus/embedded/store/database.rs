@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x0CB0_AED5;
 /// The version of the tables.
 const VERSION: i64 = 1;
 /// How long a statement waits for a lock that another program holds.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the operating system's shared memory reports when the disk is full.
 const NO_ROOM_FOR_INDEX: i32 = 4_874;
 /// How many bits of a message's key are its sequence; the rest is its stream.
@@ -106,7 +106,7 @@ pub(super) fn fresh(path: &Path) -> Result<Connection, Refused> {
 pub(super) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch("PRAGMA query_only = ON; PRAGMA cache_size = -4000;")?;
     Ok(connection)
 }
@@ -116,7 +116,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
 

@@ -1,7 +1,7 @@
 use super::{
     Broken, Disk,
     change::{Change, Fired, Head, Owed, Target, shown},
-    database::{BUSY, Fault},
+    database::{BUSY_TIMEOUT, Fault},
     lock,
     queue::{Act, Job, Needs, Waiter, Work},
 };
@@ -460,7 +460,7 @@ impl Writer<'_> {
             let (log, moved): (i64, i64) = (row.get(1)?, row.get(2)?);
             Ok(log - moved)
         });
-        database.busy_timeout(BUSY)?;
+        database.busy_timeout(BUSY_TIMEOUT)?;
         drop(base);
         left
     }
